@@ -1,0 +1,1 @@
+"""Encoders: log-mel spectrograms to embeddings; the projector; checkpoints."""

@@ -1,0 +1,94 @@
+"""Typed errors. Each message is one sentence: what is named, what is wrong with it, what to do about it."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+
+class WhosingsError(Exception):
+    """Base of every error this package raises on purpose.
+
+    Args:
+        subject: what the message is about: a file, a table, a setting.
+        problem: what is wrong with it, as a clause without a full stop.
+        remedy: what the reader can do, as a clause without a full stop.
+    """
+
+    def __init__(self, subject: str | Path, problem: str, remedy: str) -> None:
+        self.subject = str(subject)
+        self.problem = problem
+        self.remedy = remedy
+        super().__init__(f"{subject}: {problem}; {remedy}.")
+
+    def __reduce__(self) -> tuple[type[WhosingsError], tuple[str, str, str]]:
+        """Errors cross process boundaries (data-loading workers) whole."""
+        return (type(self), (self.subject, self.problem, self.remedy))
+
+
+class ConfigError(WhosingsError):
+    """A setting is unknown, of the wrong type, or contradicts another."""
+
+
+class AudioError(WhosingsError):
+    """A recording cannot be used. Subclasses say why."""
+
+
+class MissingFileError(AudioError):
+    """There is no such file."""
+
+
+class UnreadableAudioError(AudioError):
+    """The file is not audio, is of an unsupported format, or is damaged."""
+
+
+class TruncatedAudioError(AudioError):
+    """The file ends before the length its header promises."""
+
+
+class EmptyAudioError(AudioError):
+    """The file holds no samples."""
+
+
+class NonFiniteAudioError(AudioError):
+    """The samples contain NaN or infinity."""
+
+
+class SilentAudioError(AudioError):
+    """Every sample is (nearly) zero."""
+
+
+class TooShortError(AudioError):
+    """The recording is shorter than one second."""
+
+
+class TooLongError(AudioError):
+    """The recording is longer than the limit that keeps memory bounded."""
+
+
+class ManifestError(WhosingsError):
+    """A manifest has unknown or missing columns, duplicate ids, or bad values."""
+
+
+class CheckpointError(WhosingsError):
+    """A checkpoint is missing, damaged, or made for another model."""
+
+
+class GalleryError(WhosingsError):
+    """A gallery is missing, damaged, empty, or belongs to another encoder."""
+
+
+class TrainingError(WhosingsError):
+    """Training cannot start or go on with the given data and settings."""
+
+
+class MissingExtraError(WhosingsError):
+    """An optional dependency is needed and not installed."""
+
+    @staticmethod
+    def require(module: str, purpose: str, extra: str) -> None:
+        """Raise unless ``module`` can be imported; ``extra`` is the name of the dependencies that bring it."""
+        if find_spec(module) is None:
+            raise MissingExtraError(
+                purpose, f"needs the package {module}, which is not installed", f"run: pip install 'whosings[{extra}]'"
+            )
