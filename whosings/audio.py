@@ -44,6 +44,9 @@ SAMPLE_RATE = 16_000
 MAX_DURATION_S = 4 * 3600.0
 """Longest file that is decoded whole; keeps memory under a gigabyte a channel."""
 
+AUDIO_ENDINGS = frozenset(".wav .flac .mp3 .ogg .oga .opus .m4a .aac .mp4 .aif .aiff .aifc".split())
+"""Endings taken for audio when a folder is searched; a file named outright may have any."""
+
 Channels = Literal[1, 2]
 FloatArray = NDArray[np.float32]
 

@@ -11,10 +11,29 @@ Conventions
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from whosings.audio import FloatArray
 from whosings.config import FrontEndConfig
+
+
+def conform(samples: FloatArray, config: FrontEndConfig) -> FloatArray:
+    """Bring one segment to what ``LogMel`` and an encoder expect: (config.channels, config.samples).
+
+    Mono is duplicated or stereo averaged; a long segment is cut, a short one repeated until it is full; the peak is
+    scaled to 1 where the configuration says so (a silent segment stays silent).
+
+    Args:
+        samples: (1 or 2 channels, any samples > 0).
+    """
+    if samples.shape[0] > config.channels:
+        samples = samples.mean(axis=0, keepdims=True, dtype=np.float32)
+    repeats = -(-config.samples // samples.shape[1])
+    full = np.tile(samples, (config.channels // samples.shape[0], repeats))[:, : config.samples]
+    peak = float(np.abs(full).max())
+    return full / np.float32(peak) if config.peak_normalise and peak > 0 else full
 
 
 def htk_filterbank(fft_size: int, mel_bins: int, sample_rate: int) -> Tensor:

@@ -1,1 +1,1 @@
-""""""
+"""Tracks, singers and segments as tables."""

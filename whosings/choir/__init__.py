@@ -1,1 +1,1 @@
-""""""
+"""Generated singers, their band and their songs, from seeds."""

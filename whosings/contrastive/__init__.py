@@ -1,1 +1,1 @@
-""""""
+"""Contrastive training: positive pairs, NT-Xent, the schedule."""

@@ -34,6 +34,11 @@ class ConvolutionalEncoder(nn.Module):
             nn.GroupNorm(1, wide),
             nn.GELU(),
         )
+        self.refine = nn.Sequential(
+            nn.Conv2d(wide, wide, kernel_size=3, padding=1),
+            nn.GroupNorm(1, wide),
+            nn.GELU(),
+        )
         self.merge = nn.Conv1d(wide * (front_end.mel_bins // _STEM_STRIDE), config.width, kernel_size=1)
         self.blocks = nn.ModuleList(
             _Block(config.width, config.kernel, round(config.width * config.mlp_ratio)) for _ in range(config.blocks)
@@ -44,7 +49,8 @@ class ConvolutionalEncoder(nn.Module):
     def forward(self, spectrograms: Tensor) -> Tensor:
         """See the class."""
         scaled = (spectrograms.clamp(min=_LOG_MEL_FLOOR) - _LOG_MEL_MEAN) / _LOG_MEL_STD
-        maps = self.merge(self.stem(scaled).flatten(1, 2)).transpose(1, 2)
+        maps = self.stem(scaled)
+        maps = self.merge((maps + self.refine(maps)).flatten(1, 2)).transpose(1, 2)
         for block in self.blocks:
             maps = block(maps)
         embeddings: Tensor = self.head(self.pool(maps))

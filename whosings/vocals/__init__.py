@@ -1,1 +1,1 @@
-""""""
+"""Where in a track somebody sings."""

@@ -1,0 +1,365 @@
+"""How the default encoder is made: generated singers and speech turned singing, mashed over generated bands.
+
+    python recipes/default_encoder.py bank  --speech LIBRISPEECH --out runs/default   # hours of voices from an hour of speech
+    python recipes/default_encoder.py train --out runs/default --minutes 60           # resumes where it stopped
+
+`LIBRISPEECH` is a folder `speaker/*.{opus,flac,wav}` (CC BY 4.0). Each speaker, also at two other speeds (which makes a
+new person of it), speaks and sings (WORLD: melody imposed, vowels stretched, timbre kept); parametric singers join them.
+A training view is three seconds of one voice, over a random band or alone, through a random room and equaliser. The
+encoder is pulled to another view of the same voice (NT-Xent) and, through a linear layer that is thrown away, to the
+embedding that resemblyzer (Apache-2.0) gives of the clean voice. No real singing takes part.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import multiprocessing
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from queue import Queue
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+
+from whosings import audio
+from whosings.audio import SAMPLE_RATE
+from whosings.choir.band import draw_palette, play
+from whosings.choir.score import compose
+from whosings.choir.voice import draw_voice, sing
+from whosings.config import MODELS
+
+Samples = NDArray[np.int16]
+SPEEDS = (1.0, 0.86, 1.16)
+TEACHER_DIMENSIONS = 256
+
+
+# ---------------------------------------------------------------- the bank
+
+
+def voiced_only(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Drop pauses: 30-ms frames more than 35 dB under the loud ones."""
+    frames = samples[: samples.size // 480 * 480].reshape(-1, 480)
+    level = 10 * np.log10(np.mean(frames**2, axis=1) + 1e-10)
+    loud = level > np.percentile(level, 90) - 35
+    kept = np.convolve(loud, np.ones(7), "same") > 0
+    return frames[kept].reshape(-1)
+
+
+def sung(samples: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Speech to singing: WORLD parameters, voiced frames stretched, a melody instead of the intonation."""
+    import pyworld
+
+    speech = samples.astype(np.float64)
+    f0, at = pyworld.dio(speech, SAMPLE_RATE, frame_period=10.0)
+    f0 = pyworld.stonemask(speech, f0, at, SAMPLE_RATE)
+    envelope = pyworld.cheaptrick(speech, f0, at, SAMPLE_RATE)
+    aperiodicity = pyworld.d4c(speech, f0, at, SAMPLE_RATE)
+    voiced = f0 > 0
+    if voiced.mean() < 0.2:
+        return samples
+    speed = np.where(voiced, 1.0 / rng.uniform(1.3, 2.4), 1.0)  # source frames a target frame
+    source_time = np.cumsum(1.0 / speed)
+    index = np.searchsorted(source_time, np.arange(0, source_time[-1]), side="left").clip(0, f0.size - 1)
+    centre = 69 + 12 * np.log2(np.median(f0[voiced]) / 440.0) + rng.uniform(0, 7)
+    score = compose(rng, index.size * 0.01, float(np.clip(centre, 38, 76)), float(rng.uniform(70, 140)))
+    pitch = np.full(index.size, np.nan)
+    for note in score.notes:
+        pitch[round(note.start_s * 100) : round((note.start_s + note.duration_s) * 100)] = note.pitch
+    known = np.flatnonzero(~np.isnan(pitch))
+    pitch = np.interp(np.arange(index.size), known, pitch[known])
+    glide = np.hanning(int(rng.integers(5, 15)))
+    pitch = np.convolve(np.pad(pitch, glide.size, "edge"), glide / glide.sum(), "same")[glide.size : -glide.size]
+    time_s = np.arange(index.size) * 0.01
+    pitch += rng.uniform(0, 0.5) * np.sin(2 * np.pi * rng.uniform(4.5, 6.5) * time_s) * (np.sin(time_s * 1.7) > 0)
+    melody = np.where(voiced[index], 440.0 * 2 ** ((pitch - 69) / 12), 0.0)
+    spectrum = np.ascontiguousarray(envelope[index])
+    result = pyworld.synthesize(melody, spectrum, np.ascontiguousarray(aperiodicity[index]), SAMPLE_RATE, 10.0)
+    return result.astype(np.float32)
+
+
+def to_int16(samples: NDArray[np.float32]) -> Samples:
+    return np.round(samples / max(1e-9, float(np.abs(samples).max())) * 32000).astype(np.int16)
+
+
+def speaker_clips(task: tuple[str, list[str], int]) -> list[tuple[str, Samples]]:
+    """All clips of one speaker: at each speed, spoken and sung."""
+    import soxr
+
+    speaker, files, seed = task
+    clips = []
+    speech = voiced_only(np.concatenate([audio.load(f).samples[0] for f in files])[: 40 * SAMPLE_RATE])
+    for number, speed in enumerate(SPEEDS):
+        rng = np.random.default_rng([seed, number])
+        person = speech if speed == 1.0 else soxr.resample(speech, SAMPLE_RATE * speed, SAMPLE_RATE)
+        name = f"{speaker}x{speed}"
+        clips.append((name, to_int16(person)))
+        clips.append((name, to_int16(sung(person[: 22 * SAMPLE_RATE], rng))))
+    return clips
+
+
+def parametric_clips(seed: int) -> list[tuple[str, Samples]]:
+    rng = np.random.default_rng([7, seed])
+    voice = draw_voice(rng)
+    return [(f"parametric-{seed}", to_int16(voiced_only(sing(voice, compose(rng, 12, voice.centre + rng.normal(0, 2), rng.uniform(80, 140)), rng)))) for _ in range(2)]
+
+
+def band_clip(seed: int) -> Samples:
+    rng = np.random.default_rng([9, seed])
+    palette = draw_palette(rng)
+    return to_int16(play(palette, compose(rng, 20, 60, palette.tempo), rng))
+
+
+def teach(clip: Samples) -> NDArray[np.float16]:
+    """resemblyzer's embeddings of 1.6-s windows, one every 0.77 s: (windows, 256)."""
+    torch.set_num_threads(1)
+    global _TEACHER
+    if _TEACHER is None:
+        from resemblyzer import VoiceEncoder
+
+        _TEACHER = VoiceEncoder("cpu", verbose=False)
+    _, partials, _ = _TEACHER.embed_utterance(clip.astype(np.float32) / 32768, return_partials=True)
+    return partials.astype(np.float16)
+
+
+_TEACHER = None  # one a worker process
+
+
+def make_bank(speech: Path, out: Path, parametric: int, bands: int, workers: int) -> None:
+    folders = sorted(p for p in speech.iterdir() if p.is_dir())
+    tasks = [(f.name, sorted(str(p) for p in f.iterdir())[:4], i) for i, f in enumerate(folders)]
+    out.mkdir(parents=True, exist_ok=True)
+    with multiprocessing.get_context("spawn").Pool(workers) as pool:
+        clips = [c for some in pool.imap(speaker_clips, tasks, 4) for c in some]
+        print(f"speech: {len(clips)} clips", flush=True)
+        clips += [c for some in pool.imap(parametric_clips, range(parametric), 8) for c in some]
+        clips = [(name, clip) for name, clip in clips if clip.size >= 3 * SAMPLE_RATE]
+        band = list(pool.imap(band_clip, range(bands), 4))
+        print(f"{len(clips)} clips, {sum(c.size for _, c in clips) / SAMPLE_RATE / 3600:.1f} h; teaching", flush=True)
+        targets = list(pool.imap(teach, [c for _, c in clips], 8))
+    np.savez(
+        out / "bank.npz",
+        names=np.array([n for n, _ in clips]),
+        lengths=np.array([c.size for _, c in clips]),
+        samples=np.concatenate([c for _, c in clips]),
+        targets=np.concatenate(targets),
+        target_lengths=np.array([len(t) for t in targets]),
+        band=np.concatenate(band),
+    )
+
+
+# ---------------------------------------------------------------- views
+
+
+@dataclass
+class Bank:
+    """Voices by identity, their targets, and one long tape of bands."""
+
+    clips: list[Samples]
+    targets: list[NDArray[np.float16]]
+    people: list[list[int]]
+    band: Samples
+
+    @classmethod
+    def load(cls, path: Path) -> Bank:
+        data = np.load(path)
+        clips = np.split(data["samples"], np.cumsum(data["lengths"])[:-1])
+        targets = np.split(data["targets"], np.cumsum(data["target_lengths"])[:-1])
+        by_name: dict[str, list[int]] = {}
+        for index, name in enumerate(data["names"]):
+            by_name.setdefault(str(name), []).append(index)
+        return cls(clips, targets, list(by_name.values()), data["band"])
+
+
+def view(bank: Bank, clip_index: int, samples: int, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """(waveform, teacher's target) of one mashup."""
+    clip, partials = bank.clips[clip_index], bank.targets[clip_index].astype(np.float32)
+    first = int(rng.integers(0, max(1, clip.size - samples)))
+    voice = clip[first : first + samples].astype(np.float32) / 32768
+    rate = 0.77 * SAMPLE_RATE
+    low = int(np.clip(np.floor(first / rate), 0, len(partials) - 1))
+    target = partials[low : low + 3].mean(axis=0)
+    if rng.random() < 0.25:  # a short recording, repeated as inference repeats it
+        keep = int(rng.uniform(0.4, 1.0) * voice.size)
+        voice = voice[:keep]
+    voice = np.resize(voice, samples)
+    voice = colour(voice, rng, 5.0, room=rng.random() < 0.5)
+    voice /= voice.std() + 1e-6
+    mix = voice
+    if rng.random() < 0.75:
+        band = np.zeros(samples, np.float32)
+        for _ in range(int(rng.integers(1, 3))):
+            at = int(rng.integers(0, bank.band.size - samples))
+            band += colour(bank.band[at : at + samples].astype(np.float32) / 32768, rng, 8.0, room=False)
+        gain = 10 ** (-rng.uniform(-4, 12) / 20)
+        mix = voice + gain * band / (band.std() + 1e-6)
+    mix = mix + 10 ** (rng.uniform(-70, -30) / 20) * rng.normal(0, 1, samples).astype(np.float32)
+    if rng.random() < 0.25:
+        drive = rng.uniform(1, 4)
+        mix = np.tanh(drive * mix / (np.abs(mix).max() + 1e-9))
+    if rng.random() < 0.3:
+        mix = lowpass(mix, rng.uniform(3000, 7500))
+    return (mix / (np.abs(mix).max() + 1e-9)).astype(np.float32), target
+
+
+def colour(samples: NDArray[np.float32], rng: np.random.Generator, deviation_db: float, room: bool) -> NDArray[np.float32]:
+    """A smooth random equaliser and, if asked, a diffuse room, in one spectral product."""
+    size = samples.size + (8192 if room else 0)
+    spectrum = np.fft.rfft(samples, size)
+    curve = np.interp(np.arange(spectrum.size), np.linspace(0, spectrum.size, 9), np.cumsum(rng.normal(0, deviation_db / 3, 9)))
+    spectrum *= 10 ** (curve / 20)
+    if room:
+        length = int(rng.integers(800, 8192))
+        impulse = rng.normal(0, 1, length) * np.exp(-5 * np.arange(length) / length)
+        impulse *= rng.uniform(0.05, 0.6) / np.sqrt(np.sum(impulse**2))
+        impulse[0] += 1.0
+        spectrum *= np.fft.rfft(impulse, size)
+    return np.fft.irfft(spectrum, size)[: samples.size].astype(np.float32)
+
+
+def lowpass(samples: NDArray[np.float32], hertz: float) -> NDArray[np.float32]:
+    spectrum = np.fft.rfft(samples)
+    spectrum[int(hertz / SAMPLE_RATE * samples.size) :] *= 0.01
+    return np.fft.irfft(spectrum, samples.size).astype(np.float32)
+
+
+def batch(bank: Bank, people: int, samples: int, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    """Two views of each of ``people`` voices: (2, people, samples) and (2, people, 256)."""
+    chosen = rng.choice(len(bank.people), people, replace=False)
+    pairs = [[view(bank, int(rng.choice(bank.people[p])), samples, rng) for p in chosen] for _ in range(2)]
+    waves = torch.from_numpy(np.stack([[w for w, _ in side] for side in pairs]))
+    return waves, torch.from_numpy(np.stack([[t for _, t in side] for side in pairs]))
+
+
+# ---------------------------------------------------------------- training
+
+
+def info_nce(left: torch.Tensor, right: torch.Tensor, temperature: float) -> torch.Tensor:
+    logits = F.normalize(left, dim=-1) @ F.normalize(right, dim=-1).T / temperature
+    return F.cross_entropy(logits, torch.arange(len(left)))
+
+
+def train(out: Path, minutes: float, people: int, peak_rate: float, threads: int, validate: Path | None) -> None:
+    from whosings.contrastive.loss import nt_xent
+    from whosings.encoder.convolutional import ConvolutionalEncoder
+    from whosings.spectrogram import LogMel
+
+    torch.set_num_threads(threads)
+    torch.manual_seed(0)
+    config = MODELS["compact"]
+    bank = Bank.load(out / "bank.npz")
+    front = LogMel(config.front_end)
+    encoder = ConvolutionalEncoder(config.encoder, config.front_end)
+    to_teacher = torch.nn.Linear(config.encoder.embedding, TEACHER_DIMENSIONS)
+    parameters = [*encoder.parameters(), *to_teacher.parameters()]
+    optimiser = torch.optim.AdamW(parameters, lr=peak_rate, weight_decay=0.02)
+    mean_target = torch.from_numpy(np.mean([t.astype(np.float32).mean(axis=0) for t in bank.targets], axis=0))
+    step, spent = 0, 0.0
+    state_path = out / "state.pt"
+    if state_path.exists():
+        state = torch.load(state_path, weights_only=True)
+        encoder.load_state_dict(state["encoder"])
+        to_teacher.load_state_dict(state["to_teacher"])
+        optimiser.load_state_dict(state["optimiser"])
+        step, spent = state["step"], state["spent"]
+    queue: Queue[tuple[torch.Tensor, torch.Tensor]] = Queue(4)
+
+    def produce() -> None:
+        number = step
+        while True:
+            queue.put(batch(bank, people, 3 * SAMPLE_RATE, np.random.default_rng([11, number])))
+            number += 1
+
+    threading.Thread(target=produce, daemon=True).start()
+    begin, log = time.monotonic() - spent, []
+    while (spent := time.monotonic() - begin) < minutes * 60:
+        progress = spent / (minutes * 60)
+        for group in optimiser.param_groups:
+            group["lr"] = peak_rate * min(1.0, (step + 1) / 100) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
+        waves, targets = queue.get()
+        with torch.no_grad():
+            spectrograms = front(waves.reshape(-1, 1, waves.shape[-1]))
+        embeddings = encoder(spectrograms).reshape(2, people, -1)
+        targets = targets - mean_target
+        taught = to_teacher(embeddings)
+        contrast = nt_xent(F.normalize(embeddings[0], dim=-1), F.normalize(embeddings[1], dim=-1), 0.1)
+        distil = (info_nce(taught[0], targets[0], 0.05) + info_nce(taught[1], targets[1], 0.05)) / 2
+        loss = contrast + distil
+        optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(parameters, 5.0)
+        optimiser.step()
+        step += 1
+        log.append((contrast.item(), distil.item()))
+        if step % 50 == 0:
+            print(step, f"{spent / 60:.1f} min", np.round(np.mean(log[-50:], axis=0), 3).tolist(), flush=True)
+        if step % 250 == 0 or (time.monotonic() - begin) >= minutes * 60:
+            state = {"encoder": encoder.state_dict(), "to_teacher": to_teacher.state_dict(), "optimiser": optimiser.state_dict(), "step": step, "spent": spent}
+            torch.save(state, state_path.with_suffix(".new"))
+            state_path.with_suffix(".new").rename(state_path)
+            if validate is not None:
+                print(json.dumps({"step": step, **validation(encoder, front, bank, validate)}), flush=True)
+
+
+# ---------------------------------------------------------------- validation on real singing (never trained on)
+
+
+@torch.inference_mode()
+def validation(encoder: torch.nn.Module, front: torch.nn.Module, bank: Bank, root: Path) -> dict[str, float]:
+    """Nearest singer across sentences, top-1, a cappella and over generated bands, on `singer/*.opus`."""
+    encoder.eval()
+    rng = np.random.default_rng(5)
+    clean, mixed, singers, sentence = [], [], [], []
+    for number, folder in enumerate(sorted(p for p in root.iterdir() if p.is_dir())):
+        files = sorted(folder.iterdir())
+        for file in files[:: max(1, len(files) // 12)]:
+            samples = voiced_only(audio.load(file).samples[0])
+            if samples.size < SAMPLE_RATE // 2:
+                continue
+            voice = np.resize(samples, 3 * SAMPLE_RATE)
+            at = int(rng.integers(0, bank.band.size - voice.size))
+            band = bank.band[at : at + voice.size].astype(np.float32)
+            clean.append(voice / np.abs(voice).max())
+            mix = voice / voice.std() + 0.8 * band / (band.std() + 1e-6)
+            mixed.append(mix / np.abs(mix).max())
+            singers.append(number)
+            sentence.append(file.name.split("-")[4])
+    who, what = np.array(singers), np.array(sentence)
+    vectors = [F.normalize(torch.cat([encoder(front(torch.from_numpy(np.stack(s[i : i + 64]).astype(np.float32))[:, None])) for i in range(0, len(s), 64)]), dim=-1).numpy() for s in (clean, mixed)]
+    encoder.train()
+    enrol = what == "01"
+    prototypes = np.stack([vectors[0][enrol & (who == s)].mean(axis=0) for s in range(who.max() + 1)])
+    right = [float(np.mean((v[~enrol] @ prototypes.T).argmax(axis=1) == who[~enrol])) for v in vectors]
+    return {"a_cappella": round(right[0], 3), "over_band": round(right[1], 3)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    bank = commands.add_parser("bank")
+    bank.add_argument("--speech", type=Path, required=True)
+    bank.add_argument("--parametric", type=int, default=300)
+    bank.add_argument("--bands", type=int, default=300)
+    bank.add_argument("--workers", type=int, default=2)
+    learn = commands.add_parser("train")
+    learn.add_argument("--minutes", type=float, default=60)
+    learn.add_argument("--people", type=int, default=64, help="voices in a batch")
+    learn.add_argument("--peak-rate", type=float, default=2e-3)
+    learn.add_argument("--threads", type=int, default=2)
+    learn.add_argument("--validate", type=Path, help="folder singer/*.opus of real singing, RAVDESS file names")
+    for command in (bank, learn):
+        command.add_argument("--out", type=Path, required=True)
+    options = parser.parse_args()
+    if options.command == "bank":
+        make_bank(options.speech, options.out, options.parametric, options.bands, options.workers)
+    else:
+        train(options.out, options.minutes, options.people, options.peak_rate, options.threads, options.validate)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,254 @@
+"""Tables of singers, tracks and segments: Parquet or CSV, validated, with content hashes and licences.
+
+Conventions
+-----------
+- Track table: one row per track, columns ``TRACK_COLUMNS``; ``track_id``, ``singer_id`` and ``path`` are required.
+- Segment table: ``track_id, start_s, vocal``: a 3-second piece and the probability that somebody sings in it. Its name
+  is the track table's with ``.segments`` before the ending: ``songs.parquet`` and ``songs.segments.parquet``.
+- Paths are relative to the manifest's folder unless absolute.
+- In CSV, lists are separated by ``;`` and booleans are ``true`` or ``false``.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+
+from whosings.audio import AUDIO_ENDINGS
+from whosings.errors import ManifestError
+from whosings.files import atomic
+
+_TRACK_SCHEMA = pa.schema(
+    [
+        ("track_id", pa.string()),
+        ("singer_id", pa.string()),
+        ("title", pa.string()),
+        ("path", pa.string()),
+        ("vocals_path", pa.string()),
+        ("instrumental_path", pa.string()),
+        ("genre", pa.string()),
+        ("language", pa.string()),
+        ("release_date", pa.string()),
+        ("cloned", pa.bool_()),
+        ("target_singer_ids", pa.list_(pa.string())),
+        ("licence", pa.string()),
+        ("sha256", pa.string()),
+    ]
+)
+_SEGMENT_SCHEMA = pa.schema([("track_id", pa.string()), ("start_s", pa.float64()), ("vocal", pa.float64())])
+TRACK_COLUMNS: tuple[str, ...] = tuple(_TRACK_SCHEMA.names)
+REQUIRED_COLUMNS = ("track_id", "singer_id", "path")
+
+
+@dataclass(frozen=True)
+class Track:
+    """One row of the track table.
+
+    Attributes:
+        path: the mixture.
+        vocals_path, instrumental_path: its stems, where there are any.
+        cloned: whether the voice is a clone; then ``target_singer_ids`` are the singers it imitates.
+        sha256: of the file at ``path``.
+    """
+
+    track_id: str
+    singer_id: str
+    path: Path
+    title: str | None = None
+    vocals_path: Path | None = None
+    instrumental_path: Path | None = None
+    genre: str | None = None
+    language: str | None = None
+    release_date: str | None = None
+    cloned: bool = False
+    target_singer_ids: tuple[str, ...] = ()
+    licence: str | None = None
+    sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One row of the segment table: a 3-second piece of a track."""
+
+    track_id: str
+    start_s: float
+    vocal: float
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Tracks and their pieces, in the order of the file."""
+
+    tracks: tuple[Track, ...]
+    pieces: tuple[Piece, ...] = ()
+
+    @cached_property
+    def by_singer(self) -> dict[str, tuple[Track, ...]]:
+        """Tracks of each singer, singers in order of appearance."""
+        groups: dict[str, list[Track]] = {}
+        for track in self.tracks:
+            groups.setdefault(track.singer_id, []).append(track)
+        return {singer: tuple(tracks) for singer, tracks in groups.items()}
+
+    @cached_property
+    def pieces_by_track(self) -> dict[str, tuple[Piece, ...]]:
+        """Pieces of each track that has any."""
+        groups: dict[str, list[Piece]] = {}
+        for piece in self.pieces:
+            groups.setdefault(piece.track_id, []).append(piece)
+        return {track_id: tuple(pieces) for track_id, pieces in groups.items()}
+
+
+def read_manifest(path: str | Path) -> Manifest:
+    """Read and validate a track table and, if it lies beside it, the segment table.
+
+    Raises:
+        ManifestError: missing file, unknown or missing columns, duplicate or empty ids, values of the wrong type.
+    """
+    path = Path(path)
+    table = _read_table(path, _TRACK_SCHEMA, REQUIRED_COLUMNS)
+    rows = table.to_pylist()
+    for number, row in enumerate(rows, start=1):
+        for column in REQUIRED_COLUMNS:
+            if not row[column]:
+                raise ManifestError(path, f"row {number} has no {column}", "fill it in or drop the row")
+    repeated = [track_id for track_id, count in Counter(row["track_id"] for row in rows).items() if count > 1]
+    if repeated:
+        raise ManifestError(path, f"track_id {repeated[0]} occurs more than once", "give each track an id of its own")
+    tracks = tuple(_track(row, path.parent) for row in rows)
+    if not tracks:
+        raise ManifestError(path, "holds no tracks", "check how it was made")
+    segments = _segments_path(path)
+    if not segments.exists():
+        return Manifest(tracks)
+    pieces = tuple(Piece(**row) for row in _read_table(segments, _SEGMENT_SCHEMA, _SEGMENT_SCHEMA.names).to_pylist())
+    known = {track.track_id for track in tracks}
+    for piece in pieces:
+        if piece.track_id not in known:
+            raise ManifestError(segments, f"track_id {piece.track_id} is not in {path.name}", "make both tables again")
+    return Manifest(tracks, pieces)
+
+
+def write_manifest(manifest: Manifest, path: str | Path) -> None:
+    """Write a track table and, if there are pieces, the segment table; by the ending ``.parquet`` or ``.csv``.
+
+    Paths under the manifest's folder are written relative to it, so that the folder can be moved.
+
+    Raises:
+        ManifestError: another ending.
+    """
+    path = Path(path)
+    root = path.parent.resolve()
+
+    def relative(file: Path | None) -> str | None:
+        if file is None:
+            return None
+        whole = file.resolve()
+        return str(whole.relative_to(root)) if whole.is_relative_to(root) else str(whole)
+
+    rows = [
+        {field.name: getattr(track, field.name) for field in fields(Track)}
+        | {
+            "path": relative(track.path),
+            "vocals_path": relative(track.vocals_path),
+            "instrumental_path": relative(track.instrumental_path),
+            "target_singer_ids": list(track.target_singer_ids),
+        }
+        for track in manifest.tracks
+    ]
+    if manifest.pieces:
+        pieces = [{"track_id": p.track_id, "start_s": p.start_s, "vocal": p.vocal} for p in manifest.pieces]
+        _write_table(pa.Table.from_pylist(pieces, _SEGMENT_SCHEMA), _segments_path(path))
+    _write_table(pa.Table.from_pylist(rows, _TRACK_SCHEMA), path)
+
+
+def from_folder(root: str | Path) -> Manifest:
+    """A manifest of a folder ``Singer/**/song.ext``: the folder's name is the singer's id, the relative path the track's.
+
+    Raises:
+        ManifestError: no such folder, or no audio files in its subfolders.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise ManifestError(root, "no such folder", "check the path")
+    files = sorted(p for p in root.glob("*/**/*") if p.is_file() and p.suffix.lower() in AUDIO_ENDINGS)
+    if not files:
+        raise ManifestError(root, "holds no audio files in folders named by singer", "arrange it as Singer/song.mp3")
+    return Manifest(tuple(Track(str(f.relative_to(root)), f.relative_to(root).parts[0], f, title=f.stem) for f in files))
+
+
+def _track(row: dict[str, Any], root: Path) -> Track:
+    def located(name: str | None) -> Path | None:
+        return root / name if name else None
+
+    values = {key: value for key, value in row.items() if value is not None}
+    return replace(
+        Track(**{**values, "target_singer_ids": tuple(values.get("target_singer_ids", ()))}),
+        path=root / row["path"],
+        vocals_path=located(row["vocals_path"]),
+        instrumental_path=located(row["instrumental_path"]),
+    )
+
+
+def _segments_path(path: Path) -> Path:
+    return path.with_suffix(f".segments{path.suffix}")
+
+
+def _read_table(path: Path, schema: pa.Schema, required: Sequence[str]) -> pa.Table:
+    if not path.exists():
+        raise ManifestError(path, "no such file", "check the path")
+    try:
+        if path.suffix == ".parquet":
+            table = pa.parquet.read_table(path)
+        elif path.suffix == ".csv":
+            table = pa.csv.read_csv(path, convert_options=pa.csv.ConvertOptions(column_types=_csv_types(schema), strings_can_be_null=True))
+            if "target_singer_ids" in table.column_names:
+                table = _split_lists(table)
+        else:
+            raise ManifestError(path, f"has the ending {path.suffix or '(none)'}", "use .parquet or .csv")
+    except (pa.ArrowException, OSError) as error:
+        raise ManifestError(path, f"cannot be read ({str(error).splitlines()[0].rstrip('.')})", "correct the table") from error
+    unknown = [name for name in table.column_names if name not in schema.names]
+    if unknown:
+        raise ManifestError(path, f"unknown column {unknown[0]}", f"the columns are {', '.join(schema.names)}")
+    for name in required:
+        if name not in table.column_names:
+            raise ManifestError(path, f"has no column {name}", f"{', '.join(required)} are required")
+    for column in schema:
+        if column.name not in table.column_names:
+            table = table.append_column(column, pa.nulls(table.num_rows, column.type))
+    try:
+        return table.select(schema.names).cast(schema)
+    except (pa.ArrowException, ValueError) as error:
+        raise ManifestError(path, f"has a column of the wrong type ({str(error).splitlines()[0].rstrip('.')})", "correct the table") from error
+
+
+def _write_table(table: pa.Table, path: Path) -> None:
+    if path.suffix not in (".parquet", ".csv"):
+        raise ManifestError(path, f"has the ending {path.suffix or '(none)'}", "use .parquet or .csv")
+    with atomic(path) as beside:
+        if path.suffix == ".parquet":
+            pa.parquet.write_table(table, beside)
+        else:
+            if "target_singer_ids" in table.column_names:
+                joined = pa.array([";".join(ids or []) or None for ids in table["target_singer_ids"].to_pylist()], pa.string())
+                table = table.set_column(table.column_names.index("target_singer_ids"), "target_singer_ids", joined)
+            pa.csv.write_csv(table, beside)
+
+
+def _csv_types(schema: pa.Schema) -> dict[str, pa.DataType]:
+    return {column.name: pa.string() if pa.types.is_list(column.type) else column.type for column in schema}
+
+
+def _split_lists(table: pa.Table) -> pa.Table:
+    ids = [text.split(";") if text else None for text in table["target_singer_ids"].to_pylist()]
+    position = table.column_names.index("target_singer_ids")
+    return table.set_column(position, "target_singer_ids", pa.array(ids, pa.list_(pa.string())))

@@ -1,0 +1,145 @@
+"""Positive pairs: two segments with vocals from two different songs of one singer (paper, section 4.2).
+
+Conventions
+-----------
+- Pairs are numbered 0, 1, 2, ... without end, and pair ``i`` of a seed is always the same pair, whoever draws it: so any
+  number of workers and processes share a stream, and training resumes at a number.
+- Singers come in rounds: each round is a random order of all of them, so that a batch holds a singer twice, a false
+  negative, only where two rounds meet.
+- Modes: ``mixture`` draws both views from mixtures, ``vocal`` both from vocal stems, ``hybrid`` each view from either
+  with even chance, which gives all four pairings.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor, from_numpy, stack
+from torch.utils.data import Dataset
+
+from whosings import audio
+from whosings.audio import FloatArray, Segment
+from whosings.catalogue.manifest import Manifest, Track
+from whosings.config import FrontEndConfig, PairsConfig
+from whosings.errors import AudioError, TrainingError
+from whosings.spectrogram import conform
+
+
+@dataclass(frozen=True)
+class View:
+    """Where one side of a pair is cut from.
+
+    Attributes:
+        stem: ``"mixture"`` or ``"vocal"``.
+        start_s: seconds; None draws anywhere in the file with ``seed``.
+    """
+
+    track: Track
+    stem: str
+    start_s: float | None
+    seed: tuple[int, ...]
+
+    @property
+    def path(self) -> Path:
+        """The file that holds the stem."""
+        if self.stem == "vocal":
+            assert self.track.vocals_path is not None  # PairSampler admits no other
+            return self.track.vocals_path
+        return self.track.path
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two views of one singer, from different songs."""
+
+    left: View
+    right: View
+
+
+class PairSampler:
+    """Draws pairs from a manifest, by number.
+
+    Args:
+        manifest: cloned tracks are left out: only real recordings train (paper, section 4.2).
+
+    Raises:
+        TrainingError: no singer has two usable tracks, or a needed vocal stem is missing from the manifest.
+    """
+
+    def __init__(self, manifest: Manifest, config: PairsConfig, seed: int) -> None:
+        self._config = config
+        self._seed = seed
+        self._starts: dict[str, list[float]] = {}
+        singers: list[tuple[Track, ...]] = []
+        for tracks in manifest.by_singer.values():
+            usable = tuple(track for track in tracks if not track.cloned and self._usable(track, manifest))
+            if len(usable) >= 2:
+                singers.append(usable)
+        if not singers:
+            raise TrainingError("the manifest", "has no singer with two tracks that hold vocals", "add tracks")
+        self._singers = singers
+
+    @property
+    def singers(self) -> int:
+        """Singers with at least two usable tracks."""
+        return len(self._singers)
+
+    def pair(self, number: int) -> Pair:
+        """Pair ``number`` of this sampler's seed."""
+        turn, place = divmod(number, len(self._singers))
+        order = np.random.default_rng([self._seed, 0, turn]).permutation(len(self._singers))
+        tracks = self._singers[int(order[place])]
+        rng = np.random.default_rng([self._seed, 1, number])
+        first, second = rng.choice(len(tracks), size=2, replace=False)
+        return Pair(self._view(tracks[first], rng, number, 0), self._view(tracks[second], rng, number, 1))
+
+    def _usable(self, track: Track, manifest: Manifest) -> bool:
+        if self._config.mode != "mixture" and track.vocals_path is None:
+            raise TrainingError(
+                f"track {track.track_id}", f"has no vocals_path, which {self._config.mode} pairs need", "separate it first, or train with mixture pairs"
+            )
+        pieces = manifest.pieces_by_track.get(track.track_id)
+        if pieces is None:
+            return True
+        self._starts[track.track_id] = [p.start_s for p in pieces if p.vocal >= self._config.min_vocal]
+        return bool(self._starts[track.track_id])
+
+    def _view(self, track: Track, rng: np.random.Generator, number: int, side: int) -> View:
+        stem = self._config.mode
+        if stem == "hybrid":
+            stem = "vocal" if rng.random() < 0.5 else "mixture"
+        starts = self._starts.get(track.track_id)
+        start = None if starts is None else starts[int(rng.integers(len(starts)))]
+        return View(track, stem, start, (self._seed, 2, number, side))
+
+
+def read_view(view: View, front_end: FrontEndConfig) -> FloatArray:
+    """Decode a view as the encoder will see it: (channels, samples), see ``conform``.
+
+    Raises:
+        AudioError: the file cannot be used; the message names it.
+    """
+    segment: Segment
+    if view.start_s is None:
+        rng = np.random.default_rng(view.seed)
+        segment = audio.random_segment(view.path, front_end.segment_s, rng, front_end.channels)
+    else:
+        segment = audio.read_segment(view.path, view.start_s, front_end.segment_s, front_end.channels)
+    return conform(segment.samples, front_end)
+
+
+class PairDataset(Dataset[Tensor | AudioError]):
+    """Pair number -> tensor (2, channels, samples): left view, right view; or the error, to be raised where it is seen."""
+
+    def __init__(self, sampler: PairSampler, front_end: FrontEndConfig) -> None:
+        self._sampler = sampler
+        self._front_end = front_end
+
+    def __getitem__(self, number: int) -> Tensor | AudioError:
+        pair = self._sampler.pair(number)
+        try:
+            return stack([from_numpy(read_view(view, self._front_end)) for view in (pair.left, pair.right)])
+        except AudioError as error:  # a worker process would flatten it to text
+            return error

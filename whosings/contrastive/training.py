@@ -1,0 +1,370 @@
+"""Contrastive training on Lightning, with the paper's schedule as defaults (paper, section 4.2).
+
+What a run leaves in its folder:
+
+- ``best/`` and ``last/``: encoder checkpoints, of the lowest validation loss so far and of the last epoch.
+- ``state/last.ckpt``: everything needed to go on; the same command, run again, resumes from it. A run that was killed
+  and resumed ends with the weights of an uninterrupted one, because pairs are numbered and nothing else is random.
+- ``history.json``, ``loss.png``, TensorBoard events.
+
+Memory: with ``training.chunk`` the views pass through the encoder a few at a time, twice: first without gradients, to
+get the gradient of the loss with respect to each embedding from the whole batch, then with gradients, chunk by chunk
+(gradient caching). The result is that of the whole batch: no encoder layer couples the views of a batch.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.utils.data import DataLoader, Sampler
+
+from whosings import audio
+from whosings.catalogue.manifest import Manifest
+from whosings.config import Settings
+from whosings.contrastive.loss import nt_xent
+from whosings.contrastive.pairs import PairDataset, PairSampler
+from whosings.encoder.checkpoint import build, save_checkpoint
+from whosings.encoder.projector import Projector
+from whosings.errors import AudioError, MissingExtraError, TrainingError
+from whosings.files import atomic, write_atomic
+from whosings.spectrogram import LogMel
+
+MissingExtraError.require("lightning", "training", "train")
+
+import lightning as L  # noqa: E402
+from lightning.pytorch import callbacks  # noqa: E402
+from lightning.pytorch.loggers import TensorBoardLogger  # noqa: E402
+
+VALIDATION_SEED = 0
+"""Seed of the validation pairs: the same for every run, so that losses compare."""
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """How a run ended.
+
+    Attributes:
+        best: folder of the encoder with the lowest validation loss.
+        best_loss: that loss, nats.
+        epochs: epochs trained in all, earlier sittings included.
+        stopped: ``"patience"`` or ``"max_epochs"``.
+    """
+
+    best: Path
+    best_loss: float
+    epochs: int
+    stopped: str
+
+
+class ContrastiveModule(L.LightningModule):
+    """Encoder and projector under NT-Xent. Batches are (pairs, 2, channels, samples)."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__()
+        self.settings = settings
+        self.automatic_optimization = False
+        self.front_end = LogMel(settings.model.front_end)
+        self.encoder = build(settings.model)
+        self.projector = Projector(settings.model.projector, settings.model.encoder.embedding)
+        self._step_began = 0.0
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """Adam, halved on a plateau."""
+        training = self.settings.training
+        parameters = [*self.encoder.parameters(), *self.projector.parameters()]
+        adam = torch.optim.Adam(parameters, lr=training.learning_rate, eps=training.adam_eps)
+        plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
+            adam, factor=training.plateau_factor, patience=training.plateau_epochs
+        )
+        return {"optimizer": adam, "lr_scheduler": {"scheduler": plateau, "monitor": "val_loss"}}
+
+    def on_before_batch_transfer(self, batch: Tensor | AudioError, dataloader_idx: int) -> Tensor:
+        """A file that a worker could not decode is raised here, in the main process, with its own message."""
+        if isinstance(batch, AudioError):
+            raise batch
+        return batch
+
+    def training_step(self, batch: Tensor, index: int) -> None:
+        """One step on the whole batch, in chunks if so set."""
+        began = time.perf_counter()
+        optimizer: Any = self.optimizers()
+        optimizer.zero_grad()
+        spectrograms = self._spectrograms(batch)
+        chunk = self.settings.training.chunk
+        loss = self._whole(spectrograms) if chunk == 0 else self._chunked(spectrograms, chunk)
+        self._average_gradients()
+        optimizer.step()
+        self.log("train_loss", loss, on_step=False, on_epoch=True, sync_dist=True, prog_bar=True, batch_size=len(batch))
+        rate = 2 * len(batch) * self.trainer.world_size / (time.perf_counter() - began)
+        self.log("segments/s", rate, prog_bar=True, on_step=True, on_epoch=False, batch_size=len(batch))
+
+    def validation_step(self, batch: Tensor, index: int) -> None:
+        """NT-Xent of a batch of fixed pairs."""
+        left, right = self.projector(self.encoder(self._spectrograms(batch))).float().chunk(2)
+        loss = nt_xent(left, right, self.settings.training.temperature)
+        self.log("val_loss", loss, sync_dist=True, prog_bar=True, batch_size=len(batch))
+
+    def on_train_epoch_end(self) -> None:
+        """Tell the plateau rule how the epoch went."""
+        scheduler: Any = self.lr_schedulers()
+        scheduler.step(self.trainer.callback_metrics["val_loss"])
+        self.log("learning_rate", self.optimizers().param_groups[0]["lr"])  # type: ignore[union-attr]
+
+    def _spectrograms(self, batch: Tensor) -> Tensor:
+        """All left views, then all right views."""
+        with torch.no_grad():
+            spectrograms: Tensor = self.front_end(batch.transpose(0, 1).flatten(0, 1))
+        return spectrograms
+
+    def _loss(self, embeddings: Tensor) -> Tensor:
+        left, right = self.projector(embeddings).float().chunk(2)
+        return nt_xent(left, right, self.settings.training.temperature)
+
+    def _whole(self, spectrograms: Tensor) -> Tensor:
+        loss = self._loss(self.encoder(spectrograms))
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss.detach()
+
+    def _chunked(self, spectrograms: Tensor, chunk: int) -> Tensor:
+        pieces = spectrograms.split(chunk)
+        with torch.no_grad():
+            embeddings = torch.cat([self.encoder(piece) for piece in pieces])
+        embeddings.requires_grad_()
+        loss = self._loss(embeddings)
+        loss.backward()  # type: ignore[no-untyped-call]
+        assert embeddings.grad is not None
+        for piece, gradient in zip(pieces, embeddings.grad.split(chunk), strict=True):
+            self.encoder(piece).backward(gradient)
+        return loss.detach()
+
+    def _average_gradients(self) -> None:
+        """Over processes. By hand: chunks run backward several times a step, which the usual wrapper cannot follow."""
+        if self.trainer.world_size > 1:
+            for parameter in self.parameters():
+                if parameter.grad is not None:
+                    dist.all_reduce(parameter.grad)
+                    parameter.grad /= self.trainer.world_size
+
+
+class NumberSampler(Sampler[int]):
+    """Pair numbers of one epoch for one of several processes; the union over processes does not depend on how many."""
+
+    def __init__(self, batch: int, batches: int, process: int, processes: int) -> None:
+        self._batch, self._batches = batch, batches
+        self._process, self._processes = process, processes
+        self._epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by the trainer before each epoch, also after resuming."""
+        self._epoch = epoch
+
+    def __iter__(self) -> Iterator[int]:
+        share = self._batch // self._processes
+        for step in range(self._epoch * self._batches, (self._epoch + 1) * self._batches):
+            first = step * self._batch + self._process * share
+            yield from range(first, first + share)
+
+    def __len__(self) -> int:
+        return self._batches * self._batch // self._processes
+
+
+class PairData(L.LightningDataModule):
+    """Training pairs without end, and fixed validation pairs."""
+
+    def __init__(self, settings: Settings, train: PairSampler, validation: PairSampler) -> None:
+        super().__init__()
+        self._settings = settings
+        self._train, self._validation = train, validation
+
+    def train_dataloader(self) -> DataLoader[Tensor]:
+        """One epoch's pairs."""
+        training = self._settings.training
+        assert self.trainer is not None
+        processes = self.trainer.world_size
+        sampler = NumberSampler(training.batch_pairs, training.iterations_per_epoch, self.trainer.global_rank, processes)
+        return self._loader(self._train, sampler, training.batch_pairs // processes)
+
+    def val_dataloader(self) -> DataLoader[Tensor]:
+        """One pair a singer; the paper's validation singers have exactly two tracks, one fixed segment of each."""
+        count = self._validation.singers
+        batch = min(self._settings.training.batch_pairs, count)
+        return self._loader(self._validation, range(count // batch * batch), batch)
+
+    def _loader(self, pairs: PairSampler, numbers: Any, batch: int) -> DataLoader[Tensor]:
+        workers = self._settings.training.workers
+        return DataLoader(
+            PairDataset(pairs, self._settings.model.front_end),
+            batch_size=batch,
+            sampler=numbers,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            collate_fn=_stack,
+        )
+
+
+class _Keeper(callbacks.Callback):
+    """Writes what people look at: checkpoints of the encoder, the history and its picture."""
+
+    def __init__(self, out: Path, settings: Settings, facts: dict[str, Any]) -> None:
+        self._out, self._settings, self._facts = out, settings, facts
+        self.history: list[dict[str, float]] = []
+        self.best = float("inf")
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"history": self.history, "best": self.best}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.history, self.best = list(state["history"]), state["best"]
+
+    def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        metrics = trainer.callback_metrics
+        row = {"epoch": trainer.current_epoch, "train_loss": float(metrics["train_loss"]), "val_loss": float(metrics["val_loss"])}
+        self.history.append(row)
+        if not trainer.is_global_zero:
+            return
+        if row["val_loss"] < self.best:
+            self.best = row["val_loss"]
+            self._save(module, "best")
+        write_atomic(self._out / "history.json", json.dumps(self.history))
+
+    def on_fit_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        if trainer.is_global_zero and self.history:
+            self._save(module, "last")
+            plot_history(self.history, self._out / "loss.png")
+
+    def _save(self, module: L.LightningModule, name: str) -> None:
+        assert isinstance(module, ContrastiveModule)
+        row = self.history[-1]
+        card = {
+            **self._facts,
+            "pairs": self._settings.pairs.mode,
+            "epoch": row["epoch"],
+            "val_loss": row["val_loss"],
+            "training": self._settings.training.model_dump(mode="json"),
+        }
+        save_checkpoint(self._out / name, self._settings.model, module.encoder, card)
+
+
+def train(
+    settings: Settings, manifest: Manifest, validation: Manifest, out: str | Path, facts: dict[str, Any] | None = None
+) -> TrainingResult:
+    """Train an encoder, or go on where an earlier sitting in ``out`` stopped.
+
+    Args:
+        manifest, validation: disjoint by singer.
+        facts: what the checkpoints' card should say besides: name, data, licence.
+
+    Raises:
+        TrainingError: unusable data or settings, or ``out`` holds a run with other settings.
+        AudioError: a file cannot be decoded; fix or drop it and run again, nothing is lost.
+    """
+    training, out = settings.training, Path(out)
+    if training.batch_pairs % training.devices:
+        raise TrainingError("training.batch_pairs", f"is not a multiple of {training.devices} devices", "change either")
+    shared = manifest.by_singer.keys() & validation.by_singer.keys()
+    if shared:
+        raise TrainingError("the validation manifest", f"shares singer {min(shared)} with training", "split by singer")
+    data = PairData(
+        settings,
+        PairSampler(manifest, settings.pairs, training.seed),
+        PairSampler(validation, settings.pairs, VALIDATION_SEED),
+    )
+    resume = _claim(out, settings)
+    L.seed_everything(training.seed, verbose=False)
+    keeper = _Keeper(out, settings, facts or {})
+    stopping = callbacks.EarlyStopping("val_loss", patience=training.stop_epochs, check_on_train_epoch_end=True)
+    checkpoint = callbacks.ModelCheckpoint(
+        out / "state", filename="epoch", save_last=True, save_top_k=0, save_on_train_epoch_end=True
+    )
+    trainer = L.Trainer(
+        accelerator=training.accelerator,
+        devices=training.devices,
+        strategy="ddp" if training.devices > 1 else "auto",
+        precision="bf16-mixed" if _use_bf16(settings) else "32-true",
+        sync_batchnorm=training.devices > 1 and _on_gpu(settings),
+        max_epochs=training.max_epochs,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        log_every_n_steps=1,
+        logger=TensorBoardLogger(out, name="", version="tensorboard"),
+        callbacks=[keeper, stopping, callbacks.RichProgressBar(), checkpoint],
+        enable_model_summary=False,
+    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="lightning")
+        trainer.fit(ContrastiveModule(settings), datamodule=data, ckpt_path=resume, weights_only=True)
+    stopped = "patience" if stopping.stopped_epoch else "max_epochs"
+    return TrainingResult(out / "best", keeper.best, len(keeper.history), stopped)
+
+
+def check_files(manifest: Manifest, stem: str) -> list[AudioError]:
+    """Open every file that training would read; cheap, since only headers are read.
+
+    Args:
+        stem: ``pairs.mode``: which of a track's files matter.
+    """
+    errors: list[AudioError] = []
+    for track in manifest.tracks:
+        for path, modes in ((track.path, ("mixture", "hybrid")), (track.vocals_path, ("vocal", "hybrid"))):
+            if path is not None and stem in modes:
+                try:
+                    audio.probe(path)
+                except AudioError as error:
+                    errors.append(error)
+    return errors
+
+
+def plot_history(history: Sequence[dict[str, float]], path: str | Path) -> None:
+    """Training and validation loss against epochs, the best one marked, as a PNG."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axes = figure.subplots()
+    epochs = [row["epoch"] for row in history]
+    axes.plot(epochs, [row["train_loss"] for row in history], label="training", color="#9aa5b1")
+    axes.plot(epochs, [row["val_loss"] for row in history], label="validation", color="#c2410c")
+    best = min(history, key=lambda row: row["val_loss"])
+    axes.plot(best["epoch"], best["val_loss"], "o", color="#c2410c")
+    axes.annotate(f"best {best['val_loss']:.3f}", (best["epoch"], best["val_loss"]), xytext=(6, 8), textcoords="offset points")
+    axes.set(xlabel="epoch", ylabel="NT-Xent (nats)")
+    axes.legend(frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    with atomic(path) as beside:
+        figure.savefig(beside, dpi=120)
+
+
+def _claim(out: Path, settings: Settings) -> Path | None:
+    """The state to resume from, if any; a folder belongs to one experiment."""
+    written, state = out / "settings.json", out / "state" / "last.ckpt"
+    # How long to train, and on what, may change between sittings; what is trained may not.
+    free = {"training": {"max_epochs", "workers", "accelerator", "chunk"}}
+    text = settings.model_dump_json(exclude=free)
+    if written.exists() and written.read_text() != text and state.exists():
+        raise TrainingError(out, "holds a run with other settings", "use another folder, or the settings of that run")
+    write_atomic(written, text)
+    return state if state.exists() else None
+
+
+def _on_gpu(settings: Settings) -> bool:
+    return settings.training.accelerator != "cpu" and torch.cuda.is_available()
+
+
+def _use_bf16(settings: Settings) -> bool:
+    precision = settings.training.precision
+    return precision == "bf16" or (precision == "auto" and _on_gpu(settings) and torch.cuda.is_bf16_supported())
+
+
+def _stack(items: list[Tensor | AudioError]) -> Tensor | AudioError:
+    for item in items:
+        if isinstance(item, AudioError):
+            return item
+    return torch.stack(items)  # type: ignore[arg-type]

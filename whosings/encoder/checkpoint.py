@@ -1,0 +1,152 @@
+"""Checkpoints: safetensors + config + fingerprint; loaded by name, path or hub id; never pickle.
+
+A checkpoint is a folder with ``model.safetensors``, which describes itself (its header holds the configuration and the
+card), and ``config.json``, a copy of that header for people and for hubs. Only the former is read, so that one rename
+makes a save atomic.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from whosings.config import ModelConfig, TransformerConfig, parse
+from whosings.encoder.convolutional import ConvolutionalEncoder
+from whosings.encoder.transformer import SpectrogramTransformer
+from whosings.errors import CheckpointError, ConfigError
+from whosings.files import write_atomic
+
+FORMAT = "whosings-encoder-1"
+DEFAULT = "default"
+"""Name of the encoder that ships with the package."""
+
+_WEIGHTS, _CONFIG = "model.safetensors", "config.json"
+_TRAIN_HINT = "make one with: whosings train"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A loaded encoder.
+
+    Attributes:
+        encoder: in evaluation mode, float32: log-mel (batch, channels, mel_bins, frames) -> (batch, dimensions).
+        config: what it computes.
+        fingerprint: SHA-256 over configuration and weights; embeddings of different fingerprints must not be compared.
+        card: free-form facts: name, pairs, data, metrics, licence, calibration.
+    """
+
+    encoder: nn.Module
+    config: ModelConfig
+    fingerprint: str
+    card: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def dimensions(self) -> int:
+        """Length of an embedding."""
+        return self.config.encoder.embedding
+
+
+def build(config: ModelConfig) -> nn.Module:
+    """A new encoder with random weights; seed torch first for a repeatable one."""
+    if isinstance(config.encoder, TransformerConfig):
+        return SpectrogramTransformer(config.encoder, config.front_end)
+    return ConvolutionalEncoder(config.encoder, config.front_end)
+
+
+def save_checkpoint(
+    folder: str | Path, config: ModelConfig, encoder: nn.Module, card: dict[str, Any], half: bool = False
+) -> Checkpoint:
+    """Write a checkpoint, replacing one that is there in a single rename.
+
+    Args:
+        half: store float16 weights, half the size.
+    """
+    dtype = torch.float16 if half else torch.float32
+    tensors = {name: value.detach().to("cpu", dtype).contiguous() for name, value in encoder.state_dict().items()}
+    fingerprint = _fingerprint(config, tensors)
+    header = {"format": FORMAT, "fingerprint": fingerprint, "model": config.model_dump(mode="json"), "card": card}
+    text = json.dumps(header, indent=2, sort_keys=True)
+    folder = Path(folder)
+    write_atomic(folder / _WEIGHTS, save(tensors, metadata={"whosings": text}))
+    write_atomic(folder / _CONFIG, text + "\n")
+    return load_checkpoint(folder)
+
+
+def load_checkpoint(name: str | Path = DEFAULT, device: str | torch.device = "cpu") -> Checkpoint:
+    """Load an encoder.
+
+    Args:
+        name: ``"default"``; a checkpoint's folder or its ``model.safetensors``; or a hub id ``owner/name``.
+
+    Raises:
+        CheckpointError: missing, damaged, or a checkpoint of something else.
+    """
+    path = _locate(name)
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(path, "is damaged or not a safetensors file", "copy or download it again") from error
+    try:
+        header = json.loads(metadata["whosings"])
+        if header["format"] != FORMAT:
+            raise CheckpointError(path, f"has format {header['format']}", "update whosings")
+        config = parse(ModelConfig, header["model"], str(path))
+    except (KeyError, TypeError, json.JSONDecodeError, ConfigError) as error:
+        raise CheckpointError(path, "is a checkpoint of another program's model", _TRAIN_HINT) from error
+    if _fingerprint(config, tensors) != header["fingerprint"]:
+        raise CheckpointError(path, "does not match its own fingerprint", "copy or download it again")
+    encoder = build(config)
+    try:
+        encoder.load_state_dict({key: value.float() for key, value in tensors.items()})
+    except RuntimeError as error:
+        raise CheckpointError(path, "holds weights of another architecture than it names", _TRAIN_HINT) from error
+    return Checkpoint(encoder.to(device).eval().requires_grad_(False), config, header["fingerprint"], header["card"])
+
+
+def _locate(name: str | Path) -> Path:
+    if str(name) == DEFAULT:
+        path = Path(str(files("whosings"))) / "weights" / DEFAULT / _WEIGHTS
+        if not path.exists():
+            raise CheckpointError(DEFAULT, "no encoder ships with this installation", _TRAIN_HINT)
+        return path
+    path = Path(name)
+    if path.is_dir():
+        path = path / _WEIGHTS
+    if path.is_file():
+        return path
+    if str(name).count("/") == 1 and not path.parent.exists():
+        return _from_hub(str(name))
+    raise CheckpointError(name, "no checkpoint there", f"name a folder with {_WEIGHTS}, or {_TRAIN_HINT}")
+
+
+def _from_hub(repository: str) -> Path:
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(hf_hub_download(repository, _WEIGHTS))
+    except LocalEntryNotFoundError as error:
+        raise CheckpointError(repository, "is neither a local path nor cached, and no hub answers", "check the name and the network") from error
+    except (HfHubHTTPError, HFValidationError, OSError) as error:
+        raise CheckpointError(repository, "is neither a local path nor a model on the hub", "check the name") from error
+
+
+def _fingerprint(config: ModelConfig, tensors: dict[str, Tensor]) -> str:
+    what = {"front_end": config.front_end.model_dump(mode="json"), "encoder": config.encoder.model_dump(mode="json")}
+    digest = hashlib.sha256(json.dumps(what, sort_keys=True).encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.numpy().tobytes())
+    return digest.hexdigest()

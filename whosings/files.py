@@ -1,0 +1,49 @@
+"""Files that are whole or not there: atomic writes and content hashes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+
+@contextmanager
+def atomic(path: str | Path) -> Iterator[Path]:
+    """Give a path beside ``path`` to write to; when the block ends well, it is synced and takes the name ``path``.
+
+    After an error nothing has changed; after a crash a hidden ``.partial`` file may be left beside it.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The ending stays: writers choose formats by it.
+    beside = path.with_name(f".partial-{uuid4().hex[:8]}-{path.name}")
+    try:
+        yield beside
+        _sync(beside)
+        os.replace(beside, path)
+        _sync(path.parent)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def write_atomic(path: str | Path, content: bytes | str) -> None:
+    """Replace a file's content, or leave it as it was."""
+    with atomic(path) as beside:
+        beside.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def content_hash(path: str | Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

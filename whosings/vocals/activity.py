@@ -1,0 +1,76 @@
+"""Which 3-second pieces of a track hold singing.
+
+Limit: until a trained network takes this place, pieces are judged by level alone. Silence and quiet passages are left
+out; loud instrumental passages are taken for singing. On vocal stems level is a good judge, on mixtures it is not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whosings.audio import SAMPLE_RATE, FloatArray
+
+PIECE_S = 3.0
+"""Seconds a piece (paper, section 4.1)."""
+
+_SILENCE_DB = -60.0  # under the track's peak: never singing
+_BELOW_LOUD_DB = 25.0  # under the track's loud pieces: a rest, a fade, a quiet intro
+_SOFTNESS_DB = 3.0
+_FRAME = SAMPLE_RATE * 30 // 1000
+
+
+@dataclass(frozen=True)
+class Activity:
+    """Pieces of a track, in order, without gaps; the last one may be shorter than ``PIECE_S``.
+
+    Attributes:
+        start_s: (pieces,) seconds.
+        probability: (pieces,) that somebody sings, 0 to 1.
+        method: ``"level"``: by loudness alone, see the module's limit.
+    """
+
+    start_s: NDArray[np.float64]
+    probability: NDArray[np.float64]
+    method: str
+
+    def of(self, start_s: float, duration_s: float) -> float:
+        """Mean probability over a stretch of the track."""
+        covered = np.minimum(self.start_s + PIECE_S, start_s + duration_s) - np.maximum(self.start_s, start_s)
+        weights = np.clip(covered, 0.0, None)
+        return float(weights @ self.probability / weights.sum()) if weights.sum() > 0 else 0.0
+
+
+def level_activity(samples: FloatArray) -> Activity:
+    """Judge pieces by their level against the loud pieces of the same track.
+
+    Args:
+        samples: (channels, samples) of the whole track.
+    """
+    mono = samples.mean(axis=0)
+    size = round(PIECE_S * SAMPLE_RATE)
+    pieces = [mono[first : first + size] for first in range(0, mono.size, size)]
+    if len(pieces) > 1 and pieces[-1].size < _FRAME:
+        pieces.pop()
+    level = np.array([10 * np.log10(np.mean(np.square(piece, dtype=np.float64)) + 1e-12) for piece in pieces])
+    peak_db = 20 * np.log10(float(np.abs(mono).max()) + 1e-12)
+    threshold = max(np.percentile(level, 95) - _BELOW_LOUD_DB, peak_db + _SILENCE_DB)
+    probability = 1 / (1 + np.exp(-np.clip((level - threshold) / _SOFTNESS_DB, -30, 30)))
+    return Activity(np.arange(len(pieces)) * PIECE_S, probability, "level")
+
+
+def trim(samples: FloatArray, range_db: float = 40.0) -> slice:
+    """The stretch between the first and the last 30-ms frame within ``range_db`` of the loudest one.
+
+    Meant for recordings shorter than a segment, whose silence would otherwise be repeated with the voice.
+    """
+    mono = samples.mean(axis=0)
+    frames = mono[: mono.size // _FRAME * _FRAME].reshape(-1, _FRAME)
+    if frames.shape[0] == 0:
+        return slice(0, mono.size)
+    energy = np.mean(np.square(frames, dtype=np.float64), axis=1)
+    loud = np.flatnonzero(energy >= energy.max() * 10 ** (-range_db / 10))
+    last = mono.size if loud[-1] == frames.shape[0] - 1 else (int(loud[-1]) + 1) * _FRAME
+    return slice(int(loud[0]) * _FRAME, last)
