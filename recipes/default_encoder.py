@@ -16,11 +16,9 @@ import argparse
 import json
 import math
 import multiprocessing
-import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from queue import Queue
 
 import numpy as np
 import torch
@@ -37,6 +35,7 @@ from whosings.config import MODELS
 Samples = NDArray[np.int16]
 SPEEDS = (1.0, 0.86, 1.16)
 TEACHER_DIMENSIONS = 256
+MOST_RECORDINGS = 4  # of a speaker who trains
 
 
 # ---------------------------------------------------------------- the bank
@@ -130,9 +129,14 @@ def teach(clip: Samples) -> NDArray[np.float16]:
 _TEACHER = None  # one a worker process
 
 
-def make_bank(speech: Path, out: Path, parametric: int, bands: int, workers: int) -> None:
+def speaker_folders(speech: Path, for_training: bool) -> list[Path]:
+    """Speakers with many recordings are kept for calibration; the others train."""
     folders = sorted(p for p in speech.iterdir() if p.is_dir())
-    tasks = [(f.name, sorted(str(p) for p in f.iterdir())[:4], i) for i, f in enumerate(folders)]
+    return [f for f in folders if (len(list(f.iterdir())) <= MOST_RECORDINGS) == for_training]
+
+
+def make_bank(speech: Path, out: Path, parametric: int, bands: int, workers: int) -> None:
+    tasks = [(f.name, sorted(str(p) for p in f.iterdir()), i) for i, f in enumerate(speaker_folders(speech, for_training=True))]
     out.mkdir(parents=True, exist_ok=True)
     with multiprocessing.get_context("spawn").Pool(workers) as pool:
         clips = [c for some in pool.imap(speaker_clips, tasks, 4) for c in some]
@@ -176,64 +180,75 @@ class Bank:
         return cls(clips, targets, list(by_name.values()), data["band"])
 
 
-def view(bank: Bank, clip_index: int, samples: int, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """(waveform, teacher's target) of one mashup."""
-    clip, partials = bank.clips[clip_index], bank.targets[clip_index].astype(np.float32)
+def crop(bank: Bank, clip_index: int, samples: int, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """(voice, teacher's target) of a random stretch of a clip."""
+    clip, partials = bank.clips[clip_index], bank.targets[clip_index]
     first = int(rng.integers(0, max(1, clip.size - samples)))
     voice = clip[first : first + samples].astype(np.float32) / 32768
-    rate = 0.77 * SAMPLE_RATE
-    low = int(np.clip(np.floor(first / rate), 0, len(partials) - 1))
-    target = partials[low : low + 3].mean(axis=0)
+    low = int(np.clip(first / (0.77 * SAMPLE_RATE), 0, len(partials) - 1))
     if rng.random() < 0.25:  # a short recording, repeated as inference repeats it
-        keep = int(rng.uniform(0.4, 1.0) * voice.size)
-        voice = voice[:keep]
-    voice = np.resize(voice, samples)
-    voice = colour(voice, rng, 5.0, room=rng.random() < 0.5)
-    voice /= voice.std() + 1e-6
-    mix = voice
-    if rng.random() < 0.75:
-        band = np.zeros(samples, np.float32)
-        for _ in range(int(rng.integers(1, 3))):
-            at = int(rng.integers(0, bank.band.size - samples))
-            band += colour(bank.band[at : at + samples].astype(np.float32) / 32768, rng, 8.0, room=False)
-        gain = 10 ** (-rng.uniform(-4, 12) / 20)
-        mix = voice + gain * band / (band.std() + 1e-6)
-    mix = mix + 10 ** (rng.uniform(-70, -30) / 20) * rng.normal(0, 1, samples).astype(np.float32)
-    if rng.random() < 0.25:
-        drive = rng.uniform(1, 4)
-        mix = np.tanh(drive * mix / (np.abs(mix).max() + 1e-9))
-    if rng.random() < 0.3:
-        mix = lowpass(mix, rng.uniform(3000, 7500))
-    return (mix / (np.abs(mix).max() + 1e-9)).astype(np.float32), target
+        voice = voice[: int(rng.uniform(0.4, 1.0) * voice.size)]
+    return np.resize(voice, samples), partials[low : low + 3].astype(np.float32).mean(axis=0)
 
 
-def colour(samples: NDArray[np.float32], rng: np.random.Generator, deviation_db: float, room: bool) -> NDArray[np.float32]:
-    """A smooth random equaliser and, if asked, a diffuse room, in one spectral product."""
-    size = samples.size + (8192 if room else 0)
-    spectrum = np.fft.rfft(samples, size)
-    curve = np.interp(np.arange(spectrum.size), np.linspace(0, spectrum.size, 9), np.cumsum(rng.normal(0, deviation_db / 3, 9)))
-    spectrum *= 10 ** (curve / 20)
-    if room:
-        length = int(rng.integers(800, 8192))
-        impulse = rng.normal(0, 1, length) * np.exp(-5 * np.arange(length) / length)
-        impulse *= rng.uniform(0.05, 0.6) / np.sqrt(np.sum(impulse**2))
-        impulse[0] += 1.0
-        spectrum *= np.fft.rfft(impulse, size)
-    return np.fft.irfft(spectrum, size)[: samples.size].astype(np.float32)
+def tape(bank: Bank, samples: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    """One or two random bands at once."""
+    band = np.zeros(samples, np.float32)
+    for _ in range(int(rng.integers(1, 3))):
+        at = int(rng.integers(0, bank.band.size - samples))
+        band += bank.band[at : at + samples].astype(np.float32) / 32768
+    return band
 
 
-def lowpass(samples: NDArray[np.float32], hertz: float) -> NDArray[np.float32]:
-    spectrum = np.fft.rfft(samples)
-    spectrum[int(hertz / SAMPLE_RATE * samples.size) :] *= 0.01
-    return np.fft.irfft(spectrum, samples.size).astype(np.float32)
+def produce(voices: torch.Tensor, bands: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    """What a studio does to a voice and its band: equalisers, rooms, levels, band limits, saturation, noise.
+
+    All in one pass through the spectral domain, views at once: (views, samples) and the same -> the same.
+    """
+    views, samples = voices.shape
+    size = samples + _ROOM
+    voice, band = torch.fft.rfft(voices, size), torch.fft.rfft(bands, size)
+    bins = voice.shape[1]
+    room = np.zeros((views, _ROOM), np.float32)
+    room[:, 0] = 1.0
+    for row in room[rng.random(views) < 0.5]:
+        length = int(rng.integers(800, _ROOM))
+        tail = rng.standard_normal(length, dtype=np.float32) * np.exp(-5 * np.arange(length, dtype=np.float32) / length)
+        row[:length] += tail * (rng.uniform(0.05, 0.6) / np.sqrt(np.sum(tail**2)))
+    voice *= torch.fft.rfft(torch.from_numpy(room), size) * equaliser(views, bins, 5.0, rng)
+    band *= equaliser(views, bins, 8.0, rng)
+    level = 10 ** (-rng.uniform(-4, 12, (views, 1)) / 20) * (rng.random((views, 1)) < 0.75)
+    mix = voice / (voice.abs().square().mean(1, keepdim=True).sqrt() + 1e-9)
+    mix += torch.from_numpy(level.astype(np.float32)) * band / (band.abs().square().mean(1, keepdim=True).sqrt() + 1e-9)
+    cut = np.where(rng.random(views) < 0.3, rng.uniform(3000, 7500, views), 8000) / 8000 * bins
+    mix *= torch.from_numpy(np.where(np.arange(bins)[None] < cut[:, None], 1.0, 0.01).astype(np.float32))
+    waves = torch.fft.irfft(mix, size)[:, :samples]
+    waves = waves / (waves.abs().amax(1, keepdim=True) + 1e-9)
+    drive = torch.from_numpy(np.where(rng.random((views, 1)) < 0.25, rng.uniform(1, 4, (views, 1)), 0.01).astype(np.float32))
+    waves = torch.tanh(drive * waves) / torch.tanh(drive)
+    noise = torch.from_numpy(rng.standard_normal((views, samples), dtype=np.float32))
+    waves = waves + noise * torch.from_numpy((10 ** (rng.uniform(-90, -45, (views, 1)) / 20)).astype(np.float32))
+    return waves / (waves.abs().amax(1, keepdim=True) + 1e-9)
+
+
+_ROOM = 8250  # samples of the longest room; with three seconds a size that transforms fast
+
+
+def equaliser(views: int, bins: int, deviation_db: float, rng: np.random.Generator) -> torch.Tensor:
+    """Smooth random curves, (views, bins)."""
+    knots = torch.from_numpy(np.cumsum(rng.normal(0, deviation_db / 3, (views, 9)), axis=1).astype(np.float32))
+    curve = F.interpolate(knots[:, None], bins, mode="linear", align_corners=True)[:, 0]
+    return 10 ** (curve / 20)
 
 
 def batch(bank: Bank, people: int, samples: int, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
     """Two views of each of ``people`` voices: (2, people, samples) and (2, people, 256)."""
     chosen = rng.choice(len(bank.people), people, replace=False)
-    pairs = [[view(bank, int(rng.choice(bank.people[p])), samples, rng) for p in chosen] for _ in range(2)]
-    waves = torch.from_numpy(np.stack([[w for w, _ in side] for side in pairs]))
-    return waves, torch.from_numpy(np.stack([[t for _, t in side] for side in pairs]))
+    crops = [crop(bank, int(rng.choice(bank.people[p])), samples, rng) for _ in range(2) for p in chosen]
+    voices = torch.from_numpy(np.stack([voice for voice, _ in crops]))
+    bands = torch.from_numpy(np.stack([tape(bank, samples, rng) for _ in crops]))
+    targets = torch.from_numpy(np.stack([target for _, target in crops]))
+    return produce(voices, bands, rng).reshape(2, people, samples), targets.reshape(2, people, -1)
 
 
 # ---------------------------------------------------------------- training
@@ -267,21 +282,12 @@ def train(out: Path, minutes: float, people: int, peak_rate: float, threads: int
         to_teacher.load_state_dict(state["to_teacher"])
         optimiser.load_state_dict(state["optimiser"])
         step, spent = state["step"], state["spent"]
-    queue: Queue[tuple[torch.Tensor, torch.Tensor]] = Queue(4)
-
-    def produce() -> None:
-        number = step
-        while True:
-            queue.put(batch(bank, people, 3 * SAMPLE_RATE, np.random.default_rng([11, number])))
-            number += 1
-
-    threading.Thread(target=produce, daemon=True).start()
     begin, log = time.monotonic() - spent, []
     while (spent := time.monotonic() - begin) < minutes * 60:
         progress = spent / (minutes * 60)
         for group in optimiser.param_groups:
             group["lr"] = peak_rate * min(1.0, (step + 1) / 100) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
-        waves, targets = queue.get()
+        waves, targets = batch(bank, people, 3 * SAMPLE_RATE, np.random.default_rng([11, step]))
         with torch.no_grad():
             spectrograms = front(waves.reshape(-1, 1, waves.shape[-1]))
         embeddings = encoder(spectrograms).reshape(2, people, -1)

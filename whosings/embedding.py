@@ -1,0 +1,240 @@
+"""Audio to vocal segments to embeddings: the one inference path.
+
+Evaluation, gallery, command line and service all embed through ``TrackEmbedder``. The ladder below it, each rung adding
+one conversion: ``Encoder`` (spectrograms), ``SegmentEmbedder`` (waveforms), ``TrackEmbedder`` (files).
+
+Conventions
+-----------
+- Embeddings are float32 rows of unit length; cosine similarity is a dot product.
+- A track is cut into segments of the encoder's length, one every ``hop_s`` seconds; those that hold singing are embedded.
+- A recording shorter than a segment is trimmed of silence and repeated until it fills one, and flagged ``short``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from whosings import audio
+from whosings.audio import FloatArray, Segment
+from whosings.encoder.checkpoint import DEFAULT, Checkpoint, load_checkpoint
+from whosings.errors import AudioError, ManifestError, SilentAudioError, TooShortError
+from whosings.files import atomic
+from whosings.spectrogram import LogMel, conform
+from whosings.vocals.activity import Activity, level_activity, trim
+
+MIN_DURATION_S = 1.0
+"""Shortest recording that is embedded, in seconds."""
+
+VOCAL_THRESHOLD = 0.5
+"""Least mean vocal probability of a segment that is embedded."""
+
+_SILENT_PEAK = 1e-4  # -80 dBFS
+_MIN_TRIMMED_S = 0.25  # of voice, left of a short recording
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """What an encoder makes of one track.
+
+    Attributes:
+        track_id: the file's path unless named otherwise.
+        vectors: float32 (segments, dimensions), unit length; no rows where nobody sings.
+        start_s: (segments,) seconds into the track.
+        vocal: (segments,) probability that somebody sings.
+        segment_s: seconds a segment covers.
+        duration_s: of the track.
+        fingerprint: of the encoder.
+        short: the recording was shorter than a segment and has been repeated: expect less of it.
+        activity: where in the track somebody sings, by 3-second pieces.
+    """
+
+    track_id: str
+    vectors: FloatArray
+    start_s: NDArray[np.float64]
+    vocal: NDArray[np.float64]
+    segment_s: float
+    duration_s: float
+    fingerprint: str
+    short: bool
+    activity: Activity
+
+
+class Encoder:
+    """Spectrograms -> embeddings.
+
+    Args:
+        checkpoint: name, path, hub id, or one already loaded.
+        device: a torch device; ``"auto"`` takes a GPU if there is one.
+    """
+
+    def __init__(self, checkpoint: str | Path | Checkpoint = DEFAULT, device: str = "auto") -> None:
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.device = torch.device(device)
+        if not isinstance(checkpoint, Checkpoint):
+            checkpoint = load_checkpoint(checkpoint, self.device)
+        self.checkpoint = checkpoint
+        self._module = checkpoint.encoder.to(self.device)
+
+    @torch.inference_mode()
+    def __call__(self, spectrograms: Tensor) -> Tensor:
+        """(batch, channels, mel_bins, frames) -> (batch, dimensions), rows of unit length."""
+        return F.normalize(self._module(spectrograms.to(self.device)).float(), dim=-1)
+
+
+class SegmentEmbedder:
+    """Waveforms -> embeddings.
+
+    Args:
+        encoder: an ``Encoder``, or what makes one.
+        batch: segments a forward pass.
+    """
+
+    def __init__(self, encoder: Encoder | str | Path | Checkpoint = DEFAULT, batch: int = 16) -> None:
+        self.encoder = encoder if isinstance(encoder, Encoder) else Encoder(encoder)
+        self.front_end = self.encoder.checkpoint.config.front_end
+        self._log_mel = LogMel(self.front_end).to(self.encoder.device)
+        self._batch = batch
+
+    @torch.inference_mode()
+    def __call__(self, waveforms: Sequence[FloatArray]) -> FloatArray:
+        """Embed segments.
+
+        Args:
+            waveforms: each (1 or 2 channels, any samples) at 16 kHz; see ``conform`` for how they are brought to size.
+
+        Returns:
+            float32 (segments, dimensions), rows of unit length.
+        """
+        rows = [np.zeros((0, self.encoder.checkpoint.dimensions), np.float32)]
+        for first in range(0, len(waveforms), self._batch):
+            block = np.stack([conform(samples, self.front_end) for samples in waveforms[first : first + self._batch]])
+            spectrograms = self._log_mel(torch.from_numpy(block).to(self.encoder.device))
+            rows.append(self.encoder(spectrograms).cpu().numpy())
+        return np.concatenate(rows)
+
+
+class TrackEmbedder:
+    """Files -> embeddings.
+
+    Args:
+        segments: a ``SegmentEmbedder``, or what makes one: a checkpoint's name, path or hub id.
+        hop_s: seconds from one segment to the next; None takes half a segment.
+    """
+
+    def __init__(
+        self, segments: SegmentEmbedder | Encoder | str | Path | Checkpoint = DEFAULT, hop_s: float | None = None
+    ) -> None:
+        self.segments = segments if isinstance(segments, SegmentEmbedder) else SegmentEmbedder(segments)
+        self.front_end = self.segments.front_end
+        self.hop_s = hop_s if hop_s is not None else self.front_end.segment_s / 2
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """The encoder's checkpoint."""
+        return self.segments.encoder.checkpoint
+
+    def __call__(self, track: str | Path | Segment) -> Embeddings:
+        """Embed one track: a file, or samples already decoded.
+
+        Raises:
+            AudioError: a subclass says why: missing, unreadable, empty, truncated, silent, too short, too long, NaN.
+        """
+        return self._embed(self._cut(track))
+
+    def many(self, tracks: Iterable[str | Path | Segment]) -> Iterator[Embeddings | AudioError]:
+        """Embed tracks in order; what cannot be used comes back as its error, and the work goes on.
+
+        Decoding runs ahead in a thread; no more than a few tracks are in memory at a time.
+        """
+        remaining = iter(tracks)
+        with ThreadPoolExecutor(1) as pool:
+            ahead: list[Future[_Cut]] = [pool.submit(self._cut, track) for track in islice(remaining, 3)]
+            while ahead:
+                first = ahead.pop(0)
+                ahead.extend(pool.submit(self._cut, track) for track in islice(remaining, 1))
+                try:
+                    yield self._embed(first.result())
+                except AudioError as error:
+                    yield error
+
+    def _cut(self, track: str | Path | Segment) -> _Cut:
+        whole = track if isinstance(track, Segment) else audio.load(track, self.front_end.channels)
+        name, duration_s = whole.track_id, whole.duration_s
+        if duration_s < MIN_DURATION_S:
+            raise TooShortError(name, f"lasts {duration_s:.2f} s, less than {MIN_DURATION_S:g}", "use a longer recording")
+        if float(np.abs(whole.samples).max()) < _SILENT_PEAK:
+            raise SilentAudioError(name, "is silent", "use a recording in which somebody sings")
+        activity = level_activity(whole.samples)
+        segment_s = self.front_end.segment_s
+        short = duration_s < segment_s
+        if short:
+            voiced = trim(whole.samples)
+            start_s = voiced.start / audio.SAMPLE_RATE
+            segment = whole.cut(start_s, voiced.stop / audio.SAMPLE_RATE - start_s)
+            return _Cut(whole.track_id, duration_s, [segment] * (segment.duration_s >= _MIN_TRIMMED_S), activity, short)
+        starts = np.arange(0.0, duration_s - segment_s + 1e-6, self.hop_s)
+        if duration_s - segment_s - starts[-1] > 1.0:  # the end of the track is sung too
+            starts = np.append(starts, duration_s - segment_s)
+        segments = [
+            whole.cut(float(start), segment_s) for start in starts if activity.of(start, segment_s) >= VOCAL_THRESHOLD
+        ]
+        return _Cut(whole.track_id, duration_s, segments, activity, short)
+
+    def _embed(self, cut: _Cut) -> Embeddings:
+        length_s = self.front_end.segment_s
+        return Embeddings(
+            track_id=cut.track_id,
+            vectors=self.segments([segment.samples for segment in cut.segments]),
+            start_s=np.array([segment.start_s for segment in cut.segments], dtype=np.float64),
+            vocal=np.array([cut.activity.of(s.start_s, s.duration_s) for s in cut.segments], dtype=np.float64),
+            segment_s=min(length_s, cut.duration_s),
+            duration_s=cut.duration_s,
+            fingerprint=self.checkpoint.fingerprint,
+            short=cut.short,
+            activity=cut.activity,
+        )
+
+
+@dataclass(frozen=True)
+class _Cut:
+    track_id: str
+    duration_s: float
+    segments: list[Segment]
+    activity: Activity
+    short: bool
+
+
+def write_embeddings(tracks: Sequence[Embeddings], path: str | Path) -> None:
+    """One Parquet file: ``track_id, start_s, vocal, embedding`` (float16), the fingerprint in its metadata.
+
+    Raises:
+        ManifestError: no tracks, or tracks of different encoders.
+    """
+    fingerprints = {track.fingerprint for track in tracks}
+    if len(fingerprints) != 1:
+        raise ManifestError(path, f"would mix embeddings of {len(fingerprints)} encoders", "write one file for each")
+    dimensions = tracks[0].vectors.shape[1]
+    vectors = np.concatenate([track.vectors for track in tracks]).astype(np.float16)
+    table = pa.table(
+        {
+            "track_id": pa.array([track.track_id for track in tracks for _ in track.start_s], pa.string()),
+            "start_s": pa.array(np.concatenate([track.start_s for track in tracks])),
+            "vocal": pa.array(np.concatenate([track.vocal for track in tracks])),
+            "embedding": pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), dimensions),
+        }
+    ).replace_schema_metadata({"fingerprint": fingerprints.pop()})
+    with atomic(path) as beside:
+        pa.parquet.write_table(table, beside)

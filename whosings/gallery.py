@@ -1,0 +1,213 @@
+"""Enrolled singers: add, remove, list, persist.
+
+A gallery is one SQLite file: every change is one transaction, so that a crash at any moment leaves the gallery before or
+after the change, and readers and a writer can share it. It belongs to one encoder and refuses embeddings of another.
+
+A track counts once: enrolling a file whose content is already enrolled changes nothing, which is also how an interrupted
+enrolment goes on.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+
+from whosings.audio import FloatArray
+from whosings.embedding import Embeddings
+from whosings.errors import GalleryError
+
+_FORMAT = "1"
+_SCHEMA = """
+CREATE TABLE about (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE singers (
+    id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,
+    tracks INTEGER NOT NULL, segments INTEGER NOT NULL, voice BLOB NOT NULL
+);
+CREATE TABLE tracks (
+    id INTEGER PRIMARY KEY, singer INTEGER NOT NULL REFERENCES singers ON DELETE CASCADE,
+    sha256 TEXT NOT NULL, source TEXT NOT NULL, start_s BLOB NOT NULL, vectors BLOB NOT NULL,
+    UNIQUE (singer, sha256)
+);
+"""
+_BUSY_S = 30.0  # how long to wait for another process's transaction
+
+
+@dataclass(frozen=True)
+class EnrolledSinger:
+    """One row of a gallery."""
+
+    name: str
+    tracks: int
+    segments: int
+
+
+@dataclass(frozen=True)
+class Voices:
+    """All enrolled singers at once.
+
+    Attributes:
+        names: (singers,) in alphabetical order.
+        vectors: float32 (singers, dimensions): the mean over a singer's tracks of each track's mean unit embedding.
+    """
+
+    names: tuple[str, ...]
+    vectors: FloatArray
+
+
+class Gallery:
+    """A gallery on disk; use it as a context manager, or ``close`` it.
+
+    Args:
+        path: its file; made when it does not exist and ``fingerprint`` is given.
+        fingerprint: of the encoder whose embeddings it holds; None accepts whatever the file says.
+
+    Raises:
+        GalleryError: missing, damaged, not a gallery, or another encoder's.
+    """
+
+    def __init__(self, path: str | Path, fingerprint: str | None = None) -> None:
+        self.path = Path(path)
+        if not self.path.exists() and fingerprint is None:
+            raise GalleryError(path, "no such gallery", "enrol singers first: whosings enrol NAME FILES")
+        if self.path.is_dir():
+            raise GalleryError(path, "is a folder, not a gallery", "name a file")
+        with self._faults():
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(self.path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
+            self._db.execute("PRAGMA foreign_keys = ON")
+            if fingerprint is not None:
+                with self._transaction():  # two processes may both find no gallery
+                    if not self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'about'").fetchone():
+                        for statement in _SCHEMA.split(";"):
+                            self._db.execute(statement)
+                        about = [("format", _FORMAT), ("fingerprint", fingerprint)]
+                        self._db.executemany("INSERT INTO about VALUES (?, ?)", about)
+            about = dict(self._db.execute("SELECT key, value FROM about"))
+        if about.get("format") != _FORMAT:
+            raise GalleryError(path, f"has format {about.get('format')}", "update whosings, or enrol again")
+        self.fingerprint = about["fingerprint"]
+        if fingerprint is not None and fingerprint != self.fingerprint:
+            raise GalleryError(
+                path,
+                f"was made with encoder {self.fingerprint[:12]}, not {fingerprint[:12]}",
+                "name the encoder it was made with, or enrol again into a new gallery",
+            )
+
+    def add(self, singer: str, track: Embeddings, sha256: str) -> bool:
+        """Enrol one track of a singer; False where that content is already enrolled for the singer.
+
+        Raises:
+            GalleryError: the embeddings are another encoder's, or hold no vocal segment; or the name is empty.
+        """
+        if track.fingerprint != self.fingerprint:
+            raise GalleryError(
+                self.path, f"holds embeddings of encoder {self.fingerprint[:12]}, not of {track.fingerprint[:12]}", "use one encoder for both"
+            )
+        if not singer.strip():
+            raise GalleryError(self.path, "a singer needs a name", "give one")
+        if len(track.vectors) == 0:
+            raise GalleryError(track.track_id, "holds too little singing to enrol", "use a recording in which the singer is heard")
+        mean = track.vectors.mean(axis=0)
+        with self._faults(), self._transaction():
+            if self._holds(singer, sha256):
+                return False
+            row = self._db.execute("SELECT id, voice FROM singers WHERE name = ?", (singer,)).fetchone()
+            voice = mean if row is None else np.frombuffer(row[1], np.float32) + mean
+            if row is None:
+                self._db.execute("INSERT INTO singers (name, tracks, segments, voice) VALUES (?, 0, 0, x'')", (singer,))
+            self._db.execute(
+                "UPDATE singers SET tracks = tracks + 1, segments = segments + ?, voice = ? WHERE name = ?",
+                (len(track.vectors), voice.astype(np.float32).tobytes(), singer),
+            )
+            self._db.execute(
+                "INSERT INTO tracks (singer, sha256, source, start_s, vectors) "
+                "SELECT id, ?, ?, ?, ? FROM singers WHERE name = ?",
+                (
+                    sha256,
+                    track.track_id,
+                    track.start_s.astype(np.float32).tobytes(),
+                    track.vectors.astype(np.float16).tobytes(),
+                    singer,
+                ),
+            )
+        self._forget()
+        return True
+
+    def holds(self, singer: str, sha256: str) -> bool:
+        """Whether this content is already enrolled for the singer."""
+        with self._faults():
+            return self._holds(singer, sha256)
+
+    def remove(self, singer: str) -> None:
+        """Forget a singer and all tracks.
+
+        Raises:
+            GalleryError: nobody of that name is enrolled.
+        """
+        with self._faults(), self._transaction():
+            if self._db.execute("DELETE FROM singers WHERE name = ?", (singer,)).rowcount == 0:
+                raise GalleryError(self.path, f"nobody named {singer} is enrolled", "list the names with: whosings list")
+        self._forget()
+
+    def singers(self) -> tuple[EnrolledSinger, ...]:
+        """Who is enrolled, by name."""
+        with self._faults():
+            rows = self._db.execute("SELECT name, tracks, segments FROM singers ORDER BY name")
+            return tuple(EnrolledSinger(*row) for row in rows)
+
+    @cached_property
+    def voices(self) -> Voices:
+        """Everyone's mean voice, read once and kept until this object changes the gallery.
+
+        Raises:
+            GalleryError: nobody is enrolled.
+        """
+        with self._faults():
+            rows = self._db.execute("SELECT name, tracks, voice FROM singers ORDER BY name").fetchall()
+        if not rows:
+            raise GalleryError(self.path, "nobody is enrolled", "enrol singers first: whosings enrol NAME FILES")
+        vectors = np.frombuffer(b"".join(row[2] for row in rows), np.float32).reshape(len(rows), -1)
+        return Voices(tuple(row[0] for row in rows), vectors / np.array([[row[1]] for row in rows], np.float32))
+
+    def close(self) -> None:
+        """Release the file."""
+        self._db.close()
+
+    def __enter__(self) -> Gallery:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def _holds(self, singer: str, sha256: str) -> bool:
+        query = "SELECT 1 FROM tracks JOIN singers ON singers.id = tracks.singer WHERE name = ? AND sha256 = ?"
+        return self._db.execute(query, (singer, sha256)).fetchone() is not None
+
+    def _forget(self) -> None:
+        self.__dict__.pop("voices", None)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    @contextmanager
+    def _faults(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            raise GalleryError(self.path, f"cannot be used ({error})", "check the file and who else uses it") from error
+        except sqlite3.DatabaseError as error:
+            raise GalleryError(self.path, f"is damaged or not a gallery ({error})", "restore it from a copy, or enrol again") from error

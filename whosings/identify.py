@@ -1,0 +1,233 @@
+"""Probe to answer: ranked singers with calibrated probabilities, ``unknown``, or not enough vocals; timeline; verify.
+
+An answer is an indication, never a proof (paper, section 6): every one carries ``NOTICE``.
+
+How a probe is scored: its mean embedding against each enrolled singer's mean voice, both without the mean voice of all
+singers, by cosine; the score is calibrated and set against the prior that nobody enrolled is singing. A singer who is
+named by a good part of the timeline is also scored on that part alone, so that both voices of a duet can be found.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+import numpy as np
+
+from whosings.calibration import Calibration, calibration_of, neighbours_mean, same_singer_probability, singer_posteriors
+from whosings.embedding import Embeddings, TrackEmbedder
+from whosings.errors import GalleryError
+from whosings.gallery import Gallery
+
+NOTICE = "This is an indication from a statistical model, not a proof of who sings; do not act on it without a person's check."
+
+_PART_SHARE, _PART_SEGMENTS = 0.25, 3  # least part of the timeline on which a singer is scored alone
+
+
+class Verdict(str, Enum):
+    """How a probe was answered."""
+
+    SINGER = "singer"
+    UNKNOWN = "unknown"
+    NOT_ENOUGH_VOCALS = "not enough vocals"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One enrolled singer as an answer.
+
+    Attributes:
+        score: cosine similarity, -1 to 1.
+        probability: that this singer is heard, given the gallery and the prior of an unknown singer.
+        share: of the timeline that names this singer, 0 to 1.
+    """
+
+    singer: str
+    score: float
+    probability: float
+    share: float
+
+
+@dataclass(frozen=True)
+class TimelineSegment:
+    """One segment of the probe.
+
+    Attributes:
+        start_s, duration_s: seconds.
+        singer: the likeliest enrolled singer; None where somebody else is likelier.
+        probability: of that singer; of somebody else where ``singer`` is None.
+    """
+
+    start_s: float
+    duration_s: float
+    singer: str | None
+    probability: float
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Who sings a probe.
+
+    Attributes:
+        verdict: see ``Verdict``.
+        top: best candidates, best first; kept also when the verdict is ``unknown``, to show what came near.
+        unknown_probability: that nobody enrolled is heard.
+        timeline: sung segments in order.
+        vocal_s: seconds of singing found.
+        short: the probe was shorter than a segment.
+        notice: what an answer is and is not.
+    """
+
+    track_id: str
+    verdict: Verdict
+    top: tuple[Candidate, ...]
+    unknown_probability: float
+    timeline: tuple[TimelineSegment, ...]
+    duration_s: float
+    vocal_s: float
+    short: bool
+    fingerprint: str
+    notice: str = NOTICE
+
+
+@dataclass(frozen=True)
+class Verification:
+    """Whether two recordings have one singer.
+
+    Attributes:
+        same: the score passes the threshold of ``false_accept_rate``; None where there are not enough vocals.
+        score: cosine similarity, -1 to 1; None likewise.
+        probability: that one singer is heard in both, at even priors; None likewise.
+    """
+
+    first: str
+    second: str
+    same: bool | None
+    score: float | None
+    probability: float | None
+    threshold: float
+    false_accept_rate: float
+    fingerprint: str
+    notice: str = NOTICE
+
+
+class Identifier:
+    """Files + gallery -> answers.
+
+    Args:
+        gallery: an open gallery.
+        embedder: of the gallery's encoder.
+
+    Raises:
+        GalleryError: the gallery is another encoder's.
+        CheckpointError: the encoder carries no calibration.
+    """
+
+    def __init__(self, gallery: Gallery, embedder: TrackEmbedder) -> None:
+        if gallery.fingerprint != embedder.checkpoint.fingerprint:
+            raise GalleryError(
+                gallery.path,
+                f"was made with encoder {gallery.fingerprint[:12]}, not {embedder.checkpoint.fingerprint[:12]}",
+                "name the encoder it was made with, or enrol again into a new gallery",
+            )
+        self._gallery, self._embedder = gallery, embedder
+        self._calibration = calibration_of(embedder.checkpoint)
+
+    def __call__(self, path: str | Path, top: int = 5) -> Answer:
+        """Who sings this file.
+
+        Raises:
+            AudioError: the file cannot be used.
+            GalleryError: nobody is enrolled.
+        """
+        return self.answer(self._embedder(path), top)
+
+    def answer(self, probe: Embeddings, top: int = 5) -> Answer:
+        """Who sings a track already embedded."""
+        voices = self._gallery.voices
+        if len(probe.vectors) == 0:
+            return self._reply(probe, Verdict.NOT_ENOUGH_VOCALS, (), 1.0, ())
+        calibration = self._calibration
+        enrolled = calibration.centred(voices.vectors)
+        by_segment = calibration.centred(neighbours_mean(probe.vectors)) @ enrolled.T
+        posteriors = singer_posteriors(calibration.segment(by_segment))
+        best, nobody = posteriors.argmax(axis=1), 1 - posteriors.sum(axis=1)
+        known = posteriors[np.arange(len(best)), best] > nobody
+        timeline = tuple(
+            TimelineSegment(
+                float(start_s),
+                probe.segment_s,
+                voices.names[who] if sure else None,
+                float(posteriors[number, who] if sure else nobody[number]),
+            )
+            for number, (start_s, who, sure) in enumerate(zip(probe.start_s, best, known, strict=True))
+        )
+        scores = enrolled @ calibration.centred(probe.vectors.mean(axis=0))
+        named = np.bincount(best[known], minlength=len(voices.names))
+        for who in np.flatnonzero(named >= max(_PART_SEGMENTS, _PART_SHARE * len(best))):
+            part = probe.vectors[known & (best == who)].mean(axis=0)
+            scores[who] = max(scores[who], float(enrolled[who] @ calibration.centred(part)))
+        probabilities = singer_posteriors(calibration.track(scores))
+        order = np.argsort(-scores, kind="stable")[:top]
+        candidates = tuple(
+            Candidate(voices.names[who], float(scores[who]), float(probabilities[who]), float(named[who] / len(best)))
+            for who in order
+        )
+        unknown = float(max(0.0, 1 - probabilities.sum()))
+        verdict = Verdict.SINGER if candidates[0].probability > unknown else Verdict.UNKNOWN
+        return self._reply(probe, verdict, candidates, unknown, timeline)
+
+    def _reply(
+        self,
+        probe: Embeddings,
+        verdict: Verdict,
+        top: tuple[Candidate, ...],
+        unknown: float,
+        timeline: tuple[TimelineSegment, ...],
+    ) -> Answer:
+        return Answer(
+            track_id=probe.track_id,
+            verdict=verdict,
+            top=top,
+            unknown_probability=unknown,
+            timeline=timeline,
+            duration_s=probe.duration_s,
+            vocal_s=_covered_s(probe),
+            short=probe.short,
+            fingerprint=probe.fingerprint,
+        )
+
+
+def verify(first: Embeddings, second: Embeddings, calibration: Calibration) -> Verification:
+    """Whether two embedded recordings have one singer.
+
+    Raises:
+        GalleryError: they were embedded by different encoders.
+    """
+    if first.fingerprint != second.fingerprint:
+        raise GalleryError(second.track_id, f"was embedded by another encoder than {first.track_id}", "use one encoder for both")
+    score = probability = same = None
+    if len(first.vectors) and len(second.vectors):
+        left, right = (calibration.centred(side.vectors.mean(axis=0)) for side in (first, second))
+        score = float(left @ right)
+        probability = same_singer_probability(float(calibration.track(np.array(score))))
+        same = score >= calibration.threshold
+    return Verification(
+        first.track_id,
+        second.track_id,
+        same,
+        score,
+        probability,
+        calibration.threshold,
+        calibration.false_accept_rate,
+        first.fingerprint,
+    )
+
+
+def _covered_s(probe: Embeddings) -> float:
+    """Seconds of the probe that at least one sung segment covers."""
+    if len(probe.start_s) == 0:
+        return 0.0
+    gaps = np.minimum(np.diff(probe.start_s, append=np.inf), probe.segment_s)
+    return float(gaps.sum())
