@@ -105,7 +105,15 @@ def speaker_clips(task: tuple[str, list[str], int]) -> list[tuple[str, Samples]]
 def parametric_clips(seed: int) -> list[tuple[str, Samples]]:
     rng = np.random.default_rng([7, seed])
     voice = draw_voice(rng)
-    return [(f"parametric-{seed}", to_int16(voiced_only(sing(voice, compose(rng, 12, voice.centre + rng.normal(0, 2), rng.uniform(80, 140)), rng)))) for _ in range(2)]
+    return [
+        (
+            f"parametric-{seed}",
+            to_int16(
+                voiced_only(sing(voice, compose(rng, 12, voice.centre + rng.normal(0, 2), rng.uniform(80, 140)), rng))
+            ),
+        )
+        for _ in range(2)
+    ]
 
 
 def band_clip(seed: int) -> Samples:
@@ -136,7 +144,10 @@ def speaker_folders(speech: Path, for_training: bool) -> list[Path]:
 
 
 def make_bank(speech: Path, out: Path, parametric: int, bands: int, workers: int) -> None:
-    tasks = [(f.name, sorted(str(p) for p in f.iterdir()), i) for i, f in enumerate(speaker_folders(speech, for_training=True))]
+    tasks = [
+        (f.name, sorted(str(p) for p in f.iterdir()), i)
+        for i, f in enumerate(speaker_folders(speech, for_training=True))
+    ]
     out.mkdir(parents=True, exist_ok=True)
     with multiprocessing.get_context("spawn").Pool(workers) as pool:
         clips = [c for some in pool.imap(speaker_clips, tasks, 4) for c in some]
@@ -180,7 +191,9 @@ class Bank:
         return cls(clips, targets, list(by_name.values()), data["band"])
 
 
-def crop(bank: Bank, clip_index: int, samples: int, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def crop(
+    bank: Bank, clip_index: int, samples: int, rng: np.random.Generator
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """(voice, teacher's target) of a random stretch of a clip."""
     clip, partials = bank.clips[clip_index], bank.targets[clip_index]
     first = int(rng.integers(0, max(1, clip.size - samples)))
@@ -224,7 +237,9 @@ def produce(voices: torch.Tensor, bands: torch.Tensor, rng: np.random.Generator)
     mix *= torch.from_numpy(np.where(np.arange(bins)[None] < cut[:, None], 1.0, 0.01).astype(np.float32))
     waves = torch.fft.irfft(mix, size)[:, :samples]
     waves = waves / (waves.abs().amax(1, keepdim=True) + 1e-9)
-    drive = torch.from_numpy(np.where(rng.random((views, 1)) < 0.25, rng.uniform(1, 4, (views, 1)), 0.01).astype(np.float32))
+    drive = torch.from_numpy(
+        np.where(rng.random((views, 1)) < 0.25, rng.uniform(1, 4, (views, 1)), 0.01).astype(np.float32)
+    )
     waves = torch.tanh(drive * waves) / torch.tanh(drive)
     noise = torch.from_numpy(rng.standard_normal((views, samples), dtype=np.float32))
     waves = waves + noise * torch.from_numpy((10 ** (rng.uniform(-90, -45, (views, 1)) / 20)).astype(np.float32))
@@ -286,7 +301,9 @@ def train(out: Path, minutes: float, people: int, peak_rate: float, threads: int
     while (spent := time.monotonic() - begin) < minutes * 60:
         progress = spent / (minutes * 60)
         for group in optimiser.param_groups:
-            group["lr"] = peak_rate * min(1.0, (step + 1) / 100) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
+            group["lr"] = (
+                peak_rate * min(1.0, (step + 1) / 100) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
+            )
         waves, targets = batch(bank, people, 3 * SAMPLE_RATE, np.random.default_rng([11, step]))
         with torch.no_grad():
             spectrograms = front(waves.reshape(-1, 1, waves.shape[-1]))
@@ -305,7 +322,13 @@ def train(out: Path, minutes: float, people: int, peak_rate: float, threads: int
         if step % 50 == 0:
             print(step, f"{spent / 60:.1f} min", np.round(np.mean(log[-50:], axis=0), 3).tolist(), flush=True)
         if step % 250 == 0 or (time.monotonic() - begin) >= minutes * 60:
-            state = {"encoder": encoder.state_dict(), "to_teacher": to_teacher.state_dict(), "optimiser": optimiser.state_dict(), "step": step, "spent": spent}
+            state = {
+                "encoder": encoder.state_dict(),
+                "to_teacher": to_teacher.state_dict(),
+                "optimiser": optimiser.state_dict(),
+                "step": step,
+                "spent": spent,
+            }
             torch.save(state, state_path.with_suffix(".new"))
             state_path.with_suffix(".new").rename(state_path)
             if validate is not None:
@@ -336,7 +359,18 @@ def validation(encoder: torch.nn.Module, front: torch.nn.Module, bank: Bank, roo
             singers.append(number)
             sentence.append(file.name.split("-")[4])
     who, what = np.array(singers), np.array(sentence)
-    vectors = [F.normalize(torch.cat([encoder(front(torch.from_numpy(np.stack(s[i : i + 64]).astype(np.float32))[:, None])) for i in range(0, len(s), 64)]), dim=-1).numpy() for s in (clean, mixed)]
+    vectors = [
+        F.normalize(
+            torch.cat(
+                [
+                    encoder(front(torch.from_numpy(np.stack(s[i : i + 64]).astype(np.float32))[:, None]))
+                    for i in range(0, len(s), 64)
+                ]
+            ),
+            dim=-1,
+        ).numpy()
+        for s in (clean, mixed)
+    ]
     encoder.train()
     enrol = what == "01"
     prototypes = np.stack([vectors[0][enrol & (who == s)].mean(axis=0) for s in range(who.max() + 1)])

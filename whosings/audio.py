@@ -7,20 +7,26 @@ Conventions
 - Channels: to 1 channel, all channels are averaged; to 2 channels, mono is duplicated, stereo kept, and more than two
   are averaged and duplicated (surround layouts are not told apart).
 - Times are seconds from the first sample of the file as decoded from its beginning.
-- WAV, FLAC, MP3, OGG/Opus and AIFF are read by libsndfile. M4A/AAC and whatever else FFmpeg knows are read by PyAV (the
-  ``m4a`` extra).
+- WAV, FLAC, MP3, OGG/Opus and AIFF are read by libsndfile; M4A/AAC, Matroska, WMA and more by FFmpeg through PyAV (the
+  ``m4a`` extra). M4A is cut to the length its header states; raw streams (ADTS) have no index and are decoded from
+  their start.
 - ``read_segment`` seeks: it decodes only the segment and a margin, and agrees with the same samples of a whole-file
-  decode. Largest deviation at full scale 1, as the tests hold it: WAV, FLAC, AIFF 1e-6; OGG Vorbis and Opus 2e-3;
-  MP3 1e-3; M4A/AAC 2e-3.
+  decode. Largest deviation at full scale 1, of any format: 1e-6 (measured: 4e-7, all of it the resampler's rounding).
+  Only AAC that codes noise as "noise" differs: its decoder draws that noise anew every time.
+- Whatever is wrong with a file, the error is an ``AudioError``. A file that was cut off is told apart where its header
+  states a length; MP3 without such a header, OGG and raw AAC are then merely shorter.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
-from math import gcd
+from itertools import chain, islice
+from math import gcd, inf
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any, Literal
 
 import numpy as np
@@ -37,6 +43,7 @@ from whosings.errors import (
     TruncatedAudioError,
     UnreadableAudioError,
 )
+from whosings.files import atomic
 
 SAMPLE_RATE = 16_000
 """Hz; every waveform in this package (paper, section 4.1)."""
@@ -44,15 +51,19 @@ SAMPLE_RATE = 16_000
 MAX_DURATION_S = 4 * 3600.0
 """Longest file that is decoded whole; keeps memory under a gigabyte a channel."""
 
-AUDIO_ENDINGS = frozenset(".wav .flac .mp3 .ogg .oga .opus .m4a .aac .mp4 .aif .aiff .aifc".split())
+AUDIO_ENDINGS = frozenset(
+    [".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".mp4", ".aif", ".aiff", ".aifc"]
+)
 """Endings taken for audio when a folder is searched; a file named outright may have any."""
 
 Channels = Literal[1, 2]
 FloatArray = NDArray[np.float32]
 
 _BLOCK_S = 30.0  # seconds decoded at a time
+_BLOCK_VALUES = 1 << 24  # and never more than this, whatever rate and channel count a header claims
 _MARGIN_S = 0.25  # seconds decoded around a segment, for the resampling filter and the codec's memory
 _TRUNCATION_TOLERANCE_S = 1.0  # MP3 headers may overstate by an encoder's padding
+_SAMPLE_RATES = range(1000, 768_001)  # Hz; anything else is a damaged header
 
 
 @dataclass(frozen=True)
@@ -92,7 +103,7 @@ class Segment:
     @property
     def duration_s(self) -> float:
         """Length in seconds."""
-        return self.samples.shape[1] / SAMPLE_RATE
+        return int(self.samples.shape[1]) / SAMPLE_RATE
 
     def cut(self, start_s: float, duration_s: float) -> Segment:
         """The part that begins ``start_s`` seconds into this one, at most ``duration_s`` long."""
@@ -107,7 +118,7 @@ def probe(path: str | Path) -> AudioInfo:
     Raises:
         MissingFileError, EmptyAudioError, UnreadableAudioError: the file cannot be used; the message says why.
     """
-    with closing(_open(path)) as source:
+    with _opened(path) as source:
         return source.info
 
 
@@ -117,17 +128,15 @@ def load(path: str | Path, channels: Channels = 1, track_id: str | None = None) 
     Raises:
         AudioError: a subclass says why: missing, empty, unreadable, truncated, too long, NaN.
     """
-    with closing(_open(path)) as source:
-        if source.info.duration_s > MAX_DURATION_S:
-            raise TooLongError(
-                path, f"lasts {source.info.duration_s / 3600:.1f} hours, more than {MAX_DURATION_S / 3600:.0f}", "cut it into shorter files"
-            )
+    with _opened(path) as source:
+        _check_duration(source.info, source.info.frames)
         rate = source.info.sample_rate
         resampler = soxr.ResampleStream(rate, SAMPLE_RATE, channels, dtype="float32") if rate != SAMPLE_RATE else None
-        parts: list[FloatArray] = []
+        parts = [np.zeros((0, channels), np.float32)]
         frames = 0
-        for block in source.blocks(round(_BLOCK_S * rate)):
+        for block in source.blocks(min(round(_BLOCK_S * rate), _BLOCK_VALUES // source.info.channels)):
             frames += block.shape[0]
+            _check_duration(source.info, frames)
             mixed = _mix(block, channels)
             parts.append(mixed if resampler is None else resampler.resample_chunk(mixed))
         if resampler is not None:
@@ -150,7 +159,7 @@ def read_segment(
     Raises:
         AudioError: as ``load``; also when the segment begins at or after the end of the file.
     """
-    with closing(_open(path)) as source:
+    with _opened(path) as source:
         return _read_segment(source, start_s, duration_s, channels, track_id)
 
 
@@ -162,18 +171,24 @@ def random_segment(
     track_id: str | None = None,
 ) -> Segment:
     """Decode one segment at a uniformly random place; the whole file where it is no longer than ``duration_s``."""
-    with closing(_open(path)) as source:
-        last = max(0.0, source.info.duration_s - duration_s)
-        return _read_segment(source, float(rng.uniform(0.0, last)), duration_s, channels, track_id)
+    with _opened(path) as source:
+        spare = source.info.frames * SAMPLE_RATE // source.info.sample_rate - _count(source.info, 0.0, duration_s)
+        first = int(rng.integers(max(0, spare) + 1))  # a whole sample, so that rounding never reaches past the end
+        return _read_segment(source, first / SAMPLE_RATE, duration_s, channels, track_id)
+
+
+def write_flac(path: str | Path, samples: FloatArray) -> None:
+    """Write (channels, samples) at ``SAMPLE_RATE`` as 16-bit FLAC, whole or not at all; beyond -1 to 1 it clips."""
+    with atomic(path) as beside:
+        soundfile.write(beside, samples.T, SAMPLE_RATE, format="FLAC")
 
 
 def _read_segment(
     source: _Source, start_s: float, duration_s: float, channels: Channels, track_id: str | None
 ) -> Segment:
     info = source.info
-    if start_s < 0 or duration_s <= 0:
-        raise AudioError(info.path, f"a segment at {start_s:g} s of {duration_s:g} s", "ask for a start >= 0 and a length > 0")
-    first, count = round(start_s * SAMPLE_RATE), round(duration_s * SAMPLE_RATE)
+    count = _count(info, start_s, duration_s)
+    first = round(min(start_s, info.duration_s + _TRUNCATION_TOLERANCE_S) * SAMPLE_RATE)
     # Both rates share a grid of `step_in` native frames = `step_out` output samples. Reading from a grid point keeps
     # the resampler's phase, so that the segment is sample-exact with a whole-file decode.
     divisor = gcd(info.sample_rate, SAMPLE_RATE)
@@ -183,15 +198,26 @@ def _read_segment(
     skip = first - grid * step_out
     frames = -(-(skip + count + margin) // step_out) * step_in
     native = source.read(grid * step_in, frames)
+    if native.shape[0] < frames:
+        _check_length(info, grid * step_in + native.shape[0])
     mixed = _mix(native, channels)
     if info.sample_rate != SAMPLE_RATE:
         mixed = soxr.resample(mixed, info.sample_rate, SAMPLE_RATE)
     samples = mixed[skip : skip + count]
     if samples.shape[0] == 0:
         raise AudioError(
-            info.path, f"no samples at {start_s:g} s (the file lasts {info.duration_s:.2f} s)", "ask for an earlier segment"
+            info.path, f"ends at {info.duration_s:.2f} s, before {start_s:g} s", "ask for an earlier segment"
         )
     return _segment(samples, first / SAMPLE_RATE, info.path, track_id)
+
+
+def _count(info: AudioInfo, start_s: float, duration_s: float) -> int:
+    """Samples of a segment, refusing what is none."""
+    if not (0 <= start_s < inf and 0 < duration_s <= MAX_DURATION_S) or round(duration_s * SAMPLE_RATE) == 0:
+        raise AudioError(
+            info.path, f"no segment at {start_s:g} s of {duration_s:g} s", "ask for a start >= 0, a length > 0"
+        )
+    return round(duration_s * SAMPLE_RATE)
 
 
 def _segment(interleaved: FloatArray, start_s: float, path: str | Path, track_id: str | None) -> Segment:
@@ -222,86 +248,115 @@ def _check_length(info: AudioInfo, frames: int) -> None:
         )
 
 
-class _Source:
-    """An open file: its header, blocks in order, and reads from any frame. Frames are native, (frames, channels)."""
-
-    info: AudioInfo
-
-    def blocks(self, frames: int) -> Iterator[FloatArray]:
-        raise NotImplementedError
-
-    def read(self, start: int, frames: int) -> FloatArray:
-        raise NotImplementedError
-
-    def close(self) -> None:
-        raise NotImplementedError
+def _check_duration(info: AudioInfo, frames: int) -> None:
+    hours, limit = frames / info.sample_rate / 3600, MAX_DURATION_S / 3600
+    if hours > limit:
+        raise TooLongError(info.path, f"lasts {hours:.1f} hours, more than {limit:g}", "cut it into shorter files")
 
 
-def _open(path: str | Path) -> _Source:
+def _info(path: Path, rate: int, channels: int, frames: int, kind: str) -> AudioInfo:
+    if rate not in _SAMPLE_RATES or channels < 1:
+        raise _damaged(path, f"its header says {channels} channels at {rate} Hz")
+    if frames <= 0:
+        raise EmptyAudioError(path, "holds no samples", "replace the file")
+    return AudioInfo(path, frames / rate, rate, channels, frames, kind)
+
+
+def _damaged(path: Path, reason: object) -> UnreadableAudioError:
+    for name in ("strerror", "error_string"):  # where FFmpeg and libsndfile put the sentence without the path
+        reason = getattr(reason, name, reason)
+    text = " ".join(str(reason).split()).rstrip(".")
+    problem = f"is damaged or cut short ({text})" if text else "is damaged or cut short"
+    return UnreadableAudioError(path, problem, "copy or download it again")
+
+
+@contextmanager
+def _opened(path: str | Path) -> Iterator[_Source]:
+    """An open file, closed at the end; what a decoder raises on bad data becomes an ``AudioError``."""
     path = Path(path)
-    if not path.exists():
-        raise MissingFileError(path, "no such file", "check the path")
-    if path.is_dir():
-        raise UnreadableAudioError(path, "is a folder", "name an audio file")
-    if path.stat().st_size == 0:
+    try:
+        with closing(_open(path)) as source:
+            yield source
+    except (ArithmeticError, EOFError, MemoryError, OSError, RuntimeError, ValueError) as error:
+        raise _damaged(path, error) from error
+
+
+def _open(path: Path) -> _Source:
+    try:
+        status = path.stat()
+        if not S_ISREG(status.st_mode):
+            raise UnreadableAudioError(path, "is a folder or a device, not a file", "name an audio file")
+        path.open("rb").close()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise MissingFileError(path, "no such file", "check the path") from error
+    except PermissionError as error:
+        raise UnreadableAudioError(path, "may not be read", "check its permissions") from error
+    if status.st_size == 0:
         raise EmptyAudioError(path, "is an empty file", "copy or download it again")
     try:
-        return _SoundFileSource(path)
-    except soundfile.LibsndfileError as error:
-        sndfile_says = str(error.error_string)
-    return _AvSource(path, sndfile_says)
+        file = soundfile.SoundFile(path)
+    except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: an ending of headerless formats, like .raw
+        return _AvSource(path, str(getattr(error, "error_string", "a headerless format")))
+    if file.frames > _UNKNOWN_FRAMES:
+        file.close()
+        return _AvSource(path, "its length is unknown")
+    return _SoundFileSource(path, file)
 
 
-class _SoundFileSource(_Source):
-    def __init__(self, path: Path) -> None:
-        self._file = soundfile.SoundFile(path)
-        rate, frames = self._file.samplerate, self._file.frames
-        self.info = AudioInfo(
-            path, frames / rate, rate, self._file.channels, frames, f"{self._file.format}/{self._file.subtype}"
-        )
-        if frames == 0:
-            self.close()
-            raise EmptyAudioError(path, "holds no samples", "replace the file")
+_UNKNOWN_FRAMES = 1 << 62  # libsndfile's length of a FLAC stream that states none
+_MP3_LEAD = 1152 * 12  # frames that may hold bits of a later one (the reservoir)
+_VORBIS_TAIL_S = 9.0  # libsndfile misplaces seeks into the last OGG page, which holds at most 255 packets
+_CUT_CHUNK = re.compile(r"(?:data|SSND) : (\d+) \(should be (\d+)\)")
+_STREAMED_BYTES = 0x7FFF_0000  # chunk sizes from here on mean "unknown" to programs that write to a pipe
+
+
+class _SoundFileSource:
+    """WAV, FLAC, MP3, OGG and AIFF. Blocks and reads hold native frames, (frames, channels)."""
+
+    def __init__(self, path: Path, file: Any) -> None:
+        self._file = file
+        frames = file.frames
+        # libsndfile silently clips the length of a WAV or AIFF that was cut off; its log tells.
+        cut = _CUT_CHUNK.search(file.extra_info)
+        if cut and 0 < int(cut[2]) < int(cut[1]) < _STREAMED_BYTES:
+            frames = round(frames * int(cut[1]) / int(cut[2]))
+        try:
+            self.info = _info(path, file.samplerate, file.channels, frames, f"{file.format}/{file.subtype}")
+        except AudioError:
+            file.close()
+            raise
 
     def blocks(self, frames: int) -> Iterator[FloatArray]:
-        while True:
-            block = self._read(frames)
-            if block.shape[0] == 0:
-                return
+        while (block := self._read(frames)).shape[0]:
             yield block
 
     def read(self, start: int, frames: int) -> FloatArray:
-        start = min(start, self.info.frames)
+        start = min(start, self._file.frames)
+        begin = start
         if self._file.format == "MP3":
-            # mpg123 needs the bit reservoir of earlier frames: begin some frames early and throw them away.
-            lead = min(start, _MP3_LEAD)
-            self._seek(start - lead)
-            return self._read(frames + lead)[lead:]
-        self._seek(start)
-        return self._read(frames)
-
-    def _seek(self, frame: int) -> None:
-        try:
-            self._file.seek(frame)
-        except soundfile.LibsndfileError as error:
-            raise _damaged(self.info.path, str(error.error_string)) from error
+            begin = max(0, start - _MP3_LEAD)
+        elif self._file.subtype == "VORBIS":
+            tail = self._file.frames - round(_VORBIS_TAIL_S * self.info.sample_rate)
+            begin = min(start, max(0, tail))
+        self._file.seek(begin)
+        return self._read(start - begin + frames)[start - begin :]
 
     def _read(self, frames: int) -> FloatArray:
-        try:
-            block: FloatArray = self._file.read(frames, dtype="float32", always_2d=True)
-        except soundfile.LibsndfileError as error:
-            raise _damaged(self.info.path, str(error.error_string)) from error
+        block: FloatArray = self._file.read(frames, dtype="float32", always_2d=True)
         return block
 
     def close(self) -> None:
         self._file.close()
 
 
-_MP3_LEAD = 1152 * 12
+_AV_FORMATS = (
+    "aac,ac3,aiff,amr,ape,asf,au,avi,caf,dts,eac3,flac,flv,matroska,mov,mp3,mpc,mpc8,mpeg,mpegts,ogg,tak,tta,wav,wv"
+)
+"""FFmpeg's other formats are refused: playlists among them would make it open further files."""
 
 
-class _AvSource(_Source):
-    """M4A/AAC and the rest, through PyAV. Positions come from the packets' time stamps, never from counting."""
+class _AvSource:
+    """M4A/AAC and the rest, through PyAV. Positions are counted from the first sample of a whole-file decode."""
 
     def __init__(self, path: Path, sndfile_says: str) -> None:
         try:
@@ -313,42 +368,77 @@ class _AvSource(_Source):
                 "check the file, or for M4A/AAC run: pip install 'whosings[m4a]'",
             ) from None
         self._av = av
+        options = {"protocol_whitelist": "file", "format_whitelist": _AV_FORMATS}
         try:
-            self._container = av.open(str(path), metadata_errors="ignore")
+            self._container: Any = av.open(str(path.absolute()), options=options, metadata_errors="ignore")
         except (av.FFmpegError, ValueError) as error:
-            raise UnreadableAudioError(path, "is not audio in any known format", "check the file") from error
-        if not self._container.streams.audio:
+            raise UnreadableAudioError(
+                path, "is not audio in any known format, or was cut short", "check the file"
+            ) from error
+        try:
+            self._inspect(path)
+        except (AudioError, av.FFmpegError) as error:
             self._container.close()
-            raise UnreadableAudioError(path, "holds no audio stream", "name an audio file")
-        self._stream = self._container.streams.audio[0]
-        rate, channels = self._stream.rate, self._stream.channels
-        if self._stream.duration is not None and self._stream.time_base is not None:
-            duration = float(self._stream.duration * self._stream.time_base)
-        else:
-            duration = (self._container.duration or 0) / 1e6
-        self.info = AudioInfo(
-            path, duration, rate, channels, round(duration * rate), f"{self._container.format.name}/{self._stream.codec_context.name}"
-        )
+            raise error if isinstance(error, AudioError) else _damaged(path, error) from error
 
-    def _frames(self) -> Iterator[tuple[int, FloatArray]]:
-        """(first native frame, samples) from the current position on; leading encoder delay has negative positions."""
+    def _inspect(self, path: Path) -> None:
+        if not self._container.streams.audio:
+            raise UnreadableAudioError(path, "holds no audio stream", "name an audio file")
+        self._stream: Any = self._container.streams.audio[0]
+        kind, rate, channels = self._container.format.name, self._stream.rate or 0, self._stream.channels
+        self._indexed = kind.startswith(("mov", "matroska", "asf"))
+        self._exact = kind.startswith("mov") and self._stream.duration is not None
+        if self._exact:
+            duration = self._stream.duration * self._stream.time_base
+        elif self._indexed:
+            duration = (self._container.duration or 0) / 1e6
+        else:  # FFmpeg would guess it from the bit rate
+            duration = sum((p.duration or 0) * p.time_base for p in self._container.demux(self._stream) if p.size)
+            self._container.seek(0)
+        codec = self._stream.codec_context.name
+        self.info = _info(path, rate, channels, round(duration * rate), f"{kind}/{codec}")
+
+    def _decoded(self, start: int) -> Iterator[tuple[int, Any]]:
+        """(position, FFmpeg frame) from near ``start`` on; leading encoder delay has negative positions."""
+        rate, time_base = self.info.sample_rate, self._stream.time_base
+        decoding = self._container.decode(self._stream)
+        head = list(islice(decoding, 2))
+        opening = round((head[0].pts or 0) * time_base * rate) if head else 0
+        origin, position = max(0, opening), min(0, opening)
+        if start > 0 and self._indexed and len(head) == 2:
+            self._container.seek(int((start + origin) / rate / time_base), stream=self._stream, backward=True)
+            decoding = self._container.decode(self._stream)
+            # Time stamps in milliseconds are too coarse; frames of one size say where this one really begins.
+            grid, size = position + head[0].samples, head[1].samples
+            head = list(islice(decoding, 1))
+            if not head or head[0].pts is None:
+                return
+            position = round(head[0].pts * time_base * rate) - origin
+            if time_base * rate > 1:
+                position = grid + round((position - grid) / size) * size
+        for frame in chain(head, decoding):
+            yield position, frame
+            position += frame.samples
+
+    def _frames(self, start: int = 0) -> Iterator[tuple[int, FloatArray]]:
+        """(position, samples) from near native frame ``start`` on."""
         resampler = self._av.AudioResampler(format="fltp", rate=self.info.sample_rate)
         try:
-            for decoded in self._container.decode(self._stream):
-                position = 0 if decoded.pts is None else round(float(decoded.pts * decoded.time_base) * self.info.sample_rate)
+            for position, decoded in self._decoded(start):
                 for frame in resampler.resample(decoded):
-                    yield position, frame.to_ndarray().T.astype(np.float32, copy=False)
-                    position += frame.samples
+                    samples = frame.to_ndarray().T.astype(np.float32, copy=False)
+                    if samples.shape[1] != self.info.channels:
+                        raise _damaged(self.info.path, "its channel count changes")
+                    yield position, samples[: max(0, self.info.frames - position)] if self._exact else samples
         except self._av.FFmpegError as error:
-            raise _damaged(self.info.path, str(error)) from error
+            raise _damaged(self.info.path, error) from error
 
     def blocks(self, frames: int) -> Iterator[FloatArray]:
         held: list[FloatArray] = []
         count = 0
         for position, samples in self._frames():
-            samples = samples[max(0, -position) :]
-            held.append(samples)
-            count += samples.shape[0]
+            held.append(samples[max(0, -position) :])
+            count += held[-1].shape[0]
             if count >= frames:
                 yield np.concatenate(held)
                 held, count = [], 0
@@ -356,27 +446,15 @@ class _AvSource(_Source):
             yield np.concatenate(held)
 
     def read(self, start: int, frames: int) -> FloatArray:
-        lead = round(_MARGIN_S * self.info.sample_rate)
-        time_base: Any = self._stream.time_base
-        target = max(0, start - lead) / self.info.sample_rate
-        if start > lead:
-            self._container.seek(int(target / float(time_base)), stream=self._stream, backward=True)
-        result = np.zeros((frames, self.info.channels), np.float32)
-        filled = 0
-        for position, samples in self._frames():
-            offset = position - start
-            if offset >= frames:
+        parts = [np.zeros((0, self.info.channels), np.float32)]
+        for position, samples in self._frames(max(0, start - round(_MARGIN_S * self.info.sample_rate))):
+            parts.append(samples[max(0, start - position) : max(0, start + frames - position)])
+            if position + samples.shape[0] >= start + frames:
                 break
-            here = samples[max(0, -offset) : frames - offset]
-            at = max(0, offset)
-            result[at : at + here.shape[0]] = here
-            if here.shape[0]:
-                filled = at + here.shape[0]
-        return result[:filled]
+        return np.concatenate(parts)
 
     def close(self) -> None:
         self._container.close()
 
 
-def _damaged(path: Path, decoder_says: str) -> UnreadableAudioError:
-    return UnreadableAudioError(path, f"is damaged ({decoder_says.rstrip('.')})", "copy or download it again")
+_Source = _SoundFileSource | _AvSource

@@ -4,8 +4,8 @@ Conventions
 -----------
 - A score is the cosine similarity of two voices after the mean voice, ``centre``, has been taken away.
 - A calibrated score is a log-likelihood ratio in nats: log p(score | same singer) - log p(score | different singers).
-- With a prior it becomes a probability. For identification the prior of "nobody enrolled" is ``unknown_prior``, the rest
-  is shared evenly by the enrolled singers, so that a larger gallery demands more of a match.
+- With a prior it becomes a probability. For identification the prior of "nobody enrolled" is ``unknown_prior``, the
+  rest is shared evenly by the enrolled singers, so that a larger gallery demands more of a match.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Logistic:
     scale: float
     offset: float
 
-    def __call__(self, scores: Array) -> Array:
+    def __call__(self, scores: FloatArray | Array) -> Array:
         """Log-likelihood ratios of scores."""
         return self.scale * np.asarray(scores, dtype=np.float64) + self.offset
 
@@ -64,10 +64,10 @@ class Calibration:
     different_trials: int
     material: str
 
-    def centred(self, vectors: FloatArray) -> FloatArray:
+    def centred(self, vectors: FloatArray | Array) -> FloatArray:
         """Rows without the mean voice, of unit length; an all-zero row stays zero."""
         rest = np.asarray(vectors, np.float32) - np.asarray(self.centre, np.float32)
-        return rest / np.maximum(np.linalg.norm(rest, axis=-1, keepdims=True), 1e-9)
+        return np.asarray(rest / np.maximum(np.linalg.norm(rest, axis=-1, keepdims=True), 1e-9), np.float32)
 
     def to_card(self) -> dict[str, Any]:
         """As plain values, for a checkpoint's card."""
@@ -83,11 +83,18 @@ def calibration_of(checkpoint: Checkpoint) -> Calibration:
     try:
         values = dict(checkpoint.card["calibration"])
         return Calibration(
-            **{**values, "centre": tuple(values["centre"]), "track": Logistic(**values["track"]), "segment": Logistic(**values["segment"])}
+            **{
+                **values,
+                "centre": tuple(values["centre"]),
+                "track": Logistic(**values["track"]),
+                "segment": Logistic(**values["segment"]),
+            }
         )
     except (KeyError, TypeError) as error:
         raise CheckpointError(
-            f"encoder {checkpoint.fingerprint[:12]}", "carries no calibration, so its scores have no meaning as probabilities", "run: whosings calibrate"
+            f"encoder {checkpoint.fingerprint[:12]}",
+            "carries no calibration, so its scores have no meaning as probabilities",
+            "run: whosings calibrate",
         ) from error
 
 
@@ -166,8 +173,8 @@ def calibrate(tracks: Sequence[FloatArray], singers: Sequence[str], material: st
     sums = np.stack([means[who == number].sum(axis=0) for number in range(len(names))])
     centre = (sums / counts[:, None]).mean(axis=0)
     draft = Calibration(tuple(centre.tolist()), Logistic(1, 0), Logistic(1, 0), 0.0, FALSE_ACCEPT_RATE, 0, 0, material)
-    by_track: list[Array] = []
-    by_segment: list[Array] = []
+    by_track: list[FloatArray] = []
+    by_segment: list[FloatArray] = []
     for number, (track, _) in enumerate(kept):
         prototypes = sums / counts[:, None]
         if counts[who[number]] > 1:
@@ -178,7 +185,7 @@ def calibrate(tracks: Sequence[FloatArray], singers: Sequence[str], material: st
     mine = np.zeros((len(kept), len(names)), bool)
     mine[np.arange(len(kept)), who] = True
     valid = ~mine | (counts[who] > 1)[:, None]
-    track_scores, segment_scores = np.stack(by_track), np.stack(by_segment)
+    track_scores, segment_scores = (np.stack(rows).astype(np.float64) for rows in (by_track, by_segment))
     same, different = track_scores[mine & valid], track_scores[~mine]
     return Calibration(
         centre=draft.centre,

@@ -136,7 +136,7 @@ class PairsConfig(_Settings):
     """Positive pairs (paper, section 4.2)."""
 
     mode: Literal["mixture", "vocal", "hybrid"] = "mixture"
-    min_vocal: float = Field(0.5, ge=0, le=1)
+    min_vocal: Annotated[float, Field(ge=0, le=1)] = 0.5
     """Least vocal probability of a 3-second piece from which a segment may be drawn (not stated in the paper)."""
 
 
@@ -151,20 +151,20 @@ class TrainingConfig(_Settings):
     iterations_per_epoch: PositiveInt = 32
     plateau_epochs: PositiveInt = 25
     """Epochs without better validation loss after which the learning rate falls."""
-    plateau_factor: float = Field(0.5, gt=0, lt=1)
+    plateau_factor: Annotated[float, Field(gt=0, lt=1)] = 0.5
     stop_epochs: PositiveInt = 100
     """Epochs without better validation loss after which training stops."""
     max_epochs: PositiveInt = 5000
     """Upper bound; the paper has none."""
-    seed: int = Field(0, ge=0)
+    seed: Annotated[int, Field(ge=0)] = 0
     precision: Literal["auto", "float32", "bf16"] = "auto"
     """auto: bf16 where the device computes it natively, on a GPU; float32 on CPUs."""
-    chunk: int = Field(0, ge=0)
+    chunk: Annotated[int, Field(ge=0)] = 0
     """Views encoded at a time; 0: all at once. Any value gives the same gradients; a small one needs less memory."""
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
-    devices: int = Field(1, ge=1)
+    devices: Annotated[int, Field(ge=1)] = 1
     """Processes, one a GPU; batch_pairs is divided among them."""
-    workers: int = Field(2, ge=0)
+    workers: Annotated[int, Field(ge=0)] = 2
     """Decoding processes for each training process."""
 
 
@@ -245,9 +245,8 @@ def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in over.items():
         below = merged.get(key)
-        both = isinstance(below, dict) and isinstance(value, dict)
         # A table of another kind replaces the one below: its keys mean something else.
-        if both and below.get("kind", value.get("kind")) == value.get("kind", below.get("kind")):
+        if isinstance(below, dict) and isinstance(value, dict) and value.get("kind") in (None, below.get("kind")):
             merged[key] = _merge(below, value)
         else:
             merged[key] = value

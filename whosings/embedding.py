@@ -6,17 +6,20 @@ one conversion: ``Encoder`` (spectrograms), ``SegmentEmbedder`` (waveforms), ``T
 Conventions
 -----------
 - Embeddings are float32 rows of unit length; cosine similarity is a dot product.
-- A track is cut into segments of the encoder's length, one every ``hop_s`` seconds; those that hold singing are embedded.
+- A track is cut into segments of the encoder's length, one every ``hop_s`` seconds; those with singing are embedded.
 - A recording shorter than a segment is trimmed of silence and repeated until it fills one, and flagged ``short``.
 """
 
 from __future__ import annotations
 
+import shutil
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from types import TracebackType
 
 import numpy as np
 import pyarrow as pa
@@ -41,6 +44,7 @@ VOCAL_THRESHOLD = 0.5
 """Least mean vocal probability of a segment that is embedded."""
 
 _SILENT_PEAK = 1e-4  # -80 dBFS
+_TAIL_S = 0.1  # a longer rest at the end gets a segment of its own
 _MIN_TRIMMED_S = 0.25  # of voice, left of a short recording
 
 
@@ -174,7 +178,9 @@ class TrackEmbedder:
         whole = track if isinstance(track, Segment) else audio.load(track, self.front_end.channels)
         name, duration_s = whole.track_id, whole.duration_s
         if duration_s < MIN_DURATION_S:
-            raise TooShortError(name, f"lasts {duration_s:.2f} s, less than {MIN_DURATION_S:g}", "use a longer recording")
+            raise TooShortError(
+                name, f"lasts {duration_s:.2f} s, less than {MIN_DURATION_S:g}", "use a longer recording"
+            )
         if float(np.abs(whole.samples).max()) < _SILENT_PEAK:
             raise SilentAudioError(name, "is silent", "use a recording in which somebody sings")
         activity = level_activity(whole.samples)
@@ -186,7 +192,7 @@ class TrackEmbedder:
             segment = whole.cut(start_s, voiced.stop / audio.SAMPLE_RATE - start_s)
             return _Cut(whole.track_id, duration_s, [segment] * (segment.duration_s >= _MIN_TRIMMED_S), activity, short)
         starts = np.arange(0.0, duration_s - segment_s + 1e-6, self.hop_s)
-        if duration_s - segment_s - starts[-1] > 1.0:  # the end of the track is sung too
+        if duration_s - segment_s - starts[-1] > _TAIL_S:  # the end of the track is sung too
             starts = np.append(starts, duration_s - segment_s)
         segments = [
             whole.cut(float(start), segment_s) for start in starts if activity.of(start, segment_s) >= VOCAL_THRESHOLD
@@ -217,24 +223,91 @@ class _Cut:
     short: bool
 
 
-def write_embeddings(tracks: Sequence[Embeddings], path: str | Path) -> None:
-    """One Parquet file: ``track_id, start_s, vocal, embedding`` (float16), the fingerprint in its metadata.
+class EmbeddingStore:
+    """Embeddings of a run on their way to one Parquet file; use it as a context manager.
+
+    Columns ``track_id, start_s, vocal, embedding`` (float16, fixed length), the encoder's fingerprint in the metadata.
+    Until ``finish``, tracks lie in parts beside the file, so that an interrupted run loses at most one part.
+
+    Args:
+        path: the file; one that is there already is extended.
 
     Raises:
-        ManifestError: no tracks, or tracks of different encoders.
+        ManifestError: the file, or a part, is of another encoder or is not a table of embeddings.
     """
-    fingerprints = {track.fingerprint for track in tracks}
-    if len(fingerprints) != 1:
-        raise ManifestError(path, f"would mix embeddings of {len(fingerprints)} encoders", "write one file for each")
-    dimensions = tracks[0].vectors.shape[1]
-    vectors = np.concatenate([track.vectors for track in tracks]).astype(np.float16)
-    table = pa.table(
-        {
-            "track_id": pa.array([track.track_id for track in tracks for _ in track.start_s], pa.string()),
-            "start_s": pa.array(np.concatenate([track.start_s for track in tracks])),
-            "vocal": pa.array(np.concatenate([track.vocal for track in tracks])),
-            "embedding": pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), dimensions),
-        }
-    ).replace_schema_metadata({"fingerprint": fingerprints.pop()})
+
+    def __init__(self, path: str | Path, fingerprint: str, tracks_a_part: int = 64) -> None:
+        self._path, self._fingerprint, self._size = Path(path), fingerprint, tracks_a_part
+        self._folder = self._path.with_name(f"{self._path.name}.parts")
+        self._waiting: list[Embeddings] = []
+        self._tables = [
+            self._read(part) for part in [self._path, *sorted(self._folder.glob("*.parquet"))] if part.exists()
+        ]
+        self._done = {name for table in self._tables for name in table["track_id"].unique().to_pylist()}
+
+    def __contains__(self, track_id: str) -> bool:
+        """Whether the track's embeddings are stored; a track without singing never is."""
+        return track_id in self._done
+
+    def add(self, track: Embeddings) -> None:
+        """Take a track's embeddings."""
+        self._waiting.append(track)
+        self._done.add(track.track_id)
+        if len(self._waiting) >= self._size:
+            self._flush()
+
+    def finish(self) -> int:
+        """Write the file and clear the parts away; the number of segments in it."""
+        self._flush()
+        whole = pa.concat_tables(self._tables or [self._table([])])
+        _write_parquet(whole, self._path)
+        if self._folder.exists():
+            shutil.rmtree(self._folder)
+        return int(whole.num_rows)
+
+    def __enter__(self) -> EmbeddingStore:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._flush()
+
+    def _flush(self) -> None:
+        if self._waiting:
+            self._tables.append(self._table(self._waiting))
+            _write_parquet(self._tables[-1], self._folder / f"{time.time_ns():020d}.parquet")
+            self._waiting = []
+
+    def _table(self, tracks: Sequence[Embeddings]) -> pa.Table:
+        dimensions = tracks[0].vectors.shape[1] if tracks else 1
+        vectors = [track.vectors.astype(np.float16).reshape(-1) for track in tracks]
+        return pa.table(
+            {
+                "track_id": pa.array([track.track_id for track in tracks for _ in track.start_s], pa.string()),
+                "start_s": pa.array([float(s) for track in tracks for s in track.start_s], pa.float64()),
+                "vocal": pa.array([float(v) for track in tracks for v in track.vocal], pa.float64()),
+                "embedding": pa.FixedSizeListArray.from_arrays(
+                    pa.array(np.concatenate(vectors) if vectors else np.zeros(0, np.float16)), dimensions
+                ),
+            }
+        ).replace_schema_metadata({"fingerprint": self._fingerprint})
+
+    def _read(self, path: Path) -> pa.Table:
+        try:
+            table = pa.parquet.read_table(path)
+            fingerprint = (table.schema.metadata or {})[b"fingerprint"].decode()
+        except (pa.ArrowException, OSError, KeyError) as error:
+            raise ManifestError(path, "is not a table of embeddings", "name another file") from error
+        if fingerprint != self._fingerprint:
+            raise ManifestError(
+                path,
+                f"holds embeddings of encoder {fingerprint[:12]}, not {self._fingerprint[:12]}",
+                "name another file, or that encoder",
+            )
+        return table
+
+
+def _write_parquet(table: pa.Table, path: Path) -> None:
     with atomic(path) as beside:
         pa.parquet.write_table(table, beside)

@@ -23,7 +23,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
     try:
         yield beside
         _sync(beside)
-        os.replace(beside, path)
+        beside.replace(path)
         _sync(path.parent)
     finally:
         beside.unlink(missing_ok=True)
@@ -37,7 +37,7 @@ def write_atomic(path: str | Path, content: bytes | str) -> None:
 
 def content_hash(path: str | Path) -> str:
     """SHA-256 of a file, in hexadecimal."""
-    with open(path, "rb") as file:
+    with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -1,10 +1,10 @@
 """Enrolled singers: add, remove, list, persist.
 
-A gallery is one SQLite file: every change is one transaction, so that a crash at any moment leaves the gallery before or
-after the change, and readers and a writer can share it. It belongs to one encoder and refuses embeddings of another.
+A gallery is one SQLite file: every change is one transaction, so that a crash at any moment leaves the gallery before
+or after the change, and readers and a writer can share it. It belongs to one encoder and refuses embeddings of another.
 
-A track counts once: enrolling a file whose content is already enrolled changes nothing, which is also how an interrupted
-enrolment goes on.
+A track counts once: enrolling a file whose content is already enrolled changes nothing, which is also how an
+interrupted enrolment goes on.
 """
 
 from __future__ import annotations
@@ -60,6 +60,11 @@ class Voices:
     names: tuple[str, ...]
     vectors: FloatArray
 
+    def without(self, singer: str) -> Voices:
+        """The others."""
+        kept = [number for number, name in enumerate(self.names) if name != singer]
+        return Voices(tuple(self.names[number] for number in kept), self.vectors[kept])
+
 
 class Gallery:
     """A gallery on disk; use it as a context manager, or ``close`` it.
@@ -87,8 +92,8 @@ class Gallery:
                     if not self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'about'").fetchone():
                         for statement in _SCHEMA.split(";"):
                             self._db.execute(statement)
-                        about = [("format", _FORMAT), ("fingerprint", fingerprint)]
-                        self._db.executemany("INSERT INTO about VALUES (?, ?)", about)
+                        facts = [("format", _FORMAT), ("fingerprint", fingerprint)]
+                        self._db.executemany("INSERT INTO about VALUES (?, ?)", facts)
             about = dict(self._db.execute("SELECT key, value FROM about"))
         if about.get("format") != _FORMAT:
             raise GalleryError(path, f"has format {about.get('format')}", "update whosings, or enrol again")
@@ -108,12 +113,16 @@ class Gallery:
         """
         if track.fingerprint != self.fingerprint:
             raise GalleryError(
-                self.path, f"holds embeddings of encoder {self.fingerprint[:12]}, not of {track.fingerprint[:12]}", "use one encoder for both"
+                self.path,
+                f"holds embeddings of encoder {self.fingerprint[:12]}, not of {track.fingerprint[:12]}",
+                "use one encoder for both",
             )
         if not singer.strip():
             raise GalleryError(self.path, "a singer needs a name", "give one")
         if len(track.vectors) == 0:
-            raise GalleryError(track.track_id, "holds too little singing to enrol", "use a recording in which the singer is heard")
+            raise GalleryError(
+                track.track_id, "holds too little singing to enrol", "use a recording in which the singer is heard"
+            )
         mean = track.vectors.mean(axis=0)
         with self._faults(), self._transaction():
             if self._holds(singer, sha256):
@@ -153,7 +162,9 @@ class Gallery:
         """
         with self._faults(), self._transaction():
             if self._db.execute("DELETE FROM singers WHERE name = ?", (singer,)).rowcount == 0:
-                raise GalleryError(self.path, f"nobody named {singer} is enrolled", "list the names with: whosings list")
+                raise GalleryError(
+                    self.path, f"nobody named {singer} is enrolled", "list the names with: whosings list"
+                )
         self._forget()
 
     def singers(self) -> tuple[EnrolledSinger, ...]:
@@ -174,7 +185,8 @@ class Gallery:
         if not rows:
             raise GalleryError(self.path, "nobody is enrolled", "enrol singers first: whosings enrol NAME FILES")
         vectors = np.frombuffer(b"".join(row[2] for row in rows), np.float32).reshape(len(rows), -1)
-        return Voices(tuple(row[0] for row in rows), vectors / np.array([[row[1]] for row in rows], np.float32))
+        tracks = np.array([row[1] for row in rows], np.float32)
+        return Voices(tuple(row[0] for row in rows), np.asarray(vectors / tracks[:, None], np.float32))
 
     def close(self) -> None:
         """Release the file."""
@@ -183,7 +195,9 @@ class Gallery:
     def __enter__(self) -> Gallery:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def _holds(self, singer: str, sha256: str) -> bool:
@@ -210,4 +224,6 @@ class Gallery:
         except sqlite3.OperationalError as error:
             raise GalleryError(self.path, f"cannot be used ({error})", "check the file and who else uses it") from error
         except sqlite3.DatabaseError as error:
-            raise GalleryError(self.path, f"is damaged or not a gallery ({error})", "restore it from a copy, or enrol again") from error
+            raise GalleryError(
+                self.path, f"is damaged or not a gallery ({error})", "restore it from a copy, or enrol again"
+            ) from error

@@ -107,6 +107,11 @@ class Manifest:
         return {track_id: tuple(pieces) for track_id, pieces in groups.items()}
 
 
+def open_manifest(path: str | Path) -> Manifest:
+    """``from_folder`` for a folder, ``read_manifest`` for a file."""
+    return from_folder(path) if Path(path).is_dir() else read_manifest(path)
+
+
 def read_manifest(path: str | Path) -> Manifest:
     """Read and validate a track table and, if it lies beside it, the segment table.
 
@@ -171,7 +176,7 @@ def write_manifest(manifest: Manifest, path: str | Path) -> None:
 
 
 def from_folder(root: str | Path) -> Manifest:
-    """A manifest of a folder ``Singer/**/song.ext``: the folder's name is the singer's id, the relative path the track's.
+    """A manifest of a folder ``Singer/**/song.ext``: the folder names the singer, the relative path is the track's id.
 
     Raises:
         ManifestError: no such folder, or no audio files in its subfolders.
@@ -182,7 +187,9 @@ def from_folder(root: str | Path) -> Manifest:
     files = sorted(p for p in root.glob("*/**/*") if p.is_file() and p.suffix.lower() in AUDIO_ENDINGS)
     if not files:
         raise ManifestError(root, "holds no audio files in folders named by singer", "arrange it as Singer/song.mp3")
-    return Manifest(tuple(Track(str(f.relative_to(root)), f.relative_to(root).parts[0], f, title=f.stem) for f in files))
+    return Manifest(
+        tuple(Track(str(f.relative_to(root)), f.relative_to(root).parts[0], f, title=f.stem) for f in files)
+    )
 
 
 def _track(row: dict[str, Any], root: Path) -> Track:
@@ -209,13 +216,17 @@ def _read_table(path: Path, schema: pa.Schema, required: Sequence[str]) -> pa.Ta
         if path.suffix == ".parquet":
             table = pa.parquet.read_table(path)
         elif path.suffix == ".csv":
-            table = pa.csv.read_csv(path, convert_options=pa.csv.ConvertOptions(column_types=_csv_types(schema), strings_can_be_null=True))
+            table = pa.csv.read_csv(
+                path, convert_options=pa.csv.ConvertOptions(column_types=_csv_types(schema), strings_can_be_null=True)
+            )
             if "target_singer_ids" in table.column_names:
                 table = _split_lists(table)
         else:
             raise ManifestError(path, f"has the ending {path.suffix or '(none)'}", "use .parquet or .csv")
     except (pa.ArrowException, OSError) as error:
-        raise ManifestError(path, f"cannot be read ({str(error).splitlines()[0].rstrip('.')})", "correct the table") from error
+        raise ManifestError(
+            path, f"cannot be read ({str(error).splitlines()[0].rstrip('.')})", "correct the table"
+        ) from error
     unknown = [name for name in table.column_names if name not in schema.names]
     if unknown:
         raise ManifestError(path, f"unknown column {unknown[0]}", f"the columns are {', '.join(schema.names)}")
@@ -228,7 +239,9 @@ def _read_table(path: Path, schema: pa.Schema, required: Sequence[str]) -> pa.Ta
     try:
         return table.select(schema.names).cast(schema)
     except (pa.ArrowException, ValueError) as error:
-        raise ManifestError(path, f"has a column of the wrong type ({str(error).splitlines()[0].rstrip('.')})", "correct the table") from error
+        raise ManifestError(
+            path, f"has a column of the wrong type ({str(error).splitlines()[0].rstrip('.')})", "correct the table"
+        ) from error
 
 
 def _write_table(table: pa.Table, path: Path) -> None:
@@ -239,7 +252,9 @@ def _write_table(table: pa.Table, path: Path) -> None:
             pa.parquet.write_table(table, beside)
         else:
             if "target_singer_ids" in table.column_names:
-                joined = pa.array([";".join(ids or []) or None for ids in table["target_singer_ids"].to_pylist()], pa.string())
+                joined = pa.array(
+                    [";".join(ids or []) or None for ids in table["target_singer_ids"].to_pylist()], pa.string()
+                )
                 table = table.set_column(table.column_names.index("target_singer_ids"), "target_singer_ids", joined)
             pa.csv.write_csv(table, beside)
 

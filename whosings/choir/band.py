@@ -45,7 +45,14 @@ class Palette:
 
 def draw_palette(rng: np.random.Generator) -> Palette:
     """A new band."""
-    patterns = ((0.0,), (0.0, 2.0), (0.0, 1.0, 2.0, 3.0), (0.0, 1.5, 3.0), (0.5, 1.5, 2.5, 3.5), (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5))
+    patterns = (
+        (0.0,),
+        (0.0, 2.0),
+        (0.0, 1.0, 2.0, 3.0),
+        (0.0, 1.5, 3.0),
+        (0.5, 1.5, 2.5, 3.5),
+        (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5),
+    )
     slope = rng.uniform(0.6, 2.2)
     partials = np.arange(1, 13) ** -slope * 10 ** (rng.normal(0, 5, 12) / 20)
     if rng.random() < 0.3:
@@ -55,7 +62,7 @@ def draw_palette(rng: np.random.Generator) -> Palette:
         chord_partials=partials,
         chord_decay_s=float(10 ** rng.uniform(-0.8, 0.7)),
         chord_pattern=patterns[int(rng.integers(len(patterns)))],
-        bass_partials=np.arange(1, 9) ** -rng.uniform(0.8, 2.5),
+        bass_partials=np.arange(1.0, 9.0) ** -rng.uniform(0.8, 2.5),
         octave=int(rng.choice([-12, 0, 0, 12])),
         drums=float(rng.choice([0.0, 1.0], p=[0.25, 0.75]) * rng.uniform(0.3, 1.0)),
         snare_hz=float(rng.uniform(1200, 3500)),
@@ -90,7 +97,7 @@ def play(palette: Palette, score: Score, rng: np.random.Generator) -> FloatArray
                 _add(mix, kit["hat"], at, 0.3 * palette.drums)
                 _add(mix, kit["hat"], at + score.beat_s / 2, 0.2 * palette.drums)
     mix = room(mix, palette.wet, palette.room_s, rng)
-    return (0.9 * mix / max(1e-9, np.abs(mix).max())).astype(np.float32)
+    return np.asarray(0.9 * mix / max(1e-9, float(np.abs(mix).max())), np.float32)
 
 
 def room(dry: Array, wet: float, decay_s: float, rng: np.random.Generator) -> Array:

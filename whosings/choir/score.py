@@ -72,7 +72,7 @@ def compose(rng: np.random.Generator, duration_s: float, centre: float, tempo: f
     notes: list[Note] = []
     place = int(np.abs(ladder - centre).argmin())
     for bar in range(bars):
-        if bar % 4 == 3 and rng.random() < 0.4 or (bar > 0 and rng.random() < 0.05):
+        if (bar % 4 == 3 and rng.random() < 0.4) or (bar > 0 and rng.random() < 0.05):
             continue  # a breath between phrases
         beat = 0.0
         while beat < _BEATS_A_BAR - 0.25:

@@ -1,4 +1,4 @@
-"""Songs of generated singers as files with stems and a manifest: enough for the demo, for tests and for first trainings."""
+"""Songs of generated singers as files with stems and a manifest: for the demo, for tests and for first trainings."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
-from whosings.audio import SAMPLE_RATE, FloatArray
+from whosings import audio
+from whosings.audio import FloatArray
 from whosings.catalogue.manifest import Manifest, Track, write_manifest
 from whosings.choir.band import Palette, draw_palette, play
 from whosings.choir.score import compose
 from whosings.choir.voice import Voice, draw_voice, sing
-from whosings.files import atomic, content_hash
+from whosings.files import content_hash
 
 MANIFEST = "choir.parquet"
 
@@ -51,7 +51,9 @@ def record(singer: Singer, seed: int, number: int, duration_s: float, voice_db: 
         voice_db: level of the voice over the band.
     """
     rng = np.random.default_rng([seed, 1, int(singer.name.removeprefix("singer-")), number])
-    score = compose(rng, duration_s, singer.voice.centre + rng.normal(0, 1.5), singer.palette.tempo * float(rng.uniform(0.9, 1.1)))
+    score = compose(
+        rng, duration_s, singer.voice.centre + rng.normal(0, 1.5), singer.palette.tempo * float(rng.uniform(0.9, 1.1))
+    )
     voice, band = sing(singer.voice, score, rng), play(singer.palette, score, rng)
     loudness = [np.sqrt(np.mean(stem[np.abs(stem) > 0.01] ** 2) + 1e-12) for stem in (voice, band)]
     band = band * np.float32(loudness[0] / loudness[1] * 10 ** (-voice_db / 20))
@@ -87,8 +89,7 @@ def write_choir(
             if not all(path.exists() for path in paths.values()):
                 song = record(singer, seed, number, duration_s)
                 for stem, path in paths.items():
-                    with atomic(path) as beside:
-                        soundfile.write(beside, getattr(song, stem), SAMPLE_RATE)
+                    audio.write_flac(path, getattr(song, stem)[None])
             tracks.append(
                 Track(
                     track_id=f"{singer.name}/{number:02d}",

@@ -1,8 +1,8 @@
 """Parametric singers: a source-filter voice in NumPy, unlimited identities from seeds.
 
 The source is a band-limited glottal pulse train with a voice's own tilt, jitter, vibrato and breath; the filter is a
-bank of formants scaled by the length of a vocal tract, with a voice's own deviations for each vowel, a fixed colouring of
-the upper spectrum, and consonants. Enough to tell voices apart and to run everything without data; no substitute for
+bank of formants scaled by the length of a vocal tract, with a voice's own deviations for each vowel, a fixed colouring
+of the upper spectrum, and consonants. Enough to tell voices apart and to run everything without data; no substitute for
 real singing.
 """
 
@@ -103,7 +103,7 @@ def sing(voice: Voice, score: Score, rng: np.random.Generator) -> FloatArray:
         end = min(line.size, first + sound.size)
         line[first:end] += sound[: end - first]
     line = line[: round(score.duration_s * SAMPLE_RATE)]
-    return (0.9 * line / max(1e-9, np.abs(line).max())).astype(np.float32)
+    return np.asarray(0.9 * line / max(1e-9, float(np.abs(line).max())), np.float32)
 
 
 def _syllable(voice: Voice, note: Note, rng: np.random.Generator) -> Array:
@@ -143,13 +143,13 @@ def _glottal(voice: Voice, hertz: Array, rng: np.random.Generator) -> Array:
     table = (levels[:, None] * np.cos(harmonics[:, None] * angle[None] + phases[:, None])).sum(axis=0)
     table /= np.sqrt(np.mean(table**2))
     phase = np.cumsum(hertz * (1 + _wander(hertz.size, 80, voice.jitter, rng))) / SAMPLE_RATE + rng.random()
-    return np.interp((phase % 1.0) * 2048, np.arange(2049), np.append(table, table[0]))
+    return np.asarray(np.interp((phase % 1.0) * 2048, np.arange(2049), np.append(table, table[0])))
 
 
 def _wander(samples: int, every: int, deviation: float, rng: np.random.Generator) -> Array:
     """Gaussian noise drawn at every ``every``-th sample, linear in between."""
     knots = rng.normal(0, deviation, samples // every + 2)
-    return np.interp(np.arange(samples), np.arange(knots.size) * every, knots)
+    return np.asarray(np.interp(np.arange(samples), np.arange(knots.size) * every, knots))
 
 
 def _envelopes(voice: Voice, note: Note, samples: int, rng: np.random.Generator) -> Array:

@@ -35,7 +35,7 @@ def nt_xent(left: Tensor, right: Tensor, temperature: float = 0.2) -> Tensor:
         raise ValueError(f"expected two (B, dimensions) tensors, got {tuple(left.shape)} and {tuple(right.shape)}")
     own = torch.cat([left, right])
     if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
-        views, rank = torch.cat(all_gather(own)), dist.get_rank()
+        views, rank = torch.cat(all_gather(own)), dist.get_rank()  # type: ignore[no-untyped-call]
     else:
         views, rank = own, 0
     pairs, count = left.shape[0], own.shape[0]

@@ -2,8 +2,8 @@
 
 Conventions
 -----------
-- Pairs are numbered 0, 1, 2, ... without end, and pair ``i`` of a seed is always the same pair, whoever draws it: so any
-  number of workers and processes share a stream, and training resumes at a number.
+- Pairs are numbered 0, 1, 2, ... without end, and pair ``i`` of a seed is always the same pair, whoever draws it: so
+  any number of workers and processes share a stream, and training resumes at a number.
 - Singers come in rounds: each round is a random order of all of them, so that a batch holds a singer twice, a false
   negative, only where two rounds meet.
 - Modes: ``mixture`` draws both views from mixtures, ``vocal`` both from vocal stems, ``hybrid`` each view from either
@@ -98,7 +98,9 @@ class PairSampler:
     def _usable(self, track: Track, manifest: Manifest) -> bool:
         if self._config.mode != "mixture" and track.vocals_path is None:
             raise TrainingError(
-                f"track {track.track_id}", f"has no vocals_path, which {self._config.mode} pairs need", "separate it first, or train with mixture pairs"
+                f"track {track.track_id}",
+                f"has no vocals_path, which {self._config.mode} pairs need",
+                "separate it first, or train with mixture pairs",
             )
         pieces = manifest.pieces_by_track.get(track.track_id)
         if pieces is None:
@@ -131,7 +133,7 @@ def read_view(view: View, front_end: FrontEndConfig) -> FloatArray:
 
 
 class PairDataset(Dataset[Tensor | AudioError]):
-    """Pair number -> tensor (2, channels, samples): left view, right view; or the error, to be raised where it is seen."""
+    """Pair number -> tensor (2, channels, samples): left view, right view; or the error, for the reader to raise."""
 
     def __init__(self, sampler: PairSampler, front_end: FrontEndConfig) -> None:
         self._sampler = sampler

@@ -75,9 +75,9 @@ class ContrastiveModule(L.LightningModule):
         self.front_end = LogMel(settings.model.front_end)
         self.encoder = build(settings.model)
         self.projector = Projector(settings.model.projector, settings.model.encoder.embedding)
-        self._step_began = 0.0
+        self._step_ended = time.perf_counter()
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> Any:
         """Adam, halved on a plateau."""
         training = self.settings.training
         parameters = [*self.encoder.parameters(), *self.projector.parameters()]
@@ -95,7 +95,6 @@ class ContrastiveModule(L.LightningModule):
 
     def training_step(self, batch: Tensor, index: int) -> None:
         """One step on the whole batch, in chunks if so set."""
-        began = time.perf_counter()
         optimizer: Any = self.optimizers()
         optimizer.zero_grad()
         spectrograms = self._spectrograms(batch)
@@ -104,7 +103,9 @@ class ContrastiveModule(L.LightningModule):
         self._average_gradients()
         optimizer.step()
         self.log("train_loss", loss, on_step=False, on_epoch=True, sync_dist=True, prog_bar=True, batch_size=len(batch))
-        rate = 2 * len(batch) * self.trainer.world_size / (time.perf_counter() - began)
+        now = time.perf_counter()  # from the end of one step to the end of the next: waiting for data counts
+        rate = 2 * len(batch) * self.trainer.world_size / max(now - self._step_ended, 1e-9)
+        self._step_ended = now
         self.log("segments/s", rate, prog_bar=True, on_step=True, on_epoch=False, batch_size=len(batch))
 
     def validation_step(self, batch: Tensor, index: int) -> None:
@@ -135,14 +136,14 @@ class ContrastiveModule(L.LightningModule):
         return loss.detach()
 
     def _chunked(self, spectrograms: Tensor, chunk: int) -> Tensor:
-        pieces = spectrograms.split(chunk)
+        pieces = torch.split(spectrograms, chunk)
         with torch.no_grad():
             embeddings = torch.cat([self.encoder(piece) for piece in pieces])
         embeddings.requires_grad_()
         loss = self._loss(embeddings)
         loss.backward()  # type: ignore[no-untyped-call]
         assert embeddings.grad is not None
-        for piece, gradient in zip(pieces, embeddings.grad.split(chunk), strict=True):
+        for piece, gradient in zip(pieces, torch.split(embeddings.grad, chunk), strict=True):
             self.encoder(piece).backward(gradient)
         return loss.detach()
 
@@ -185,21 +186,23 @@ class PairData(L.LightningDataModule):
         self._settings = settings
         self._train, self._validation = train, validation
 
-    def train_dataloader(self) -> DataLoader[Tensor]:
+    def train_dataloader(self) -> DataLoader[Tensor | AudioError]:
         """One epoch's pairs."""
         training = self._settings.training
         assert self.trainer is not None
         processes = self.trainer.world_size
-        sampler = NumberSampler(training.batch_pairs, training.iterations_per_epoch, self.trainer.global_rank, processes)
+        sampler = NumberSampler(
+            training.batch_pairs, training.iterations_per_epoch, self.trainer.global_rank, processes
+        )
         return self._loader(self._train, sampler, training.batch_pairs // processes)
 
-    def val_dataloader(self) -> DataLoader[Tensor]:
+    def val_dataloader(self) -> DataLoader[Tensor | AudioError]:
         """One pair a singer; the paper's validation singers have exactly two tracks, one fixed segment of each."""
         count = self._validation.singers
         batch = min(self._settings.training.batch_pairs, count)
         return self._loader(self._validation, range(count // batch * batch), batch)
 
-    def _loader(self, pairs: PairSampler, numbers: Any, batch: int) -> DataLoader[Tensor]:
+    def _loader(self, pairs: PairSampler, numbers: Any, batch: int) -> DataLoader[Tensor | AudioError]:
         workers = self._settings.training.workers
         return DataLoader(
             PairDataset(pairs, self._settings.model.front_end),
@@ -227,7 +230,11 @@ class _Keeper(callbacks.Callback):
 
     def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         metrics = trainer.callback_metrics
-        row = {"epoch": trainer.current_epoch, "train_loss": float(metrics["train_loss"]), "val_loss": float(metrics["val_loss"])}
+        row = {
+            "epoch": trainer.current_epoch,
+            "train_loss": float(metrics["train_loss"]),
+            "val_loss": float(metrics["val_loss"]),
+        }
         self.history.append(row)
         if not trainer.is_global_zero:
             return
@@ -334,7 +341,9 @@ def plot_history(history: Sequence[dict[str, float]], path: str | Path) -> None:
     axes.plot(epochs, [row["val_loss"] for row in history], label="validation", color="#c2410c")
     best = min(history, key=lambda row: row["val_loss"])
     axes.plot(best["epoch"], best["val_loss"], "o", color="#c2410c")
-    axes.annotate(f"best {best['val_loss']:.3f}", (best["epoch"], best["val_loss"]), xytext=(6, 8), textcoords="offset points")
+    axes.annotate(
+        f"best {best['val_loss']:.3f}", (best["epoch"], best["val_loss"]), xytext=(6, 8), textcoords="offset points"
+    )
     axes.set(xlabel="epoch", ylabel="NT-Xent (nats)")
     axes.legend(frameon=False)
     axes.spines[["top", "right"]].set_visible(False)

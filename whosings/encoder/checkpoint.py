@@ -74,10 +74,7 @@ def save_checkpoint(
     tensors = {name: value.detach().to("cpu", dtype).contiguous() for name, value in encoder.state_dict().items()}
     fingerprint = _fingerprint(config, tensors)
     header = {"format": FORMAT, "fingerprint": fingerprint, "model": config.model_dump(mode="json"), "card": card}
-    text = json.dumps(header, indent=2, sort_keys=True)
-    folder = Path(folder)
-    write_atomic(folder / _WEIGHTS, save(tensors, metadata={"whosings": text}))
-    write_atomic(folder / _CONFIG, text + "\n")
+    _write(Path(folder), header, tensors)
     return load_checkpoint(folder)
 
 
@@ -91,6 +88,42 @@ def load_checkpoint(name: str | Path = DEFAULT, device: str | torch.device = "cp
         CheckpointError: missing, damaged, or a checkpoint of something else.
     """
     path = _locate(name)
+    header, tensors = _read(path)
+    try:
+        config = parse(ModelConfig, header["model"], str(path))
+    except ConfigError as error:
+        raise CheckpointError(path, "is a checkpoint of another program's model", _TRAIN_HINT) from error
+    if _fingerprint(config, tensors) != header["fingerprint"]:
+        raise CheckpointError(path, "does not match its own fingerprint", "copy or download it again")
+    encoder = build(config)
+    try:
+        encoder.load_state_dict({key: value.float() for key, value in tensors.items()})
+    except RuntimeError as error:
+        raise CheckpointError(path, "holds weights of another architecture than it names", _TRAIN_HINT) from error
+    return Checkpoint(encoder.to(device).eval().requires_grad_(False), config, header["fingerprint"], header["card"])
+
+
+def rewrite_card(folder: str | Path, card: dict[str, Any]) -> None:
+    """Give a checkpoint another card; its weights, and so its fingerprint, stay.
+
+    Raises:
+        CheckpointError: no checkpoint in that folder.
+    """
+    path = Path(folder) / _WEIGHTS
+    if not path.is_file():
+        raise CheckpointError(folder, "is not a checkpoint's folder", f"name a folder with {_WEIGHTS}")
+    header, tensors = _read(path)
+    _write(Path(folder), {**header, "card": card}, tensors)
+
+
+def _write(folder: Path, header: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+    text = json.dumps(header, indent=2, sort_keys=True)
+    write_atomic(folder / _WEIGHTS, save(tensors, metadata={"whosings": text}))
+    write_atomic(folder / _CONFIG, text + "\n")
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Header and tensors."""
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -101,17 +134,9 @@ def load_checkpoint(name: str | Path = DEFAULT, device: str | torch.device = "cp
         header = json.loads(metadata["whosings"])
         if header["format"] != FORMAT:
             raise CheckpointError(path, f"has format {header['format']}", "update whosings")
-        config = parse(ModelConfig, header["model"], str(path))
-    except (KeyError, TypeError, json.JSONDecodeError, ConfigError) as error:
+        return {key: header[key] for key in ("format", "fingerprint", "model", "card")}, tensors
+    except (KeyError, TypeError, json.JSONDecodeError) as error:
         raise CheckpointError(path, "is a checkpoint of another program's model", _TRAIN_HINT) from error
-    if _fingerprint(config, tensors) != header["fingerprint"]:
-        raise CheckpointError(path, "does not match its own fingerprint", "copy or download it again")
-    encoder = build(config)
-    try:
-        encoder.load_state_dict({key: value.float() for key, value in tensors.items()})
-    except RuntimeError as error:
-        raise CheckpointError(path, "holds weights of another architecture than it names", _TRAIN_HINT) from error
-    return Checkpoint(encoder.to(device).eval().requires_grad_(False), config, header["fingerprint"], header["card"])
 
 
 def _locate(name: str | Path) -> Path:
@@ -137,7 +162,9 @@ def _from_hub(repository: str) -> Path:
     try:
         return Path(hf_hub_download(repository, _WEIGHTS))
     except LocalEntryNotFoundError as error:
-        raise CheckpointError(repository, "is neither a local path nor cached, and no hub answers", "check the name and the network") from error
+        raise CheckpointError(
+            repository, "is neither a local path nor cached, and no hub answers", "check the name and the network"
+        ) from error
     except (HfHubHTTPError, HFValidationError, OSError) as error:
         raise CheckpointError(repository, "is neither a local path nor a model on the hub", "check the name") from error
 

@@ -1,7 +1,7 @@
 """The compact encoder for CPUs: a convolutional network, at least five times cheaper a segment than AST-small.
 
-A two-dimensional stem sees harmonics and formants while it shrinks 128 mel bins to 16 and 25-ms frames to 50 ms; what is
-left of the frequency axis becomes channels; residual blocks of a depthwise convolution over time and a pointwise
+A two-dimensional stem sees harmonics and formants while it shrinks 128 mel bins to 16 and 25-ms frames to 50 ms; what
+is left of the frequency axis becomes channels; residual blocks of a depthwise convolution over time and a pointwise
 bottleneck do most of the work as large matrix products, which is what CPUs do best; attentive statistics (mean and
 deviation under learned weights) let it dwell on frames where the voice is heard. No layer couples the items of a batch,
 so that training in chunks gives the gradients of the whole batch. ``docs/compact.md`` holds the measurements behind it.
@@ -70,11 +70,12 @@ class _Block(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         mixed = self.depthwise(maps.transpose(1, 2)).transpose(1, 2)
-        return maps + self.scale * self.contract(F.gelu(self.expand(self.norm(mixed))))
+        change: Tensor = self.contract(F.gelu(self.expand(self.norm(mixed))))
+        return maps + self.scale * change
 
 
 class _AttentiveStatistics(nn.Module):
-    """(batch, frames, width) -> (batch, 2 * width): mean and deviation under learned weights over frames, per channel."""
+    """(batch, frames, width) -> (batch, 2 * width): mean and deviation over frames, by learned weights."""
 
     def __init__(self, width: int) -> None:
         super().__init__()

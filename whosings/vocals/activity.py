@@ -7,6 +7,7 @@ out; loud instrumental passages are taken for singing. On vocal stems level is a
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,8 +33,8 @@ class Activity:
         method: ``"level"``: by loudness alone, see the module's limit.
     """
 
-    start_s: NDArray[np.float64]
-    probability: NDArray[np.float64]
+    start_s: NDArray[np.floating[Any]]
+    probability: NDArray[np.floating[Any]]
     method: str
 
     def of(self, start_s: float, duration_s: float) -> float:

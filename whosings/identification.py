@@ -10,22 +10,25 @@ named by a good part of the timeline is also scored on that part alone, so that 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 
 import numpy as np
 
-from whosings.calibration import Calibration, calibration_of, neighbours_mean, same_singer_probability, singer_posteriors
+from whosings.calibration import calibration_of, neighbours_mean, same_singer_probability, singer_posteriors
 from whosings.embedding import Embeddings, TrackEmbedder
 from whosings.errors import GalleryError
 from whosings.gallery import Gallery
 
-NOTICE = "This is an indication from a statistical model, not a proof of who sings; do not act on it without a person's check."
+NOTICE = (
+    "This is an indication from a statistical model, not a proof of who sings; "
+    "do not act on it without a person's check."
+)
 
 _PART_SHARE, _PART_SEGMENTS = 0.25, 3  # least part of the timeline on which a singer is scored alone
 
 
-class Verdict(str, Enum):
+class Verdict(StrEnum):
     """How a probe was answered."""
 
     SINGER = "singer"
@@ -143,9 +146,13 @@ class Identifier:
         """
         return self.answer(self._embedder(path), top)
 
-    def answer(self, probe: Embeddings, top: int = 5) -> Answer:
-        """Who sings a track already embedded."""
-        voices = self._gallery.voices
+    def answer(self, probe: Embeddings, top: int = 5, leave_out: str | None = None) -> Answer:
+        """Who sings a track already embedded.
+
+        Args:
+            leave_out: a singer to treat as not enrolled: how false accepts are measured.
+        """
+        voices = self._gallery.voices if leave_out is None else self._gallery.voices.without(leave_out)
         if len(probe.vectors) == 0:
             return self._reply(probe, Verdict.NOT_ENOUGH_VOCALS, (), 1.0, ())
         calibration = self._calibration
@@ -199,30 +206,44 @@ class Identifier:
         )
 
 
-def verify(first: Embeddings, second: Embeddings, calibration: Calibration) -> Verification:
-    """Whether two embedded recordings have one singer.
+class Verifier:
+    """Pairs of files -> one singer or not.
 
     Raises:
-        GalleryError: they were embedded by different encoders.
+        CheckpointError: the encoder carries no calibration.
     """
-    if first.fingerprint != second.fingerprint:
-        raise GalleryError(second.track_id, f"was embedded by another encoder than {first.track_id}", "use one encoder for both")
-    score = probability = same = None
-    if len(first.vectors) and len(second.vectors):
-        left, right = (calibration.centred(side.vectors.mean(axis=0)) for side in (first, second))
-        score = float(left @ right)
-        probability = same_singer_probability(float(calibration.track(np.array(score))))
-        same = score >= calibration.threshold
-    return Verification(
-        first.track_id,
-        second.track_id,
-        same,
-        score,
-        probability,
-        calibration.threshold,
-        calibration.false_accept_rate,
-        first.fingerprint,
-    )
+
+    def __init__(self, embedder: TrackEmbedder) -> None:
+        self._embedder = embedder
+        self._calibration = calibration_of(embedder.checkpoint)
+
+    def __call__(self, first: str | Path, second: str | Path) -> Verification:
+        """Whether two files have one singer.
+
+        Raises:
+            AudioError: a file cannot be used.
+        """
+        return self.compare(self._embedder(first), self._embedder(second))
+
+    def compare(self, first: Embeddings, second: Embeddings) -> Verification:
+        """Whether two recordings, already embedded, have one singer."""
+        calibration = self._calibration
+        score = probability = same = None
+        if len(first.vectors) and len(second.vectors):
+            left, right = (calibration.centred(side.vectors.mean(axis=0)) for side in (first, second))
+            score = float(left @ right)
+            probability = same_singer_probability(float(calibration.track(np.array(score))))
+            same = score >= calibration.threshold
+        return Verification(
+            first.track_id,
+            second.track_id,
+            same,
+            score,
+            probability,
+            calibration.threshold,
+            calibration.false_accept_rate,
+            self._embedder.checkpoint.fingerprint,
+        )
 
 
 def _covered_s(probe: Embeddings) -> float:

@@ -1,0 +1,136 @@
+"""Answering against 10,000 enrolled singers (200,000 segments): time beyond embedding, against brute force.
+
+The usual way compares each segment of the probe with every enrolled segment and lets the segments vote.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from functools import partial
+from pathlib import Path
+
+import measure
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from whosings.calibration import calibrate
+from whosings.config import MODELS, ConvolutionalConfig, FrontEndConfig, ModelConfig
+from whosings.embedding import Embeddings, TrackEmbedder
+from whosings.encoder.checkpoint import Checkpoint
+from whosings.gallery import Gallery
+from whosings.identification import Identifier
+from whosings.vocals.activity import Activity
+
+FloatArray = NDArray[np.float32]
+
+FINGERPRINT = "0" * 64
+TRACKS, SEGMENTS = 2, 10  # of each singer, of each track
+PROBE_SEGMENTS = 80
+NOISE = 1.2  # of a segment around its singer's voice, whose length is 1
+
+
+def main() -> None:
+    given = measure.arguments(
+        __doc__, dimensions={"type": int, "default": 256}, singers={"type": int, "default": 10_000}
+    )
+    singers, dimensions = (500 if given.quick else given.singers), given.dimensions
+    rng = np.random.default_rng(0)
+    voices = unit(rng.standard_normal((singers, dimensions), np.float32))
+    rows = np.empty((singers, TRACKS, SEGMENTS, dimensions), np.float32)
+    for number, voice in enumerate(voices):
+        rows[number] = sung(voice, (TRACKS, SEGMENTS), rng)
+    target = singers // 2
+    probe = as_track("probe", sung(voices[target], (PROBE_SEGMENTS,), rng))
+    embedder = TrackEmbedder(checkpoint(dimensions, rng))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "singers.gallery"
+        began = time.perf_counter()
+        with Gallery(path, FINGERPRINT) as gallery:
+            for number in range(singers):
+                for track in range(TRACKS):
+                    name = f"{number:05d}/{track}"
+                    gallery.add(f"singer {number:05d}", as_track(name, rows[number, track]), sha256=name)
+        adds_s = singers * TRACKS / (time.perf_counter() - began)
+        began = time.perf_counter()
+        with Gallery(path) as gallery:
+            identifier = Identifier(gallery, embedder)
+            identifier.answer(probe)
+            first_s = time.perf_counter() - began
+            everything = rows.reshape(-1, dimensions)
+            owner = np.repeat(np.arange(singers), TRACKS * SEGMENTS)
+            ways = {
+                "ours": partial(identifier.answer, probe),
+                "usual, one product": partial(brute_force, probe.vectors, everything, owner, PROBE_SEGMENTS),
+                "usual, by segment": partial(brute_force, probe.vectors, everything, owner, 1),
+            }
+            seconds = measure.interleaved(ways, repeats=3 if given.quick else 7)
+            answer = identifier.answer(probe)
+        size_mb = path.stat().st_size / 1e6
+    found = {
+        "ours": answer.top[0].singer == f"singer {target:05d}",
+        **{name: ways[name]() == target for name in list(ways)[1:]},
+    }
+    held_mb = {"ours": voices.nbytes / 1e6}
+    print(f"{singers} singers, {len(everything)} segments, {dimensions} dimensions; probe of {PROBE_SEGMENTS} segments")
+    measure.table(
+        ["way", "ms an answer", "usual / ours", "vectors held MB", "right"],
+        [
+            [name, 1e3 * value, value / seconds["ours"], held_mb.get(name, everything.nbytes / 1e6), found[name]]
+            for name, value in seconds.items()
+        ],
+    )
+    print(f"enrolment {adds_s:.0f} tracks/s; file {size_mb:.0f} MB; opening and first answer {1e3 * first_s:.0f} ms")
+    measure.finish(
+        "gallery",
+        given.quick,
+        dimensions=float(dimensions),
+        answer_ms=1e3 * seconds["ours"],
+        open_and_first_answer_ms=1e3 * first_s,
+        adds_per_s=adds_s,
+        ratio=seconds["usual, one product"] / seconds["ours"],
+        ratio_by_segment=seconds["usual, by segment"] / seconds["ours"],
+    )
+
+
+def brute_force(probe: FloatArray, rows: FloatArray, owner: NDArray[np.int64], at_once: int) -> int:
+    """The usual way: each probe segment's nearest enrolled segment names a singer; the most named one is the answer."""
+    votes = [owner[(probe[n : n + at_once] @ rows.T).argmax(axis=1)] for n in range(0, len(probe), at_once)]
+    return int(np.bincount(np.concatenate(votes)).argmax())
+
+
+def checkpoint(dimensions: int, rng: np.random.Generator) -> Checkpoint:
+    """An encoder in name only, with a calibration fitted on generated voices."""
+    base = MODELS["compact"]
+    assert isinstance(base.encoder, ConvolutionalConfig)
+    encoder = base.encoder.model_copy(update={"embedding": dimensions})
+    voices = unit(rng.standard_normal((50, dimensions), np.float32))
+    tracks = [sung(voice, (SEGMENTS,), rng) for voice in voices for _ in range(4)]
+    names = [f"singer {number}" for number in range(50) for _ in range(4)]
+    card = {"calibration": calibrate(tracks, names, "generated vectors").to_card()}
+    config = ModelConfig(front_end=FrontEndConfig(channels=1), encoder=encoder)
+    return Checkpoint(nn.Identity(), config, FINGERPRINT, card)
+
+
+def sung(voice: FloatArray, shape: tuple[int, ...], rng: np.random.Generator) -> FloatArray:
+    """Unit embeddings around a voice."""
+    noise = rng.standard_normal((*shape, voice.size), np.float32) * np.float32(NOISE / np.sqrt(voice.size))
+    return unit(voice + noise)
+
+
+def as_track(track_id: str, vectors: FloatArray) -> Embeddings:
+    """Embeddings as an encoder would return them, every 3 seconds."""
+    start_s, vocal = 3.0 * np.arange(len(vectors)), np.ones(len(vectors))
+    duration_s = 3.0 * (len(vectors) + 1)
+    activity = Activity(start_s, vocal, "level")
+    return Embeddings(track_id, vectors, start_s, vocal, 6.0, duration_s, FINGERPRINT, False, activity)
+
+
+def unit(vectors: FloatArray) -> FloatArray:
+    """Rows of unit length."""
+    return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+
+
+if __name__ == "__main__":
+    main()

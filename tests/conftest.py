@@ -1,0 +1,139 @@
+"""What all tests share: the ``--slow`` switch, one thread, and small recordings in every format."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from numpy.typing import NDArray
+
+HAS_AV = importlib.util.find_spec("av") is not None
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--slow", action="store_true", help="also run tests marked slow")
+
+
+def pytest_configure() -> None:
+    # On a busy machine two threads are many times slower than one.
+    torch.set_num_threads(1)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--slow"):
+        return
+    for item in items:
+        if "slow" in item.keywords:
+            item.add_marker(pytest.mark.skip(reason="needs --slow"))
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A file and the signal it was made from: float32 (frames, channels) at ``rate``."""
+
+    path: Path
+    rate: int
+    source: NDArray[np.float32]
+
+    @property
+    def duration_s(self) -> float:
+        return len(self.source) / self.rate
+
+
+def music(rate: int, channels: int, duration_s: float) -> NDArray[np.float32]:
+    """Sweeping tones with overtones and noise bursts, another tune on each channel: (frames, channels)."""
+    rng = np.random.default_rng(rate + channels)
+    time = np.arange(round(rate * duration_s)) / rate
+    voices = []
+    for number in range(channels):
+        pitch = 180 * 1.35**number * (1 + 0.3 * np.sin(2 * np.pi * 0.23 * time + number))
+        phase = 2 * np.pi * np.cumsum(pitch) / rate
+        tone = sum(np.sin(k * phase) / k for k in range(1, 8))
+        burst = rng.standard_normal(time.size) * ((time + 0.3 * number) % 1.7 < 0.15)
+        voices.append(tone * (0.5 + 0.5 * np.sin(2 * np.pi * 0.7 * time + number)) + 0.4 * burst)
+    mixed = np.stack(voices, axis=1)
+    return (0.9 * mixed / np.abs(mixed).max()).astype(np.float32)
+
+
+# name -> (rate, channels, seconds, encoder's arguments); the name's ending is the file's.
+_KINDS: dict[str, tuple[int, int, float, dict[str, Any]]] = {
+    "pcm16.wav": (44100, 2, 30, {"subtype": "PCM_16"}),
+    "pcm24.wav": (44100, 2, 30, {"subtype": "PCM_24"}),
+    "float.wav": (44100, 2, 30, {"subtype": "FLOAT"}),
+    "cd.flac": (44100, 2, 30, {}),
+    "cd.aiff": (44100, 2, 30, {}),
+    "cbr.mp3": (44100, 2, 30, {"bitrate_mode": "CONSTANT", "compression_level": 0.4}),
+    "vbr.mp3": (44100, 2, 30, {"bitrate_mode": "VARIABLE", "compression_level": 0.4}),
+    "cd.ogg": (44100, 2, 30, {"subtype": "VORBIS"}),
+    "full.opus": (48000, 2, 30, {"format": "OGG", "subtype": "OPUS"}),
+    # FFmpeg's encoder codes some bands as "noise", which a decoder draws anew: off, but for one file.
+    "plain.m4a": (44100, 2, 30, {"aac_pns": "0"}),
+    "noise.m4a": (44100, 2, 10, {}),
+    "raw.aac": (44100, 2, 10, {"aac_pns": "0"}),
+    "video.mka": (44100, 2, 10, {"aac_pns": "0"}),
+    "phone.wav": (8000, 1, 10, {}),
+    "radio.mp3": (22050, 2, 10, {}),
+    "low.mp3": (8000, 1, 10, {}),
+    "low.ogg": (11025, 2, 10, {"subtype": "VORBIS"}),
+    "same.flac": (16000, 1, 10, {}),
+    "same.ogg": (16000, 2, 10, {"subtype": "VORBIS"}),
+    "dat.flac": (48000, 2, 10, {}),
+    "studio.wav": (96000, 2, 10, {"subtype": "PCM_24"}),
+    "studio.ogg": (96000, 1, 10, {"subtype": "VORBIS"}),
+    "phone.m4a": (8000, 1, 10, {"aac_pns": "0"}),
+    "odd.flac": (44056, 2, 10, {}),
+    "surround.wav": (44100, 6, 10, {}),
+    "surround.flac": (48000, 6, 10, {}),
+}
+LOSSLESS = {
+    name: 2.0**-23 if "24" in name or "studio" in name else 2.0**-15
+    for name in _KINDS
+    if name.endswith(("wav", "flac", "aiff"))
+}
+"""Files whose samples survive encoding, and by how much they may differ (a step of the integers)."""
+LOSSY = sorted(set(_KINDS) - set(LOSSLESS))
+NEEDS_AV = (".m4a", ".aac", ".mka")
+
+
+def encode_with_av(path: Path, source: NDArray[np.float32], rate: int, **options: str) -> None:
+    """AAC at 192 kbit/s in the container that the ending names."""
+    import av
+
+    with av.open(str(path), "w", format="adts" if path.suffix == ".aac" else None) as container:
+        stream = container.add_stream("aac", rate=rate, options=options)
+        stream.layout = "mono" if source.shape[1] == 1 else "stereo"
+        stream.bit_rate = 192_000
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(source.T), "fltp", stream.layout.name)
+        frame.sample_rate, frame.pts = rate, 0
+        for part in (frame, None):
+            for packet in stream.encode(part):
+                container.mux(packet)
+
+
+@pytest.fixture(scope="session")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Recording]:
+    """``recording("cbr.mp3")``: made at the first request, kept for the session; never write to it."""
+    folder = tmp_path_factory.mktemp("recordings")
+    made: dict[str, Recording] = {}
+
+    def get(name: str) -> Recording:
+        if name not in made:
+            rate, channels, duration_s, arguments = _KINDS[name]
+            source, path = music(rate, channels, duration_s), folder / name
+            if path.suffix in NEEDS_AV:
+                if not HAS_AV:
+                    pytest.skip("needs PyAV")
+                encode_with_av(path, source, rate, **arguments)
+            else:
+                soundfile.write(path, source, rate, **arguments)
+            made[name] = Recording(path, rate, source)
+        return made[name]
+
+    return get

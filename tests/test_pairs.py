@@ -1,0 +1,123 @@
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from whosings.catalogue.manifest import Manifest, Piece, Track
+from whosings.config import MODELS, PairsConfig
+from whosings.contrastive.pairs import PairDataset, PairSampler, read_view
+from whosings.errors import AudioError, TrainingError
+
+FRONT_END = MODELS["tiny"].front_end
+
+
+def _manifest(singers=5, songs=3, pieces=(), stems=True, **extra):
+    tracks = tuple(
+        Track(f"{s}-{n}", str(s), Path(f"{s}-{n}.wav"), vocals_path=Path(f"{s}-{n}.v.wav") if stems else None, **extra)
+        for s in range(singers)
+        for n in range(songs)
+    )
+    return Manifest(tracks, tuple(pieces))
+
+
+def _sampler(mode="mixture", seed=0, **keywords):
+    return PairSampler(_manifest(**keywords), PairsConfig(mode=mode), seed)
+
+
+def test_a_pair_is_one_singer_and_two_different_songs():
+    sampler = _sampler()
+    for number in range(500):
+        pair = sampler.pair(number)
+        assert pair.left.track.singer_id == pair.right.track.singer_id
+        assert pair.left.track.track_id != pair.right.track.track_id
+
+
+def test_pairs_are_numbered_so_that_training_can_resume_anywhere():
+    first, again = _sampler(), _sampler()
+    later = [again.pair(number) for number in reversed(range(50, 60))]
+    assert [first.pair(number) for number in range(50, 60)] == later[::-1]
+    assert first.pair(0) != _sampler(seed=1).pair(0)
+
+
+def test_each_round_holds_every_singer_once():
+    sampler = _sampler(singers=7)
+    for turn in range(20):
+        singers = [sampler.pair(number).left.track.singer_id for number in range(turn * 7, turn * 7 + 7)]
+        assert len(set(singers)) == 7
+    rounds = {tuple(sampler.pair(n).left.track.singer_id for n in range(t * 7, t * 7 + 7)) for t in range(20)}
+    assert len(rounds) > 15
+
+
+def test_all_songs_are_drawn_evenly():
+    counts = Counter(
+        view.track.track_id for n in range(3000) for view in (_PAIRS.pair(n).left, _PAIRS.pair(n).right)
+    )
+    assert len(counts) == 15
+    assert max(counts.values()) / min(counts.values()) < 1.35
+
+
+_PAIRS = PairSampler(_manifest(), PairsConfig(), 0)
+
+
+def test_stems_of_each_mode():
+    assert {v.stem for n in range(50) for v in _both(_sampler("mixture").pair(n))} == {"mixture"}
+    vocal = _sampler("vocal").pair(0)
+    assert vocal.left.path == vocal.left.track.vocals_path
+    hybrid = _sampler("hybrid")
+    counts = Counter((hybrid.pair(n).left.stem, hybrid.pair(n).right.stem) for n in range(2000))
+    assert len(counts) == 4, "vocal-vocal, vocal-mixture, mixture-vocal and mixture-mixture all occur"
+    assert all(400 < count < 600 for count in counts.values())
+
+
+def _both(pair):
+    return pair.left, pair.right
+
+
+def test_segments_come_only_from_sung_pieces():
+    pieces = [Piece(f"{s}-{n}", start, vocal) for s in range(3) for n in range(3) for start, vocal in _PIECES]
+    sampler = PairSampler(_manifest(3, 3, pieces), PairsConfig(), 0)
+    starts = {view.start_s for n in range(300) for view in _both(sampler.pair(n))}
+    assert starts == {3.0, 9.0}
+
+
+_PIECES = ((0.0, 0.1), (3.0, 0.9), (6.0, 0.49), (9.0, 0.5))
+
+
+def test_tracks_without_singing_and_clones_are_left_out():
+    pieces = [Piece("0-0", 0.0, 0.0)]
+    sampler = PairSampler(_manifest(1, 3, pieces), PairsConfig(), 0)
+    assert {v.track.track_id for n in range(50) for v in _both(sampler.pair(n))} == {"0-1", "0-2"}
+    with pytest.raises(TrainingError, match="no singer with two tracks"):
+        PairSampler(_manifest(4, 3, cloned=True), PairsConfig(), 0)
+
+
+def test_singers_with_one_usable_track_are_left_out():
+    tracks = (*_manifest(2, 2).tracks, Track("lonely", "9", Path("x.wav")))
+    sampler = PairSampler(Manifest(tracks), PairsConfig(), 0)
+    assert sampler.singers == 2
+
+
+def test_missing_stems_are_named():
+    with pytest.raises(TrainingError, match=r"0-0: has no vocals_path, which hybrid pairs need"):
+        _sampler("hybrid", stems=False)
+
+
+def test_dataset_reads_what_the_encoder_sees(small_choir):
+    sampler = PairSampler(small_choir, PairsConfig(mode="hybrid"), 3)
+    dataset = PairDataset(sampler, FRONT_END)
+    item = dataset[5]
+    assert item.shape == (2, FRONT_END.channels, FRONT_END.samples)
+    torch.testing.assert_close(item.abs().amax(dim=(1, 2)), torch.ones(2))
+    np.testing.assert_array_equal(item[0].numpy(), read_view(sampler.pair(5).left, FRONT_END))
+    torch.testing.assert_close(item, dataset[5])
+
+
+def test_a_broken_file_comes_back_as_its_error(tmp_path, small_choir):
+    broken = tmp_path / "broken.flac"
+    broken.write_text("not audio")
+    tracks = tuple(Track(f"t{n}", "s", broken) for n in range(2))
+    item = PairDataset(PairSampler(Manifest(tracks), PairsConfig(), 0), FRONT_END)[0]
+    assert isinstance(item, AudioError)
+    assert "broken.flac" in str(item)

@@ -1,0 +1,247 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from whosings.catalogue.manifest import Manifest, Track, write_manifest
+from whosings.config import ModelConfig, PairsConfig, Settings, TrainingConfig, TransformerConfig
+from whosings.contrastive import training
+from whosings.contrastive.loss import nt_xent
+from whosings.contrastive.pairs import PairDataset, PairSampler
+from whosings.contrastive.training import ContrastiveModule, NumberSampler, check_files, train
+from whosings.encoder.checkpoint import load_checkpoint
+from whosings.errors import AudioError, TrainingError
+
+MODEL = ModelConfig.model_validate(
+    {
+        "front_end": {"channels": 1, "segment_s": 1.6},
+        "encoder": TransformerConfig(width=16, blocks=1, heads=2, embedding=24).model_dump(),
+        "projector": {"layers": (16, 16, 16)},
+    }
+)
+
+
+def _settings(**changes):
+    defaults = {"batch_pairs": 4, "iterations_per_epoch": 2, "max_epochs": 2, "workers": 0, "accelerator": "cpu"}
+    return Settings(model=MODEL, training=TrainingConfig(**{**defaults, **changes}))
+
+
+@pytest.fixture(scope="module")
+def halves(small_choir):
+    """Training and validation manifests, four singers and two."""
+    return Manifest(small_choir.tracks[:12]), Manifest(small_choir.tracks[12:])
+
+
+def _weights(folder):
+    return load_checkpoint(folder).encoder.state_dict()
+
+
+def _assert_same(left, right):
+    assert left.keys() == right.keys()
+    for name in left:
+        torch.testing.assert_close(left[name], right[name], rtol=0, atol=0, msg=name)
+
+
+def test_defaults_are_the_papers_schedule():
+    t = TrainingConfig()
+    assert (t.batch_pairs, t.temperature, t.learning_rate, t.adam_eps) == (128, 0.2, 1e-4, 1e-9)
+    assert (t.iterations_per_epoch, t.plateau_epochs, t.plateau_factor, t.stop_epochs) == (32, 25, 0.5, 100)
+
+
+def test_a_run_leaves_what_it_promises(tmp_path, halves):
+    result = train(_settings(), *halves, tmp_path, {"name": "test", "licence": "CC0-1.0"})
+    assert result.epochs == 2
+    assert result.stopped == "max_epochs"
+    history = json.loads((tmp_path / "history.json").read_text())
+    assert [row["epoch"] for row in history] == [0, 1]
+    assert result.best_loss == min(row["val_loss"] for row in history)
+    card = load_checkpoint(tmp_path / "best").card
+    assert card["pairs"] == "mixture"
+    assert card["licence"] == "CC0-1.0"
+    assert card["val_loss"] == result.best_loss
+    assert load_checkpoint(tmp_path / "last").config == MODEL
+    assert (tmp_path / "loss.png").read_bytes().startswith(b"\x89PNG")
+    assert list((tmp_path / "tensorboard").glob("events*"))
+
+
+def test_validation_loss_is_nt_xent_of_the_fixed_pairs(tmp_path, halves):
+    settings = _settings(max_epochs=1)
+    result = train(settings, *halves, tmp_path)
+    module = ContrastiveModule(settings)
+    state = torch.load(tmp_path / "state" / "last.ckpt", weights_only=True)
+    module.load_state_dict(state["state_dict"])
+    module.eval()
+    data = PairDataset(PairSampler(halves[1], settings.pairs, training.VALIDATION_SEED), MODEL.front_end)
+    batch = torch.stack([data[0], data[1]])
+    with torch.no_grad():
+        left, right = (module.projector(module.encoder(module.front_end(batch[:, side]))) for side in (0, 1))
+    assert result.best_loss == pytest.approx(nt_xent(left, right, 0.2).item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 8])
+def test_chunks_give_the_gradients_of_the_whole_batch(halves, chunk):
+    settings = _settings()
+    data = PairDataset(PairSampler(halves[0], settings.pairs, 0), MODEL.front_end)
+    gradients = []
+    for size in (0, chunk):
+        torch.manual_seed(0)
+        module = ContrastiveModule(settings).double()
+        spectrograms = module._spectrograms(torch.stack([data[n] for n in range(4)]).double()).double()
+        loss = module._whole(spectrograms) if size == 0 else module._chunked(spectrograms, size)
+        gradients.append((loss, {name: p.grad for name, p in module.named_parameters()}))
+    (loss, whole), (chunked_loss, chunked) = gradients
+    torch.testing.assert_close(loss, chunked_loss)
+    for name, gradient in whole.items():
+        assert gradient.abs().sum() > 0 or name.endswith("k_proj.bias"), name
+        torch.testing.assert_close(chunked[name], gradient, rtol=1e-6, atol=1e-10, msg=name)
+
+
+def test_resumed_run_equals_an_uninterrupted_one(tmp_path, halves):
+    train(_settings(max_epochs=4), *halves, tmp_path / "whole")
+    train(_settings(max_epochs=2), *halves, tmp_path / "parts")
+    result = train(_settings(max_epochs=4), *halves, tmp_path / "parts")
+    assert result.epochs == 4
+    _assert_same(_weights(tmp_path / "whole" / "last"), _weights(tmp_path / "parts" / "last"))
+    _assert_same(_weights(tmp_path / "whole" / "best"), _weights(tmp_path / "parts" / "best"))
+    histories = [json.loads((tmp_path / name / "history.json").read_text()) for name in ("whole", "parts")]
+    assert histories[0] == histories[1]
+
+
+@pytest.mark.slow
+def test_killed_run_ends_with_the_weights_of_an_uninterrupted_one(tmp_path, halves):
+    for manifest, name in zip(halves, ("train", "validation"), strict=True):
+        write_manifest(manifest, tmp_path / f"{name}.csv")
+    settings = _settings(max_epochs=12)
+    toml = tmp_path / "settings.json"
+    toml.write_text(settings.model_dump_json())
+    code = (
+        "import sys, torch; torch.set_num_threads(1)\n"
+        "from pathlib import Path\n"
+        "from whosings.config import Settings\n"
+        "from whosings.catalogue.manifest import read_manifest\n"
+        "from whosings.contrastive.training import train\n"
+        "s = Settings.model_validate_json(Path(sys.argv[1]).read_text())\n"
+        "train(s, read_manifest(sys.argv[2]), read_manifest(sys.argv[3]), sys.argv[4])\n"
+    )
+    run = [sys.executable, "-c", code, toml, tmp_path / "train.csv", tmp_path / "validation.csv"]
+    subprocess.run([*run, tmp_path / "whole"], check=True, capture_output=True)
+    kills, rng = 0, np.random.default_rng(0)
+    history = tmp_path / "killed" / "history.json"
+    for _ in range(20):
+        process = subprocess.Popen([*run, tmp_path / "killed"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        before = len(json.loads(history.read_text())) if history.exists() else 0
+        while process.poll() is None and kills < 4:
+            now = len(json.loads(history.read_text())) if history.exists() else 0
+            if now > before:  # it has come further than the last time: kill it somewhere in the next epoch
+                time.sleep(float(rng.uniform(0, 0.3)))
+                os.kill(process.pid, signal.SIGKILL)
+                kills += 1
+                break
+            time.sleep(0.02)
+        process.communicate()
+        if process.returncode == 0:
+            break
+    assert process.returncode == 0
+    assert kills >= 2
+    _assert_same(_weights(tmp_path / "whole" / "last"), _weights(tmp_path / "killed" / "last"))
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one(tmp_path, halves):
+    """The same pairs, whatever the number of processes; the loss falls in both and weights stay finite."""
+    train(_settings(max_epochs=1), *halves, tmp_path / "one")
+    for manifest, name in zip(halves, ("train", "validation"), strict=True):
+        write_manifest(manifest, tmp_path / f"{name}.csv")
+    (tmp_path / "s.json").write_text(_settings(max_epochs=1, devices=2).model_dump_json())
+    code = (
+        "import sys, torch; torch.set_num_threads(1)\n"
+        "from pathlib import Path\n"
+        "from whosings.config import Settings\n"
+        "from whosings.catalogue.manifest import read_manifest\n"
+        "from whosings.contrastive.training import train\n"
+        "s = Settings.model_validate_json(Path(sys.argv[1]).read_text())\n"
+        "train(s, read_manifest(sys.argv[2]), read_manifest(sys.argv[3]), sys.argv[4])\n"
+    )
+    script = tmp_path / "run.py"
+    script.write_text(code)
+    arguments = [sys.executable, script, tmp_path / "s.json", tmp_path / "train.csv", tmp_path / "validation.csv"]
+    subprocess.run([*arguments, tmp_path / "two"], check=True, capture_output=True, timeout=300)
+    one, two = _weights(tmp_path / "one" / "last"), _weights(tmp_path / "two" / "last")
+    # Batch norm sees half the batch on each CPU process, so steps differ a little; Adam's first steps are 1e-4 at most.
+    for name in one:
+        torch.testing.assert_close(one[name], two[name], rtol=0, atol=2 * 2 * 1.1e-4, msg=name)
+
+
+def test_numbers_do_not_depend_on_the_number_of_processes():
+    whole = NumberSampler(8, 3, 0, 1)
+    parts = [NumberSampler(8, 3, process, 4) for process in range(4)]
+    for sampler in (whole, *parts):
+        sampler.set_epoch(5)
+    assert sorted(number for part in parts for number in part) == list(whole) == list(range(120, 144))
+    assert len(whole) == 24
+    assert len(parts[0]) == 6
+
+
+def test_plateau_halves_the_learning_rate_and_patience_stops(tmp_path, halves, monkeypatch):
+    monkeypatch.setattr(ContrastiveModule, "validation_step", lambda self, b, i: self.log("val_loss", 1.0))
+    settings = _settings(max_epochs=50, plateau_epochs=1, stop_epochs=5, iterations_per_epoch=1)
+    result = train(settings, *halves, tmp_path)
+    assert result.stopped == "patience"
+    assert result.epochs == 6
+    state = torch.load(tmp_path / "state" / "last.ckpt", weights_only=True)
+    assert state["optimizer_states"][0]["param_groups"][0]["lr"] == pytest.approx(1e-4 / 4)
+
+
+def test_training_learns_to_tell_generated_singers_apart(tmp_path, halves):
+    settings = _settings(max_epochs=6, iterations_per_epoch=8, learning_rate=2e-3)
+    train(settings, *halves, tmp_path)
+    history = json.loads((tmp_path / "history.json").read_text())
+    assert history[-1]["train_loss"] < 0.75 * history[0]["train_loss"]
+
+
+def test_refusals(tmp_path, halves):
+    kept, held = halves
+    with pytest.raises(TrainingError, match="shares singer singer-000"):
+        train(_settings(), kept, kept, tmp_path)
+    with pytest.raises(TrainingError, match="not a multiple of 3 devices"):
+        train(_settings(devices=3), kept, held, tmp_path)
+    train(_settings(max_epochs=1), kept, held, tmp_path)
+    with pytest.raises(TrainingError, match="holds a run with other settings"):
+        train(_settings(max_epochs=1, seed=1), kept, held, tmp_path)
+
+
+def test_a_file_that_breaks_during_training_is_named(tmp_path, halves):
+    broken = tmp_path / "broken.flac"
+    broken.write_text("not audio")
+    manifest = Manifest(tuple(Track(f"t{n}", f"s{n // 2}", broken) for n in range(8)))
+    with pytest.raises(AudioError, match=r"broken\.flac"):
+        train(_settings(workers=1), manifest, halves[1], tmp_path / "run")
+
+
+def test_check_files_opens_what_the_mode_reads(tmp_path, small_choir):
+    missing = tuple(
+        Track(t.track_id, t.singer_id, t.path, vocals_path=tmp_path / "gone.flac") for t in small_choir.tracks[:2]
+    )
+    assert check_files(Manifest(missing), "mixture") == []
+    assert len(check_files(Manifest(missing), "vocal")) == 2
+    assert len(check_files(Manifest(missing), "hybrid")) == 2
+
+
+def test_bf16_is_for_gpus_unless_asked_for():
+    assert training._use_bf16(_settings(precision="bf16"))
+    assert not training._use_bf16(_settings(precision="float32"))
+    assert training._use_bf16(_settings(accelerator="auto")) == (
+        torch.cuda.is_available() and torch.cuda.is_bf16_supported()
+    )
+
+
+def test_bf16_trains(tmp_path, halves):
+    result = train(_settings(precision="bf16", max_epochs=1), *halves, tmp_path)
+    assert np.isfinite(result.best_loss)
+    assert Settings(pairs=PairsConfig()).training.precision == "auto"

@@ -1,0 +1,1 @@
+"""The verbs of the command line, by task; ``whosings.cli`` registers them."""

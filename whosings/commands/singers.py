@@ -1,0 +1,164 @@
+"""Singers and their recordings: enrol, list, remove, identify, verify."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from whosings.commands.options import GALLERY, Device, EncoderName, Files, GalleryFile, Json, embedded, open_embedder
+from whosings.console import Report, print_json
+from whosings.errors import AudioError, WhosingsError
+
+
+def enrol(
+    singer: Annotated[str | None, typer.Argument(help="Name of the singer, unless --from is given.")] = None,
+    files: Annotated[list[Path] | None, typer.Argument(help="Recordings of that singer.")] = None,
+    source: Annotated[Path | None, typer.Option("--from", help="Folder Singer/*.mp3, or a manifest.")] = None,
+    gallery: GalleryFile = GALLERY,
+    encoder: EncoderName = "default",
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Add recordings of a singer (or of every singer in a folder) to a gallery.
+
+    Content that is already enrolled is skipped, so that the same command, run again, goes on where it stopped.
+    """
+    from whosings.catalogue.manifest import Track, open_manifest
+    from whosings.files import content_hash
+    from whosings.gallery import Gallery
+
+    run = Report()
+    if source is not None and singer is None:
+        manifest = open_manifest(source)
+        tracks: Sequence[Track] = [track for track in manifest.tracks if not track.cloned]
+    elif singer is not None and files and source is None:
+        tracks = [Track(str(path), singer, path) for path in files]
+    else:
+        raise typer.BadParameter("give a singer's name and files, or --from FOLDER")
+    embedder = open_embedder(encoder, device)
+    added = 0
+    with Gallery(gallery, embedder.checkpoint.fingerprint) as opened:
+        hashes: dict[str, str] = {}
+        for track in tracks:
+            try:
+                hashes[str(track.path)] = content_hash(track.path)
+            except OSError:
+                hashes[str(track.path)] = ""  # the decoder says what is wrong with it
+        todo = [track for track in tracks if not opened.holds(track.singer_id, hashes[str(track.path)])]
+        for track, result in zip(todo, embedded(run, embedder, [t.path for t in todo], "enrolling"), strict=True):
+            try:
+                if isinstance(result, AudioError):
+                    raise result
+                added += opened.add(track.singer_id, result, hashes[str(track.path)])
+            except WhosingsError as error:
+                run.failures.append(error)
+        skipped = len(tracks) - added - len(run.failures)
+        singers = len(opened.singers())
+    if as_json:
+        print_json({"added": added, "skipped": skipped, "singers": singers, "failed": [str(e) for e in run.failures]})
+    else:
+        already = f", {skipped} already there" if skipped else ""
+        run.out.print(f"{added} recordings enrolled{already}; {singers} singers in {gallery}", markup=False)
+    run.finish()
+
+
+def list_(gallery: GalleryFile = GALLERY, as_json: Json = False) -> None:
+    """Who is enrolled."""
+    from whosings.gallery import Gallery
+
+    run = Report()
+    with Gallery(gallery) as opened:
+        singers = opened.singers()
+    if as_json:
+        print_json(singers)
+        return
+    table = Table("singer", "recordings", "segments", box=None)
+    for row in singers:
+        table.add_row(row.name, str(row.tracks), str(row.segments))
+    run.out.print(table)
+
+
+def remove(
+    singer: Annotated[str, typer.Argument(help="Name.")], gallery: GalleryFile = GALLERY, as_json: Json = False
+) -> None:
+    """Forget a singer."""
+    from whosings.gallery import Gallery
+
+    with Gallery(gallery) as opened:
+        opened.remove(singer)
+    print_json({"removed": singer}) if as_json else typer.echo(f"{singer} is removed from {gallery}")
+
+
+def identify(
+    files: Files,
+    gallery: GalleryFile = GALLERY,
+    encoder: EncoderName = "default",
+    device: Device = "auto",
+    top: Annotated[int, typer.Option(min=1, help="Candidates to show.")] = 5,
+    timeline: Annotated[bool, typer.Option("--timeline", help="Show who sings when.")] = False,
+    picture: Annotated[Path | None, typer.Option(help="Write the timelines as a PNG.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Who sings? Enrolled singers with probabilities, 'unknown', or 'not enough vocals'."""
+    from whosings import audio
+    from whosings.gallery import Gallery
+    from whosings.identification import NOTICE, Answer, Identifier
+    from whosings.picture import Scene, draw, verdict_line
+
+    run = Report()
+    embedder = open_embedder(encoder, device)
+    answers: list[tuple[Path, Answer]] = []
+    with Gallery(gallery) as opened:
+        identifier = Identifier(opened, embedder)
+        for path, result in zip(files, embedded(run, embedder, files, "identifying"), strict=True):
+            if isinstance(result, AudioError):
+                run.failures.append(result)
+            else:
+                answers.append((path, identifier.answer(result, top)))
+    if picture is not None and answers:
+        channels = embedder.front_end.channels
+        draw([Scene(answer, audio.load(path, channels), path.name) for path, answer in answers], picture)
+    if as_json:
+        print_json([answer for _, answer in answers])
+    else:
+        for path, answer in answers:
+            run.out.print(f"{path.name}: {verdict_line(answer)}", style="bold", markup=False)
+            table = Table("singer", "probability", "score", "share of the song", box=None, padding=(0, 2))
+            for c in answer.top:
+                table.add_row(c.singer, f"{c.probability:.1%}", f"{c.score:.2f}", f"{c.share:.0%}")
+            run.out.print(table)
+            if answer.short:
+                run.out.print("  short recording: expect less certainty")
+            for s in answer.timeline if timeline else ():
+                who = s.singer or "somebody else"
+                run.out.print(f"  {s.start_s:7.1f} s  {who} ({s.probability:.0%})", markup=False)
+        if answers:
+            run.out.print(NOTICE, style="italic")
+    run.finish()
+
+
+def verify(
+    first: Annotated[Path, typer.Argument(help="Recording.")],
+    second: Annotated[Path, typer.Argument(help="Recording to compare it with.")],
+    encoder: EncoderName = "default",
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Do two recordings have one singer?"""
+    from whosings.identification import Verifier
+
+    result = Verifier(open_embedder(encoder, device))(first, second)
+    if as_json:
+        print_json(result)
+    elif result.same is None or result.score is None:
+        typer.echo("not enough vocals to compare")
+    else:
+        says = "one singer" if result.same else "different singers"
+        typer.echo(
+            f"{says}: probability {result.probability:.1%} at even odds, score {result.score:.2f} "
+            f"(threshold {result.threshold:.2f}, set for {result.false_accept_rate:.0%} false accepts)\n{result.notice}"
+        )

@@ -1,0 +1,73 @@
+"""Single tracks: activity, embed."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from whosings.commands.options import Device, EncoderName, Files, Json, embedded, open_embedder
+from whosings.console import Report, print_json
+from whosings.errors import AudioError
+
+
+def activity(files: Files, as_json: Json = False) -> None:
+    """Where somebody sings, by 3-second pieces (for now judged by level alone)."""
+    from whosings import audio
+    from whosings.vocals.activity import level_activity
+
+    run = Report()
+    rows: list[dict[str, Any]] = []
+    with run.bars() as bars:
+        step = bars("listening", len(files))
+        for path in files:
+            try:
+                found = level_activity(audio.load(path).samples)
+                rows.append({"file": str(path), **asdict(found)})
+                if not as_json:
+                    bar = "".join(" ▁▂▃▄▅▆▇█"[round(8 * p)] for p in found.probability)
+                    run.out.print(
+                        f"{path.name} |{bar}| {found.probability.mean():.0%} (by {found.method})", markup=False
+                    )
+            except AudioError as error:
+                run.failures.append(error)
+            step()
+    if as_json:
+        print_json(rows)
+    run.finish()
+
+
+def embed(
+    files: Files,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Parquet file to write.")] = Path("embeddings.parquet"),
+    encoder: EncoderName = "default",
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Embeddings of sung segments, to one Parquet file; run again after an interruption, it goes on."""
+    from whosings.embedding import EmbeddingStore
+
+    run = Report()
+    embedder = open_embedder(encoder, device)
+    with EmbeddingStore(out, embedder.checkpoint.fingerprint) as store:
+        todo = [path for path in files if str(path) not in store]
+        for result in embedded(run, embedder, todo, "embedding"):
+            if isinstance(result, AudioError):
+                run.failures.append(result)
+            else:
+                store.add(result)
+        segments = store.finish()
+    if as_json:
+        print_json(
+            {
+                "file": str(out),
+                "segments": segments,
+                "fingerprint": embedder.checkpoint.fingerprint,
+                "failed": [str(e) for e in run.failures],
+            }
+        )
+    else:
+        run.out.print(f"{segments} segments in {out}", markup=False)
+    run.finish()

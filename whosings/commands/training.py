@@ -1,0 +1,127 @@
+"""Encoders: train, calibrate."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from whosings.commands.options import Json, embedded
+from whosings.config import MODELS, PROJECTORS, load_settings, parse_overrides
+from whosings.console import Report, print_json
+from whosings.errors import AudioError, ConfigError, TrainingError
+
+
+def train(
+    manifest: Annotated[Path, typer.Argument(help="Track table (.parquet or .csv), or a folder Singer/*.mp3.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run; run again, it goes on.")],
+    validation: Annotated[
+        Path | None, typer.Option(help="Track table of other singers; else a tenth of them is kept.")
+    ] = None,
+    pairs: Annotated[
+        Literal["mixture", "vocal", "hybrid"] | None, typer.Option(help="Which stems make a pair.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help=f"Preset: {', '.join(MODELS)}.")] = None,
+    projector: Annotated[str | None, typer.Option(help=f"Preset: {', '.join(PROJECTORS)}.")] = None,
+    config: Annotated[Path | None, typer.Option(help="TOML file of settings.")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="A setting, as training.seed=3.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Train an encoder on positive pairs, calibrate it on the validation singers, and save the best."""
+    from whosings.catalogue.manifest import open_manifest
+    from whosings.catalogue.splits import hold_out_singers
+
+    overrides: dict[str, Any] = {} if pairs is None else {"pairs.mode": pairs}
+    for key, name, presets in (("model", model, MODELS), ("model.projector", projector, PROJECTORS)):
+        if name is not None:
+            if name not in presets:
+                raise ConfigError(
+                    f"--{key.split('.')[-1]} {name}", "no such preset", f"choose from {', '.join(presets)}"
+                )
+            overrides[key] = presets[name].model_dump(mode="json")
+    chosen = load_settings(config, {**overrides, **parse_overrides(settings or [])})
+    from whosings.contrastive.training import check_files
+    from whosings.contrastive.training import train as fit
+
+    for name in ("lightning.pytorch", "lightning.fabric"):  # after the import, which sets their levels
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+    run = Report()
+    tracks = open_manifest(manifest)
+    held = None if validation is None else open_manifest(validation)
+    if held is None:
+        division = hold_out_singers(tracks, 0.1, chosen.training.seed)
+        tracks, held = division.kept, division.held_out
+    for error in check_files(tracks, chosen.pairs.mode) + check_files(held, chosen.pairs.mode):
+        run.failures.append(error)
+    if run.failures:
+        run.err.print("training did not start: repair these files or drop their rows", style="bold red")
+        run.finish()
+    result = fit(chosen, tracks, held, out, {"name": out.name, "data": str(manifest.name)})
+    try:
+        _calibrate(
+            run,
+            str(result.best),
+            held,
+            f"validation singers of {manifest.name}",
+            "vocal" if chosen.pairs.mode == "vocal" else "mixture",
+        )
+        calibrated = True
+    except TrainingError as error:
+        run.err.print(f"not calibrated: {error}", style="yellow", markup=False)
+        calibrated = False
+    if as_json:
+        print_json({**asdict(result), "calibrated": calibrated})
+    else:
+        run.out.print(
+            f"best validation loss {result.best_loss:.4f} after {result.epochs} epochs: {result.best}", markup=False
+        )
+    run.finish()
+
+
+def calibrate(
+    encoder: Annotated[str, typer.Argument(help="Checkpoint folder; its card is rewritten.")],
+    source: Annotated[Path, typer.Option("--from", help="Folder Singer/*.mp3 or manifest of singers not trained on.")],
+    stem: Annotated[
+        Literal["mixture", "vocal"], typer.Option(help="Which of a track's files to listen to.")
+    ] = "mixture",
+    as_json: Json = False,
+) -> None:
+    """Fit probabilities and thresholds on singers that the encoder does not know."""
+    from whosings.catalogue.manifest import open_manifest
+
+    run = Report()
+    manifest = open_manifest(source)
+    found = _calibrate(run, encoder, manifest, source.name, stem)
+    if as_json:
+        print_json({key: value for key, value in found.items() if key != "centre"})
+    else:
+        run.out.print(
+            f"calibrated on {found['same_trials']} same-singer and {found['different_trials']} different-singer "
+            f"trials; threshold {found['threshold']:.3f} for {found['false_accept_rate']:.0%} false accepts"
+        )
+    run.finish()
+
+
+def _calibrate(run: Report, encoder: str, manifest: Any, material: str, stem: str) -> dict[str, Any]:
+    from whosings.calibration import calibrate as fit
+    from whosings.embedding import TrackEmbedder
+    from whosings.encoder.checkpoint import load_checkpoint, rewrite_card
+
+    checkpoint = load_checkpoint(encoder)
+    paths = [track.vocals_path if stem == "vocal" and track.vocals_path else track.path for track in manifest.tracks]
+    vectors, singers = [], []
+    for track, result in zip(
+        manifest.tracks, embedded(run, TrackEmbedder(checkpoint), paths, "calibrating"), strict=True
+    ):
+        if isinstance(result, AudioError):
+            run.failures.append(result)
+        else:
+            vectors.append(result.vectors)
+            singers.append(track.singer_id)
+    found = fit(vectors, singers, material).to_card()
+    rewrite_card(encoder, {**checkpoint.card, "calibration": found})
+    return found

@@ -1,0 +1,74 @@
+"""How a command reports: results to standard output, progress and failures to standard error, JSON for machines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, is_dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from whosings.errors import WhosingsError
+
+
+def _console(stderr: bool) -> Console:
+    return Console(stderr=stderr, soft_wrap=True, highlight=False)
+
+
+@dataclass
+class Report:
+    """One command's output and what failed on the way; failures do not stop the work."""
+
+    out: Console = field(default_factory=lambda: _console(False))
+    err: Console = field(default_factory=lambda: _console(True))
+    failures: list[WhosingsError] = field(default_factory=list)
+
+    @contextmanager
+    def bars(self) -> Iterator[Callable[[str, int], Callable[[], None]]]:
+        """Progress bars on standard error, if that is a terminal: (label, steps) -> what to call after each step."""
+        columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+        with Progress(
+            TextColumn("{task.description}"),
+            *columns,
+            console=self.err,
+            transient=True,
+            disable=not self.err.is_terminal,
+        ) as progress:
+
+            def start(label: str, steps: int) -> Callable[[], None]:
+                task = progress.add_task(label, total=steps)
+                return lambda: progress.advance(task)
+
+            yield start
+
+    def finish(self) -> None:
+        """List the failures, and exit with 1 if there are any."""
+        if self.failures:
+            noun = "failure" if len(self.failures) == 1 else "failures"
+            self.err.print(f"{len(self.failures)} {noun}:", style="bold red")
+            for error in self.failures:
+                self.err.print(f"  {error}", markup=False)
+            raise typer.Exit(1)
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on standard output; dataclasses, arrays, paths and enumerations included."""
+    typer.echo(json.dumps(value, default=_plain, ensure_ascii=False, allow_nan=False))
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, Path):
+        return str(value)
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} has no JSON form")

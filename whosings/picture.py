@@ -1,0 +1,127 @@
+"""Answers as a picture: who sings when, over the sound itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from whosings.audio import FloatArray, Segment
+from whosings.files import atomic
+from whosings.identification import NOTICE, Answer, TimelineSegment, Verdict
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_COLOURS = (
+    "#0f766e",
+    "#c2410c",
+    "#4338ca",
+    "#a16207",
+    "#be185d",
+    "#15803d",
+    "#0369a1",
+    "#7e22ce",
+    "#b91c1c",
+    "#4d7c0f",
+    "#5eead4",
+    "#fdba74",
+    "#a5b4fc",
+    "#fde047",
+    "#f9a8d4",
+    "#bef264",
+)
+_NOBODY, _NO_VOICE = "#6b7280", "#d6dae0"
+_COLUMNS = 1200  # of the picture's waveform
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One row of the picture.
+
+    Attributes:
+        sound: the probe's samples.
+        right: whether the answer is right, where that is known.
+    """
+
+    answer: Answer
+    sound: Segment
+    title: str
+    right: bool | None = None
+
+
+def draw(scenes: Sequence[Scene], path: str | Path) -> None:
+    """Write a PNG with one waveform a scene, coloured by the singer of each moment.
+
+    A moment's colour is that of the likeliest singer among the segments that cover it; the more certain, the stronger.
+    Grey is somebody unknown, light grey is no singing.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
+
+    names = list(dict.fromkeys(s.singer for scene in scenes for s in scene.answer.timeline if s.singer is not None))
+    colours = {name: _COLOURS[number % len(_COLOURS)] for number, name in enumerate(names)}
+    figure = Figure(figsize=(11, 1.0 + 1.15 * len(scenes)), layout="constrained")
+    rows = figure.subplots(len(scenes), 1, squeeze=False)[:, 0]
+    for axes, scene in zip(rows, scenes, strict=True):
+        _draw_row(axes, scene, colours)
+    rows[-1].set_xlabel("seconds")
+    legend = [Patch(color=colour, label=name) for name, colour in list(colours.items())[:12]]
+    legend += [Patch(color=_NOBODY, label="somebody else"), Patch(color=_NO_VOICE, label="no singing found")]
+    figure.legend(handles=legend, loc="outside upper center", ncols=min(7, len(legend)), frameon=False, fontsize=8)
+    figure.supxlabel(NOTICE, fontsize=7, color=_NOBODY)
+    with atomic(path) as beside:
+        figure.savefig(beside, dpi=130)
+
+
+def verdict_line(answer: Answer) -> str:
+    """The answer in one short line."""
+    if answer.verdict is Verdict.NOT_ENOUGH_VOCALS:
+        return "not enough vocals"
+    best = answer.top[0]
+    if answer.verdict is Verdict.UNKNOWN:
+        return f"unknown ({answer.unknown_probability:.0%}; nearest {best.singer}, {best.probability:.0%})"
+    also = [c for c in answer.top[1:] if c.probability > max(0.2, answer.unknown_probability) and c.share >= 0.25]
+    return " and ".join(f"{c.singer} ({c.probability:.0%})" for c in (best, *also))
+
+
+def _draw_row(axes: Axes, scene: Scene, colours: dict[str, str]) -> None:
+    low, high = _envelope(scene.sound.samples)
+    edges = np.linspace(0, scene.answer.duration_s, len(low) + 1)
+    shades = [_shade(scene.answer.timeline, centre, colours) for centre in (edges[:-1] + edges[1:]) / 2]
+    axes.bar(edges[:-1], high - low, width=np.diff(edges), bottom=low, align="edge", color=shades, linewidth=0)
+    axes.set_xlim(0, scene.answer.duration_s)
+    axes.set_ylim(-1, 1)
+    axes.set_yticks([])
+    axes.spines[["top", "left", "right"]].set_visible(False)
+    axes.tick_params(labelsize=7)
+    axes.set_title(
+        f"{scene.title}  →  {verdict_line(scene.answer)}",
+        loc="left",
+        fontsize=9,
+        color="#b91c1c" if scene.right is False else "black",
+    )
+
+
+def _shade(timeline: Sequence[TimelineSegment], second: float, colours: dict[str, str]) -> tuple[str, float]:
+    """(colour, opacity) of one moment."""
+    over = [s for s in timeline if s.start_s <= second < s.start_s + s.duration_s]
+    if not over:
+        return _NO_VOICE, 1.0
+    weight: dict[str | None, float] = {}
+    for segment in over:
+        weight[segment.singer] = weight.get(segment.singer, 0.0) + segment.probability
+    who = max(weight, key=lambda name: weight[name])
+    return colours[who] if who is not None else _NOBODY, 0.35 + 0.65 * min(1.0, weight[who] / len(over))
+
+
+def _envelope(samples: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Lowest and highest sample of each column, scaled to -1..1."""
+    mono = samples.mean(axis=0)
+    columns = np.array_split(mono, min(_COLUMNS, mono.size))
+    low, high = (np.array([f(column) for column in columns], np.float32) for f in (np.min, np.max))
+    peak = max(1e-9, float(np.abs(mono).max()))
+    return low / peak, high / peak
