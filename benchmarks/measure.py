@@ -15,13 +15,17 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from whosings.choir.songs import Song
 
 FloatArray = NDArray[np.float32]
 
@@ -109,9 +113,8 @@ def write_song(path: Path, duration_s: float = 240.0, seed: int = 0) -> Path:
     import soxr
 
     from whosings.audio import SAMPLE_RATE
-    from whosings.choir.songs import draw_singer, record
 
-    song = record(draw_singer(seed, 0), seed, 0, duration_s)
+    song = _song(duration_s, seed)
     if path.suffix == ".flac":
         soundfile.write(path, song.mixture, SAMPLE_RATE)
         return path
@@ -157,6 +160,13 @@ def finish(benchmark: str, quick: bool, **figures: float | str | bool | None) ->
     """Print the last line: one JSON object."""
     rounded = {key: float(f"{value:.4g}") if isinstance(value, float) else value for key, value in figures.items()}
     print(json.dumps({"benchmark": benchmark, "quick": quick, **rounded}))
+
+
+@cache
+def _song(duration_s: float, seed: int) -> Song:
+    from whosings.choir.songs import draw_singer, record
+
+    return record(draw_singer(seed, 0), seed, 0, duration_s)
 
 
 def _write_blocks(path: Path, stereo: FloatArray, rate: int, subtype: str) -> None:

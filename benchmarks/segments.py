@@ -17,7 +17,7 @@ import numpy as np
 from whosings.audio import SAMPLE_RATE, FloatArray, probe, random_segment, read_segment
 
 SEGMENT_S = 6.0
-SEVERAL = 8
+SEVERAL = 4
 ENDINGS = {"MP3 192 kbit/s": ".mp3", "OGG Vorbis": ".ogg", "Opus": ".opus", "prepared FLAC": ".flac"}
 MP3, FLAC = "MP3 192 kbit/s", "prepared FLAC"
 
@@ -33,7 +33,7 @@ def main() -> None:
         for name, path in files.items():
             ways[f"ours {name}"] = partial(several, random_segment, path, ours_rng)
             ways[f"usual {name}"] = partial(ffmpeg_random_segment, path, SEGMENT_S, usual_rng)
-        seconds = measure.interleaved(ways, repeats=5 if given.quick else 25)
+        seconds = measure.interleaved(ways, repeats=5 if given.quick else 15)
         fast = {name: seconds[f"ours {name}"] / SEVERAL for name in files}
         slow = {name: seconds[f"usual {name}"] for name in files}
         agreement = {name: _agreement(path, duration_s / 2) for name, path in files.items()}

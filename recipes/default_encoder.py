@@ -1,7 +1,7 @@
 """How the default encoder is made: generated singers and speech turned singing, mashed over generated bands.
 
     python recipes/default_encoder.py bank  --speech LIBRISPEECH --out runs/default   # hours of voices from an hour of speech
-    python recipes/default_encoder.py train --out runs/default --minutes 60           # resumes where it stopped
+    python recipes/default_encoder.py train --out runs/default --steps 3000 # resumes where it stopped
 
 `LIBRISPEECH` is a folder `speaker/*.{opus,flac,wav}` (CC BY 4.0). Each speaker, also at two other speeds (which makes a
 new person of it), speaks and sings (WORLD: melody imposed, vowels stretched, timbre kept); parametric singers join them.
@@ -274,7 +274,7 @@ def info_nce(left: torch.Tensor, right: torch.Tensor, temperature: float) -> tor
     return F.cross_entropy(logits, torch.arange(len(left)))
 
 
-def train(out: Path, minutes: float, people: int, peak_rate: float, threads: int, validate: Path | None) -> None:
+def train(out: Path, steps: int, people: int, peak_rate: float, threads: int, validate: Path | None) -> None:
     from whosings.contrastive.loss import nt_xent
     from whosings.encoder.convolutional import ConvolutionalEncoder
     from whosings.spectrogram import LogMel
@@ -289,17 +289,17 @@ def train(out: Path, minutes: float, people: int, peak_rate: float, threads: int
     parameters = [*encoder.parameters(), *to_teacher.parameters()]
     optimiser = torch.optim.AdamW(parameters, lr=peak_rate, weight_decay=0.02)
     mean_target = torch.from_numpy(np.mean([t.astype(np.float32).mean(axis=0) for t in bank.targets], axis=0))
-    step, spent = 0, 0.0
+    step = 0
     state_path = out / "state.pt"
     if state_path.exists():
         state = torch.load(state_path, weights_only=True)
         encoder.load_state_dict(state["encoder"])
         to_teacher.load_state_dict(state["to_teacher"])
         optimiser.load_state_dict(state["optimiser"])
-        step, spent = state["step"], state["spent"]
-    begin, log = time.monotonic() - spent, []
-    while (spent := time.monotonic() - begin) < minutes * 60:
-        progress = spent / (minutes * 60)
+        step = state["step"]
+    begin, log = time.monotonic(), []
+    while step < steps:
+        progress = step / steps
         for group in optimiser.param_groups:
             group["lr"] = (
                 peak_rate * min(1.0, (step + 1) / 100) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
@@ -320,14 +320,18 @@ def train(out: Path, minutes: float, people: int, peak_rate: float, threads: int
         step += 1
         log.append((contrast.item(), distil.item()))
         if step % 50 == 0:
-            print(step, f"{spent / 60:.1f} min", np.round(np.mean(log[-50:], axis=0), 3).tolist(), flush=True)
-        if step % 250 == 0 or (time.monotonic() - begin) >= minutes * 60:
+            print(
+                step,
+                f"{(time.monotonic() - begin) / 60:.1f} min",
+                np.round(np.mean(log[-50:], axis=0), 3).tolist(),
+                flush=True,
+            )
+        if step % 250 == 0 or step == steps:
             state = {
                 "encoder": encoder.state_dict(),
                 "to_teacher": to_teacher.state_dict(),
                 "optimiser": optimiser.state_dict(),
                 "step": step,
-                "spent": spent,
             }
             torch.save(state, state_path.with_suffix(".new"))
             state_path.with_suffix(".new").rename(state_path)
@@ -387,7 +391,7 @@ def main() -> None:
     bank.add_argument("--bands", type=int, default=300)
     bank.add_argument("--workers", type=int, default=2)
     learn = commands.add_parser("train")
-    learn.add_argument("--minutes", type=float, default=60)
+    learn.add_argument("--steps", type=int, default=3000)
     learn.add_argument("--people", type=int, default=64, help="voices in a batch")
     learn.add_argument("--peak-rate", type=float, default=2e-3)
     learn.add_argument("--threads", type=int, default=2)
@@ -398,7 +402,7 @@ def main() -> None:
     if options.command == "bank":
         make_bank(options.speech, options.out, options.parametric, options.bands, options.workers)
     else:
-        train(options.out, options.minutes, options.people, options.peak_rate, options.threads, options.validate)
+        train(options.out, options.steps, options.people, options.peak_rate, options.threads, options.validate)
 
 
 if __name__ == "__main__":

@@ -64,17 +64,17 @@ def music(rate: int, channels: int, duration_s: float) -> NDArray[np.float32]:
 
 # name -> (rate, channels, seconds, encoder's arguments); the name's ending is the file's.
 _KINDS: dict[str, tuple[int, int, float, dict[str, Any]]] = {
-    "pcm16.wav": (44100, 2, 30, {"subtype": "PCM_16"}),
-    "pcm24.wav": (44100, 2, 30, {"subtype": "PCM_24"}),
-    "float.wav": (44100, 2, 30, {"subtype": "FLOAT"}),
-    "cd.flac": (44100, 2, 30, {}),
-    "cd.aiff": (44100, 2, 30, {}),
-    "cbr.mp3": (44100, 2, 30, {"bitrate_mode": "CONSTANT", "compression_level": 0.4}),
-    "vbr.mp3": (44100, 2, 30, {"bitrate_mode": "VARIABLE", "compression_level": 0.4}),
-    "cd.ogg": (44100, 2, 30, {"subtype": "VORBIS"}),
-    "full.opus": (48000, 2, 30, {"format": "OGG", "subtype": "OPUS"}),
+    "pcm16.wav": (44100, 2, 20, {"subtype": "PCM_16"}),
+    "pcm24.wav": (44100, 2, 20, {"subtype": "PCM_24"}),
+    "float.wav": (44100, 2, 20, {"subtype": "FLOAT"}),
+    "cd.flac": (44100, 2, 20, {}),
+    "cd.aiff": (44100, 2, 20, {}),
+    "cbr.mp3": (44100, 2, 20, {"bitrate_mode": "CONSTANT", "compression_level": 0.4}),
+    "vbr.mp3": (44100, 2, 20, {"bitrate_mode": "VARIABLE", "compression_level": 0.4}),
+    "cd.ogg": (44100, 2, 20, {"subtype": "VORBIS"}),
+    "full.opus": (48000, 2, 20, {"format": "OGG", "subtype": "OPUS"}),
     # FFmpeg's encoder codes some bands as "noise", which a decoder draws anew: off, but for one file.
-    "plain.m4a": (44100, 2, 30, {"aac_pns": "0"}),
+    "plain.m4a": (44100, 2, 20, {"aac_pns": "0"}),
     "noise.m4a": (44100, 2, 10, {}),
     "raw.aac": (44100, 2, 10, {"aac_pns": "0"}),
     "video.mka": (44100, 2, 10, {"aac_pns": "0"}),

@@ -51,9 +51,7 @@ def test_each_round_holds_every_singer_once():
 
 
 def test_all_songs_are_drawn_evenly():
-    counts = Counter(
-        view.track.track_id for n in range(3000) for view in (_PAIRS.pair(n).left, _PAIRS.pair(n).right)
-    )
+    counts = Counter(view.track.track_id for n in range(3000) for view in (_PAIRS.pair(n).left, _PAIRS.pair(n).right))
     assert len(counts) == 15
     assert max(counts.values()) / min(counts.values()) < 1.35
 

@@ -8,11 +8,11 @@ Conventions
   are averaged and duplicated (surround layouts are not told apart).
 - Times are seconds from the first sample of the file as decoded from its beginning.
 - WAV, FLAC, MP3, OGG/Opus and AIFF are read by libsndfile; M4A/AAC, Matroska, WMA and more by FFmpeg through PyAV (the
-  ``m4a`` extra). M4A is cut to the length its header states; raw streams (ADTS) have no index and are decoded from
-  their start.
+  ``m4a`` extra). M4A is cut to the length its header states. Streams without length and index (ADTS; MP3 of varying
+  bit rate without a Xing header, where PyAV is there to count it) are decoded from their start.
 - ``read_segment`` seeks: it decodes only the segment and a margin, and agrees with the same samples of a whole-file
-  decode. Largest deviation at full scale 1, of any format: 1e-6 (measured: 4e-7, all of it the resampler's rounding).
-  Only AAC that codes noise as "noise" differs: its decoder draws that noise anew every time.
+  decode. Largest deviation at full scale 1, of any format: 1e-6 (measured: 4e-7, the resampler's rounding). The one
+  exception: an AAC encoder may code a band as "noise", which FFmpeg draws anew on every decode.
 - Whatever is wrong with a file, the error is an ``AudioError``. A file that was cut off is told apart where its header
   states a length; MP3 without such a header, OGG and raw AAC are then merely shorter.
 """
@@ -23,6 +23,7 @@ import re
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from itertools import chain, islice
 from math import gcd, inf
 from pathlib import Path
@@ -204,7 +205,7 @@ def _read_segment(
     if info.sample_rate != SAMPLE_RATE:
         mixed = soxr.resample(mixed, info.sample_rate, SAMPLE_RATE)
     samples = mixed[skip : skip + count]
-    if samples.shape[0] == 0:
+    if samples.shape[0] == 0 < first:
         raise AudioError(
             info.path, f"ends at {info.duration_s:.2f} s, before {start_s:g} s", "ask for an earlier segment"
         )
@@ -234,7 +235,8 @@ def _mix(block: FloatArray, channels: Channels) -> FloatArray:
     """(frames, any) -> (frames, channels); see the module's conventions."""
     if block.shape[1] == channels:
         return block
-    mono = block.mean(axis=1, keepdims=True, dtype=np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused later, in a sentence
+        mono = block.mean(axis=1, keepdims=True, dtype=np.float32)
     return mono if channels == 1 else np.repeat(mono, 2, axis=1)
 
 
@@ -300,7 +302,27 @@ def _open(path: Path) -> _Source:
     if file.frames > _UNKNOWN_FRAMES:
         file.close()
         return _AvSource(path, "its length is unknown")
-    return _SoundFileSource(path, file)
+    source = _SoundFileSource(path, file)
+    if file.format == "MP3" and not _mp3_states_length(path) and find_spec("av"):
+        # libsndfile guesses the length from the first frame's bit rate and stops there: far off if the rate varies.
+        try:
+            counted = _AvSource(path, "its length is unknown")
+        except AudioError:
+            return source
+        guess_fits = abs(counted.info.duration_s - source.info.duration_s) < _TRUNCATION_TOLERANCE_S
+        (counted if guess_fits else source).close()
+        return source if guess_fits else counted
+    return source
+
+
+def _mp3_states_length(path: Path) -> bool:
+    """Whether the first frame after an ID3 tag is the header that encoders put there."""
+    with path.open("rb") as file:
+        start = file.read(10)
+        size = sum(byte << shift for byte, shift in zip(start[6:], (21, 14, 7, 0), strict=False))
+        file.seek(10 + size if start.startswith(b"ID3") else 0)
+        first = file.read(2048)
+    return b"Xing" in first or b"Info" in first
 
 
 _UNKNOWN_FRAMES = 1 << 62  # libsndfile's length of a FLAC stream that states none
@@ -372,19 +394,22 @@ class _AvSource:
         try:
             self._container: Any = av.open(str(path.absolute()), options=options, metadata_errors="ignore")
         except (av.FFmpegError, ValueError) as error:
-            raise UnreadableAudioError(
-                path, "is not audio in any known format, or was cut short", "check the file"
-            ) from error
+            raise self._unknown(path) from error
         try:
             self._inspect(path)
         except (AudioError, av.FFmpegError) as error:
             self._container.close()
-            raise error if isinstance(error, AudioError) else _damaged(path, error) from error
+            raise error if isinstance(error, AudioError) else self._unknown(path) from error
+
+    @staticmethod
+    def _unknown(path: Path) -> UnreadableAudioError:
+        return UnreadableAudioError(path, "is not audio in any known format, or was cut short", "check the file")
 
     def _inspect(self, path: Path) -> None:
-        if not self._container.streams.audio:
-            raise UnreadableAudioError(path, "holds no audio stream", "name an audio file")
-        self._stream: Any = self._container.streams.audio[0]
+        streams: Any = [s for s in self._container.streams.audio if s.codec_context is not None]
+        if not streams:
+            raise UnreadableAudioError(path, "holds no audio that FFmpeg can decode", "name an audio file")
+        self._stream = streams[0]
         kind, rate, channels = self._container.format.name, self._stream.rate or 0, self._stream.channels
         self._indexed = kind.startswith(("mov", "matroska", "asf"))
         self._exact = kind.startswith("mov") and self._stream.duration is not None

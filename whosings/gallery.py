@@ -89,7 +89,8 @@ class Gallery:
             self._db.execute("PRAGMA foreign_keys = ON")
             if fingerprint is not None:
                 with self._transaction():  # two processes may both find no gallery
-                    if not self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'about'").fetchone():
+                    tables = {row[0] for row in self._db.execute("SELECT name FROM sqlite_master")}
+                    if not tables:
                         for statement in _SCHEMA.split(";"):
                             self._db.execute(statement)
                         facts = [("format", _FORMAT), ("fingerprint", fingerprint)]
@@ -188,6 +189,17 @@ class Gallery:
         tracks = np.array([row[1] for row in rows], np.float32)
         return Voices(tuple(row[0] for row in rows), np.asarray(vectors / tracks[:, None], np.float32))
 
+    def check(self) -> None:
+        """Read every page of the file.
+
+        Raises:
+            GalleryError: a part of it is damaged.
+        """
+        with self._faults():
+            found = self._db.execute("PRAGMA integrity_check(1)").fetchone()[0]
+        if found != "ok":
+            raise GalleryError(self.path, f"is damaged ({found})", "restore it from a copy, or enrol again")
+
     def close(self) -> None:
         """Release the file."""
         self._db.close()
@@ -222,6 +234,8 @@ class Gallery:
         try:
             yield
         except sqlite3.OperationalError as error:
+            if "no such table" in str(error):
+                raise GalleryError(self.path, "is not a gallery", "name a file made by: whosings enrol") from error
             raise GalleryError(self.path, f"cannot be used ({error})", "check the file and who else uses it") from error
         except sqlite3.DatabaseError as error:
             raise GalleryError(

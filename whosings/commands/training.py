@@ -109,9 +109,9 @@ def calibrate(
 def _calibrate(run: Report, encoder: str, manifest: Any, material: str, stem: str) -> dict[str, Any]:
     from whosings.calibration import calibrate as fit
     from whosings.embedding import TrackEmbedder
-    from whosings.encoder.checkpoint import load_checkpoint, rewrite_card
+    from whosings.encoder.checkpoint import load_checkpoint, local_folder, rewrite_card
 
-    checkpoint = load_checkpoint(encoder)
+    checkpoint = load_checkpoint(local_folder(encoder))
     paths = [track.vocals_path if stem == "vocal" and track.vocals_path else track.path for track in manifest.tracks]
     vectors, singers = [], []
     for track, result in zip(

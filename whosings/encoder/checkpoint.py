@@ -109,11 +109,19 @@ def rewrite_card(folder: str | Path, card: dict[str, Any]) -> None:
     Raises:
         CheckpointError: no checkpoint in that folder.
     """
-    path = Path(folder) / _WEIGHTS
-    if not path.is_file():
-        raise CheckpointError(folder, "is not a checkpoint's folder", f"name a folder with {_WEIGHTS}")
-    header, tensors = _read(path)
+    header, tensors = _read(local_folder(folder) / _WEIGHTS)
     _write(Path(folder), {**header, "card": card}, tensors)
+
+
+def local_folder(folder: str | Path) -> Path:
+    """The folder of a checkpoint that can be changed: no name, no hub id.
+
+    Raises:
+        CheckpointError: no checkpoint in that folder.
+    """
+    if not (Path(folder) / _WEIGHTS).is_file():
+        raise CheckpointError(folder, "is not a checkpoint's folder", f"name a folder with {_WEIGHTS}")
+    return Path(folder)
 
 
 def _write(folder: Path, header: dict[str, Any], tensors: dict[str, Tensor]) -> None:

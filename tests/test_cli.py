@@ -1,0 +1,354 @@
+"""The real command line, in this process and in children, with a tiny encoder."""
+
+import json
+import re
+import subprocess
+import sys
+import wave
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from whosings import __version__, audio, cli
+from whosings.catalogue.manifest import Manifest, write_manifest
+from whosings.gallery import Gallery
+
+RATE = 16_000
+
+
+@pytest.fixture
+def run(capsys):
+    """Run a command line; returns (exit code, standard output, standard error)."""
+
+    def call(*words):
+        capsys.readouterr()
+        try:
+            cli.main([str(word) for word in words])
+            code = 0
+        except SystemExit as error:
+            code = error.code or 0
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return call
+
+
+@pytest.fixture
+def singers(tmp_path, run, tiny, choir_folder):
+    """A gallery of the small choir's first two songs each."""
+    gallery = tmp_path / "g"
+    for number in range(6):
+        songs = [choir_folder / f"songs/singer-{number:03d}/song-0{n}.flac" for n in (0, 1)]
+        assert run("enrol", f"singer-{number:03d}", *songs, "-g", gallery, "--encoder", tiny.folder)[0] == 0
+    return gallery
+
+
+def test_help_lists_every_verb(run):
+    code, out, _ = run("--help")
+    assert code == 0
+    for verb in "enrol list remove identify verify activity embed train calibrate demo".split():
+        assert re.search(rf"^ *{verb} ", out, re.MULTILINE), verb
+        code, text, _ = run(verb, "--help")
+        assert code == 0
+        assert "--json" in text, verb
+
+
+def test_version(run):
+    assert run("--version") == (0, __version__ + "\n", "")
+
+
+def test_enrol_list_identify_remove(run, singers, tiny, choir_folder):
+    code, out, _ = run("list", "-g", singers, "--json")
+    rows = json.loads(out)
+    assert [row["name"] for row in rows] == [f"singer-{n:03d}" for n in range(6)]
+    assert all(row["tracks"] == 2 for row in rows)
+    assert "singer-003" in run("list", "-g", singers)[1]
+    probe = choir_folder / "songs/singer-002/song-02.flac"
+    code, out, _ = run("identify", probe, "-g", singers, "--encoder", tiny.folder, "--json", "--top", 3)
+    assert code == 0
+    (answer,) = json.loads(out)
+    assert answer["verdict"] in ("singer", "unknown")
+    assert len(answer["top"]) == 3
+    assert "not a proof" in answer["notice"]
+    assert answer["timeline"][0].keys() == {"start_s", "duration_s", "singer", "probability"}
+    code, out, _ = run("identify", probe, "-g", singers, "--encoder", tiny.folder, "--timeline")
+    assert "not a proof" in " ".join(out.split())
+    assert "song-02.flac" in out
+    assert run("remove", "singer-002", "-g", singers)[0] == 0
+    assert "singer-002" not in run("list", "-g", singers)[1]
+    code, _, err = run("remove", "singer-002", "-g", singers)
+    assert code == 1
+    assert "nobody named singer-002" in err
+
+
+def test_enrol_from_a_folder_and_again(run, tmp_path, tiny, choir_folder):
+    gallery = tmp_path / "g"
+    words = ("enrol", "--from", choir_folder / "songs", "-g", gallery, "--encoder", tiny.folder, "--json")
+    assert json.loads(run(*words)[1]) == {"added": 18, "skipped": 0, "singers": 6, "failed": []}
+    assert json.loads(run(*words)[1]) == {"added": 0, "skipped": 18, "singers": 6, "failed": []}
+
+
+def test_enrol_from_a_manifest_leaves_clones_out(run, tmp_path, tiny, small_choir):
+    from dataclasses import replace
+
+    tracks = (replace(small_choir.tracks[0], cloned=True), *small_choir.tracks[1:4])
+    write_manifest(Manifest(tracks), tmp_path / "m.csv")
+    code, out, _ = run("enrol", "--from", tmp_path / "m.csv", "-g", tmp_path / "g", "--encoder", tiny.folder, "--json")
+    assert code == 0
+    assert json.loads(out)["added"] == 3
+
+
+def test_identify_draws(run, singers, tiny, choir_folder, tmp_path):
+    probe = choir_folder / "songs/singer-002/song-02.flac"
+    code, _, _ = run("identify", probe, "-g", singers, "--encoder", tiny.folder, "--picture", tmp_path / "p.png")
+    assert code == 0
+    assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_verify(run, tiny, choir_folder):
+    files = [choir_folder / f"songs/singer-00{n}/song-00.flac" for n in (0, 1)]
+    code, out, _ = run("verify", files[0], files[0], "--encoder", tiny.folder, "--json")
+    assert code == 0
+    result = json.loads(out)
+    assert result["same"] is True
+    assert result["score"] == pytest.approx(1, abs=1e-4)
+    assert "not a proof" in result["notice"]
+    code, out, _ = run("verify", *files, "--encoder", tiny.folder)
+    assert code == 0
+    assert re.search(r"(one singer|different singers): probability", out)
+
+
+def test_activity(run, choir_folder, tmp_path):
+    quiet = np.concatenate([np.zeros(6 * RATE), 0.3 * np.random.default_rng(0).standard_normal(6 * RATE)])
+    soundfile.write(tmp_path / "a.wav", quiet, RATE)
+    code, out, _ = run("activity", tmp_path / "a.wav", "--json")
+    assert code == 0
+    (row,) = json.loads(out)
+    assert row["method"] == "level"
+    assert [p > 0.5 for p in row["probability"]] == [False, False, True, True]
+    assert "by level" in run("activity", tmp_path / "a.wav")[1]
+
+
+def test_embed_goes_on_where_it_stopped(run, tmp_path, tiny, choir_folder):
+    files = sorted((choir_folder / "songs").glob("*/song-00.flac"))
+    out = tmp_path / "e.parquet"
+    first = json.loads(run("embed", *files[:3], "-o", out, "--encoder", tiny.folder, "--json")[1])
+    second = json.loads(run("embed", *files, "-o", out, "--encoder", tiny.folder, "--json")[1])
+    assert second["segments"] > first["segments"] > 0
+    assert second["fingerprint"] == tiny.embedder.checkpoint.fingerprint
+
+
+def test_train_then_use(run, tmp_path, choir_folder):
+    out = tmp_path / "run"
+    words = ["train", choir_folder / "choir.parquet", "-o", out, "--model", "tiny", "--pairs", "hybrid", "--json"]
+    settings = {"batch_pairs": 3, "iterations_per_epoch": 2, "max_epochs": 2, "workers": 0, "accelerator": "cpu"}
+    for key, value in settings.items():
+        words += ["--set", f"training.{key}={value}"]
+    code, text, err = run(*words)
+    assert code == 0, err
+    result = json.loads(text.splitlines()[-1])
+    assert result["epochs"] == 2
+    assert result["calibrated"] is True
+    gallery = tmp_path / "g"
+    assert run("enrol", "--from", choir_folder / "songs", "-g", gallery, "--encoder", out / "best")[0] == 0
+    probe = choir_folder / "songs/singer-002/song-02.flac"
+    code, text, _ = run("identify", probe, "-g", gallery, "--encoder", out / "best", "--json")
+    assert json.loads(text)[0]["top"]
+
+
+def test_calibrate(run, tiny, choir_folder, tmp_path):
+    import shutil
+
+    shutil.copytree(tiny.folder, tmp_path / "m")
+    code, out, _ = run(
+        "calibrate", tmp_path / "m", "--from", choir_folder / "choir.parquet", "--stem", "vocal", "--json"
+    )
+    assert code == 0
+    assert json.loads(out)["same_trials"] == 18
+    code, _, err = run("calibrate", "default", "--from", choir_folder / "choir.parquet")
+    assert code == 1
+    assert "is not a checkpoint's folder" in err
+
+
+def test_demo_on_a_folder(run, tmp_path, tiny, choir_folder):
+    code, out, _ = run("demo", "--songs", choir_folder / "songs", "-o", tmp_path / "d", "--encoder", tiny.folder)
+    assert code == 0
+    assert "6 singers enrolled, 6 held-back probes" in " ".join(out.split())
+    assert (tmp_path / "d/timeline.png").exists()
+
+
+def test_wrong_usage_exits_with_2(run, tmp_path):
+    for words in (["identify"], ["enrol", "Ann"], ["sing"], ["enrol", "Ann", "a.mp3", "--from", tmp_path]):
+        code, _, err = run(*words)
+        assert code == 2, words
+        assert err
+
+
+def test_debug_shows_where_an_error_came_from(tmp_path):
+    words = [sys.executable, "-m", "whosings", "list", "-g", tmp_path / "gone"]
+    plain = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert plain.returncode == 1
+    assert plain.stderr.strip().count("\n") == 0
+    assert "Traceback" not in plain.stderr
+    debug = subprocess.run([*words[:3], "--debug", *words[3:]], capture_output=True, text=True, check=False)
+    assert debug.returncode == 1
+    assert "Traceback" in debug.stderr
+
+
+# ------------------------------------------------------------------ bad input: each a sentence, an exit code, nothing lost
+
+
+def _bad_files(folder: Path) -> dict[str, tuple[Path, str]]:
+    noise = (0.3 * np.random.default_rng(0).standard_normal(4 * RATE)).astype(np.float32)
+    whole = folder / "whole.flac"
+    soundfile.write(whole, noise, RATE)
+    made: dict[str, tuple[Path, str]] = {"missing": (folder / "missing.mp3", "no such file")}
+
+    def put(name: str, content: bytes, says: str) -> None:
+        path = folder / name
+        path.write_bytes(content)
+        made[name] = (path, says)
+
+    def sound(name: str, samples: np.ndarray, says: str, **keywords) -> None:
+        soundfile.write(folder / name, samples, RATE, **keywords)
+        made[name] = (folder / name, says)
+
+    put("empty.mp3", b"", "is an empty file")
+    put("text.mp3", b"la la la\n" * 50, "is not audio")
+    put("noise.ogg", np.random.default_rng(1).bytes(4000), "is not audio")
+    put("truncated.flac", whole.read_bytes()[: whole.stat().st_size // 2], "truncated.flac")
+    sound("silent.wav", np.zeros(3 * RATE), "is silent")
+    sound("short.wav", noise[: RATE // 2], "lasts 0.50 s")
+    sound("nan.wav", np.where(np.arange(noise.size) == 99, np.nan, noise), "NaN", subtype="FLOAT")
+    with wave.open(str(folder / "nothing.wav"), "wb") as file:
+        file.setparams((1, 2, RATE, 0, "NONE", ""))
+    made["nothing.wav"] = (folder / "nothing.wav", "holds no samples")
+    made["folder"] = (folder, "is a folder")
+    return made
+
+
+BAD = "missing empty.mp3 text.mp3 noise.ogg truncated.flac silent.wav short.wav nan.wav nothing.wav folder".split()
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_bad_audio_is_named_and_the_rest_goes_on(run, tmp_path, tiny, choir_folder, kind):
+    path, says = _bad_files(tmp_path)[kind]
+    good = choir_folder / "songs/singer-002/song-02.flac"
+    gallery = tmp_path / "g"
+    code, out, err = run("enrol", "Ann", path, good, "-g", gallery, "--encoder", tiny.folder)
+    assert code == 1
+    assert says in err
+    assert path.name in err
+    assert "Traceback" not in err
+    assert "1 recordings enrolled" in out
+    with Gallery(gallery) as opened:
+        assert opened.singers()[0].tracks == 1
+    code, out, err = run("identify", path, good, "-g", gallery, "--encoder", tiny.folder, "--json")
+    assert code == 1
+    assert len(json.loads(out)) == 1, "the good file is answered"
+    assert says in err
+    code, out, err = run("embed", path, good, "-o", tmp_path / "e.parquet", "--encoder", tiny.folder)
+    assert code == 1
+    assert says in err
+    assert (tmp_path / "e.parquet").exists()
+    if kind not in ("silent.wav", "short.wav"):
+        code, out, err = run("activity", path, good)
+        assert code == 1
+        assert good.name in out
+
+
+def test_huge_file(run, tmp_path, tiny, monkeypatch, choir_folder):
+    monkeypatch.setattr(audio, "MAX_DURATION_S", 5.0)
+    code, _, err = run(
+        "enrol", "Ann", choir_folder / "songs/singer-002/song-02.flac", "-g", tmp_path / "g", "--encoder", tiny.folder
+    )
+    assert code == 1
+    assert "cut it into shorter files" in err
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("track_id,singer_id,path,mood\na,s,x.wav,sad\n", "unknown column mood"),
+        ("track_id,singer_id,path\na,s,x.wav\na,s,y.wav\n", "track_id a occurs more than once"),
+        ("track_id,path\na,x.wav\n", "has no column singer_id"),
+        ("track_id,singer_id,path\n", "holds no tracks"),
+    ],
+)
+def test_bad_manifests(run, tmp_path, tiny, text, says):
+    path = tmp_path / "m.csv"
+    path.write_text(text)
+    for words in (
+        ["enrol", "--from", path, "-g", tmp_path / "g", "--encoder", tiny.folder],
+        ["train", path, "-o", tmp_path / "run", "--model", "tiny"],
+    ):
+        code, _, err = run(*words)
+        assert code == 1
+        assert says in err
+        assert "m.csv" in err
+
+
+def test_training_lists_every_missing_file_before_it_starts(run, tmp_path, choir_folder):
+    rows = [f"t{n},s{n // 2},gone-{n}.wav" for n in range(12)]
+    (tmp_path / "m.csv").write_text("\n".join(["track_id,singer_id,path", *rows]))
+    code, _, err = run("train", tmp_path / "m.csv", "-o", tmp_path / "run", "--model", "tiny")
+    assert code == 1
+    assert all(f"gone-{n}.wav" in err for n in range(12))
+    assert not (tmp_path / "run").exists()
+
+
+def test_bad_settings(run, tmp_path, choir_folder):
+    manifest = choir_folder / "choir.parquet"
+    for words, says in (
+        (["--set", "training.tempo=3"], "unknown key training.tempo"),
+        (["--set", "training.seed=many"], "training.seed"),
+        (["--set", "nonsense"], "is not KEY=VALUE"),
+        (["--model", "huge"], "no such preset"),
+        (["--config", tmp_path / "gone.toml"], "cannot be read"),
+    ):
+        code, _, err = run("train", manifest, "-o", tmp_path / "run", *words)
+        assert code == 1
+        assert says in err
+
+
+def test_bad_encoders(run, tmp_path, tiny, choir_folder, singers):
+    probe = choir_folder / "songs/singer-002/song-02.flac"
+    torch.save({"a": 1}, tmp_path / "model.pt")
+    (tmp_path / "broken").mkdir()
+    whole = (tiny.folder / "model.safetensors").read_bytes()
+    (tmp_path / "broken" / "model.safetensors").write_bytes(whole[: len(whole) // 2])
+    for name, says in (
+        (tmp_path / "gone", "no checkpoint there"),
+        (tmp_path / "model.pt", "is damaged or not a safetensors file"),
+        (tmp_path / "broken", "is damaged or not a safetensors file"),
+    ):
+        code, _, err = run("identify", probe, "-g", singers, "--encoder", name)
+        assert code == 1
+        assert says in err
+
+
+def test_another_encoders_gallery(run, tmp_path, singers, tiny, choir_folder):
+    from whosings.config import MODELS
+    from whosings.encoder.checkpoint import build, save_checkpoint
+
+    torch.manual_seed(1)
+    save_checkpoint(tmp_path / "other", MODELS["tiny"], build(MODELS["tiny"]), dict(tiny.embedder.checkpoint.card))
+    probe = choir_folder / "songs/singer-002/song-02.flac"
+    before = singers.read_bytes()
+    for words in (["identify", probe], ["enrol", "Zoe", probe]):
+        code, _, err = run(*words, "-g", singers, "--encoder", tmp_path / "other")
+        assert code == 1
+        assert "was made with encoder" in err
+    assert singers.read_bytes() == before
+
+
+def test_bad_galleries(run, tmp_path, tiny, choir_folder):
+    probe = choir_folder / "songs/singer-002/song-02.flac"
+    (tmp_path / "text").write_text("hello " * 200)
+    for name, says in (("gone", "no such gallery"), ("text", "is damaged or not a gallery")):
+        code, _, err = run("identify", probe, "-g", tmp_path / name, "--encoder", tiny.folder)
+        assert code == 1
+        assert says in err

@@ -1,0 +1,148 @@
+import numpy as np
+import pyarrow.parquet
+import pytest
+import torch
+
+from whosings import audio
+from whosings.audio import SAMPLE_RATE, Segment
+from whosings.embedding import EmbeddingStore, Encoder, SegmentEmbedder, TrackEmbedder
+from whosings.errors import AudioError, ManifestError, SilentAudioError, TooShortError
+from whosings.spectrogram import LogMel, conform
+
+
+def _sound(seconds, seed=0, level=0.3):
+    rng = np.random.default_rng(seed)
+    return (level * rng.standard_normal((1, round(seconds * SAMPLE_RATE)))).astype(np.float32).clip(-1, 1)
+
+
+def _track(seconds, **keywords):
+    return Segment(_sound(seconds, **keywords), 0.0, "track")
+
+
+def test_the_ladder_is_one_path(tiny):
+    """A track's vectors are what the lower rungs, and the bare network, make of its segments."""
+    embedder = tiny.embedder
+    track = _track(8.0)
+    result = embedder(track)
+    front_end = embedder.front_end
+    np.testing.assert_allclose(result.start_s, [0, 1.5, 3, 4.5, 5.0])
+    cuts = [track.cut(start, front_end.segment_s).samples for start in result.start_s]
+    np.testing.assert_allclose(SegmentEmbedder(tiny.folder)(cuts), result.vectors, atol=1e-5)
+    checkpoint = embedder.checkpoint
+    spectrograms = LogMel(front_end)(torch.from_numpy(np.stack([conform(c, front_end) for c in cuts])))
+    np.testing.assert_allclose(Encoder(checkpoint)(spectrograms).numpy(), result.vectors, atol=1e-5)
+    bare = checkpoint.encoder(spectrograms).numpy()
+    np.testing.assert_allclose(bare / np.linalg.norm(bare, axis=1, keepdims=True), result.vectors, atol=1e-5)
+
+
+def test_vectors_have_unit_length_and_say_where_they_come_from(tiny):
+    result = tiny.embedder(_track(10.0))
+    np.testing.assert_allclose(np.linalg.norm(result.vectors, axis=1), 1, atol=1e-5)
+    assert result.vectors.dtype == np.float32
+    assert result.vectors.shape == (len(result.start_s), tiny.embedder.checkpoint.dimensions)
+    assert result.fingerprint == tiny.embedder.checkpoint.fingerprint
+    assert result.duration_s == 10.0
+    assert result.segment_s == 3.0
+    assert not result.short
+
+
+def test_batches_do_not_change_vectors(tiny):
+    track = _track(20.0)
+    one = TrackEmbedder(SegmentEmbedder(tiny.folder, batch=1))(track)
+    many = TrackEmbedder(SegmentEmbedder(tiny.folder, batch=64))(track)
+    np.testing.assert_allclose(one.vectors, many.vectors, atol=1e-5)
+
+
+def test_quiet_parts_are_left_out(tiny):
+    samples = _sound(24.0)
+    samples[:, 6 * SAMPLE_RATE : 15 * SAMPLE_RATE] *= 1e-3
+    result = tiny.embedder(Segment(samples, 0.0, "t"))
+    inside = (result.start_s > 5) & (result.start_s < 13)
+    assert not inside.any()
+    assert (result.start_s < 5).any()
+    assert (result.start_s >= 15).any()
+    assert (result.vocal >= 0.5).all()
+
+
+@pytest.mark.parametrize("seconds", [1.0, 1.7, 2.9])
+def test_short_recordings_are_repeated_and_flagged(tiny, seconds):
+    track = _track(seconds)
+    result = tiny.embedder(track)
+    assert result.short
+    assert len(result.vectors) == 1
+    whole = np.tile(track.samples, (1, 3))[:, : 3 * SAMPLE_RATE]
+    np.testing.assert_allclose(result.vectors, SegmentEmbedder(tiny.folder)([whole]), atol=1e-5)
+
+
+def test_silence_around_a_short_recording_does_not_matter(tiny):
+    voice = _sound(1.2)
+    voice = voice[:, : voice.shape[1] // 480 * 480]
+    padded = np.concatenate([np.zeros((1, 480 * 20), np.float32), voice, np.zeros((1, 480 * 11), np.float32)], axis=1)
+    plain, around = (tiny.embedder(Segment(s, 0.0, "t")) for s in (voice, padded))
+    np.testing.assert_allclose(plain.vectors, around.vectors, atol=1e-5)
+    assert around.start_s[0] == pytest.approx(0.6)
+
+
+def test_refusals_name_the_track(tiny):
+    with pytest.raises(TooShortError, match=r"track: lasts 0\.90 s"):
+        tiny.embedder(_track(0.9))
+    with pytest.raises(SilentAudioError, match="track: is silent"):
+        tiny.embedder(Segment(np.zeros((1, 5 * SAMPLE_RATE), np.float32), 0.0, "track"))
+
+
+def test_many_goes_on_after_failures_and_keeps_order(tiny, tmp_path, small_choir):
+    (tmp_path / "text.mp3").write_text("la la la")
+    good = [track.path for track in small_choir.tracks[:3]]
+    results = list(tiny.embedder.many([good[0], tmp_path / "text.mp3", good[1], tmp_path / "gone.wav", good[2]]))
+    assert [isinstance(r, AudioError) for r in results] == [False, True, False, True, False]
+    assert "text.mp3" in str(results[1])
+    np.testing.assert_allclose(results[2].vectors, tiny.embedder(good[1]).vectors, atol=1e-5)
+
+
+def test_files_and_decoded_samples_agree(tiny, small_choir):
+    path = small_choir.tracks[0].path
+    np.testing.assert_array_equal(tiny.embedder(path).vectors, tiny.embedder(audio.load(path)).vectors)
+
+
+def test_store_writes_one_table_and_resumes(tiny, tmp_path, small_choir):
+    path = tmp_path / "e.parquet"
+    results = [tiny.embedder(track.path) for track in small_choir.tracks[:4]]
+    fingerprint = results[0].fingerprint
+    with pytest.raises(RuntimeError), EmbeddingStore(path, fingerprint, tracks_a_part=1) as store:
+        store.add(results[0])
+        store.add(results[1])
+        raise RuntimeError("interrupted")
+    assert not path.exists()
+    with EmbeddingStore(path, fingerprint) as store:
+        assert results[0].track_id in store
+        assert results[2].track_id not in store
+        store.add(results[2])
+        assert store.finish() == sum(len(r.vectors) for r in results[:3])
+    with EmbeddingStore(path, fingerprint) as store:  # a finished file is extended
+        store.add(results[3])
+        store.finish()
+    table = pyarrow.parquet.read_table(path)
+    assert table.schema.metadata[b"fingerprint"].decode() == fingerprint
+    assert [p.name for p in tmp_path.iterdir()] == ["e.parquet"]
+    rows = table.to_pylist()
+    for result in results:
+        mine = [row for row in rows if row["track_id"] == result.track_id]
+        np.testing.assert_array_equal([row["start_s"] for row in mine], result.start_s)
+        np.testing.assert_array_equal([row["embedding"] for row in mine], result.vectors.astype(np.float16))
+
+
+def test_store_refuses_another_encoders_file_and_garbage(tmp_path, tiny, small_choir):
+    path = tmp_path / "e.parquet"
+    with EmbeddingStore(path, tiny.embedder.checkpoint.fingerprint) as store:
+        store.add(tiny.embedder(small_choir.tracks[0].path))
+        store.finish()
+    with pytest.raises(ManifestError, match="holds embeddings of encoder"):
+        EmbeddingStore(path, "0" * 64)
+    path.write_text("not a table")
+    with pytest.raises(ManifestError, match="is not a table of embeddings"):
+        EmbeddingStore(path, "0" * 64)
+
+
+def test_store_of_nothing(tmp_path):
+    with EmbeddingStore(tmp_path / "e.parquet", "0" * 64) as store:
+        assert store.finish() == 0

@@ -1,0 +1,200 @@
+"""Answers on embeddings whose truth is known by construction."""
+
+import numpy as np
+import pytest
+
+from tests.test_gallery import made
+from whosings.calibration import calibrate
+from whosings.config import MODELS
+from whosings.embedding import Embeddings, TrackEmbedder
+from whosings.encoder.checkpoint import Checkpoint, build
+from whosings.errors import CheckpointError, GalleryError
+from whosings.gallery import Gallery
+from whosings.identification import NOTICE, Identifier, Verdict, Verifier
+from whosings.vocals.activity import Activity
+
+DIMENSIONS = 64
+PRINT = "c" * 64
+VOICES = np.random.default_rng(0).standard_normal((40, DIMENSIONS))
+OFFSET = 0.8 * np.random.default_rng(1).standard_normal(DIMENSIONS)  # what all voices share
+
+
+def track(singers, seed, noise=0.9, name=None):
+    """A track whose segments are sung by the given singers, in order."""
+    rng = np.random.default_rng([7, seed])
+    rows = VOICES[list(singers)] + OFFSET + noise * rng.standard_normal((len(singers), DIMENSIONS))
+    vectors = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    starts = np.arange(len(singers)) * 3.0
+    activity = Activity(starts, np.ones(len(singers)), "level")
+    return Embeddings(
+        name or f"{seed}.mp3", vectors, starts, np.ones(len(singers)), 6.0, starts[-1] + 6, PRINT, False, activity
+    )
+
+
+@pytest.fixture(scope="module")
+def embedder():
+    """An embedder that only carries a calibration, fitted on singers 20-39."""
+    tracks = [track([singer] * 10, 1000 + singer * 5 + n).vectors for singer in range(20, 40) for n in range(4)]
+    calibration = calibrate(tracks, [str(singer) for singer in range(20, 40) for _ in range(4)], "made")
+    config = MODELS["tiny"]
+    return TrackEmbedder(Checkpoint(build(config), config, PRINT, {"calibration": calibration.to_card()}))
+
+
+@pytest.fixture
+def gallery(tmp_path):
+    with Gallery(tmp_path / "g", PRINT) as opened:
+        for singer in range(10):
+            for number in range(3):
+                opened.add(f"singer {singer}", track([singer] * 10, singer * 10 + number), f"{singer}{number}")
+        yield opened
+
+
+@pytest.fixture
+def identifier(gallery, embedder):
+    return Identifier(gallery, embedder)
+
+
+def test_enrolled_singers_are_named_with_confidence(identifier):
+    for singer in range(10):
+        answer = identifier.answer(track([singer] * 8, 500 + singer))
+        assert answer.verdict is Verdict.SINGER
+        assert answer.top[0].singer == f"singer {singer}"
+        assert answer.top[0].probability > 0.9
+        assert answer.top[0].share > 0.7
+        assert len(answer.top) == 5
+
+
+def test_strangers_are_unknown(identifier):
+    verdicts = [identifier.answer(track([singer] * 8, 600 + singer)).verdict for singer in range(10, 20)]
+    assert verdicts.count(Verdict.UNKNOWN) >= 9
+
+
+def test_leaving_a_singer_out_equals_not_enrolling(identifier, gallery):
+    probe = track([3] * 8, 503)
+    without = identifier.answer(probe, leave_out="singer 3")
+    assert without.verdict is Verdict.UNKNOWN
+    gallery.remove("singer 3")
+    again = identifier.answer(probe)
+    assert again == without
+
+
+def test_probabilities_are_a_distribution(identifier):
+    for seed in range(20):
+        answer = identifier.answer(track([seed] * 6, 700 + seed), top=10)
+        assert sum(c.probability for c in answer.top) + answer.unknown_probability == pytest.approx(1)
+        assert [c.score for c in answer.top] == sorted((c.score for c in answer.top), reverse=True)
+        assert all(-1.001 <= c.score <= 1.001 for c in answer.top)
+
+
+def test_probabilities_are_calibrated_where_the_model_holds(embedder, tmp_path):
+    """Noisy probes of enrolled and unknown singers, half and half: of answers near p, about p are right."""
+    stated, right = [], []
+    with Gallery(tmp_path / "g", PRINT) as gallery:
+        for singer in range(10):
+            gallery.add(f"singer {singer}", track([singer] * 20, singer), str(singer))
+        identifier = Identifier(gallery, embedder)
+        for number in range(600):
+            singer = number % 20
+            answer = identifier.answer(track([singer] * 10, 5000 + number))
+            best = answer.top[0]
+            stated.append(best.probability)
+            right.append(best.singer == f"singer {singer}")
+    assert np.mean(stated) == pytest.approx(np.mean(right), abs=0.06)
+
+
+def test_scores_against_a_naive_loop(identifier, gallery, embedder):
+    from whosings.calibration import calibration_of
+
+    probe = track([2] * 8, 502)
+    calibration = calibration_of(embedder.checkpoint)
+    centre = np.array(calibration.centre)
+
+    def unit(v):
+        return (v - centre) / np.linalg.norm(v - centre)
+
+    answer = identifier.answer(probe, top=10)
+    mean = unit(probe.vectors.mean(axis=0))
+    for candidate in answer.top:
+        if candidate.share >= 0.25:
+            continue  # also scored on its own part
+        number = gallery.voices.names.index(candidate.singer)
+        assert candidate.score == pytest.approx(float(unit(gallery.voices.vectors[number]) @ mean), abs=1e-5)
+
+
+def test_timeline_of_a_duet_shows_two(identifier):
+    answer = identifier.answer(track([1] * 10 + [4] * 10, 800))
+    names = [segment.singer for segment in answer.timeline]
+    assert names[:8].count("singer 1") >= 7
+    assert names[12:].count("singer 4") >= 7
+    assert {c.singer for c in answer.top[:2]} == {"singer 1", "singer 4"}
+    assert all(c.score > 0.7 for c in answer.top[:2]), "each is scored on the part that is theirs"
+    assert answer.verdict is Verdict.SINGER
+
+
+def test_timeline_marks_a_stranger_in_between(identifier):
+    answer = identifier.answer(track([1] * 8 + [15] * 8 + [1] * 8, 801))
+    names = [segment.singer for segment in answer.timeline]
+    assert names[10:14].count(None) >= 3
+    assert names[:6].count("singer 1") >= 5
+
+
+def test_timeline_carries_times_and_probabilities(identifier):
+    answer = identifier.answer(track([1] * 5, 802))
+    assert [s.start_s for s in answer.timeline] == [0, 3, 6, 9, 12]
+    assert all(s.duration_s == 6.0 for s in answer.timeline)
+    assert all(0 <= s.probability <= 1 for s in answer.timeline)
+    assert answer.vocal_s == 18.0
+
+
+def test_no_singing_is_not_unknown(identifier):
+    answer = identifier.answer(made(1, segments=0, dimensions=DIMENSIONS, fingerprint=PRINT))
+    assert answer.verdict is Verdict.NOT_ENOUGH_VOCALS
+    assert answer.top == ()
+    assert answer.timeline == ()
+    assert answer.vocal_s == 0.0
+
+
+def test_every_answer_says_that_it_proves_nothing(identifier, embedder):
+    assert identifier.answer(track([1] * 5, 1)).notice == NOTICE
+    assert Verifier(embedder).compare(track([1] * 5, 1), track([1] * 5, 2)).notice == NOTICE
+    assert "not a proof" in NOTICE
+
+
+def test_a_larger_gallery_asks_for_more(embedder, tmp_path):
+    probe = track([0] * 4, 900, noise=2.5)
+    probabilities = []
+    for size in (2, 200):
+        with Gallery(tmp_path / str(size), PRINT) as gallery:
+            gallery.add("target", track([0] * 10, 1), "t")
+            for number in range(size - 1):
+                gallery.add(f"other {number:03d}", made(number, 10, DIMENSIONS, PRINT), str(number))
+            answer = Identifier(gallery, embedder).answer(probe, top=300)
+            probabilities.append(next(c.probability for c in answer.top if c.singer == "target"))
+    assert probabilities[1] < probabilities[0]
+
+
+def test_verification(embedder):
+    verifier = Verifier(embedder)
+    same = [verifier.compare(track([s] * 8, s), track([s] * 8, 300 + s)) for s in range(20)]
+    other = [
+        verifier.compare(track([s] * 8, s), track([(s + d) % 20] * 8, 300 + s))
+        for s in range(20)
+        for d in (1, 2, 3, 4, 5)
+    ]
+    assert np.mean([r.same for r in same]) > 0.9
+    assert np.mean([r.same for r in other]) < 0.08
+    assert min(r.probability for r in same) > max(0.01, np.median([r.probability for r in other]))
+    nothing = verifier.compare(track([1] * 5, 1), made(1, segments=0, dimensions=DIMENSIONS, fingerprint=PRINT))
+    assert (nothing.same, nothing.score, nothing.probability) == (None, None, None)
+
+
+def test_refusals(gallery, embedder, tmp_path):
+    config = MODELS["tiny"]
+    other = TrackEmbedder(Checkpoint(build(config), config, "d" * 64, dict(embedder.checkpoint.card)))
+    with pytest.raises(GalleryError, match="was made with encoder cccccccccccc, not dddddddddddd"):
+        Identifier(gallery, other)
+    bare = TrackEmbedder(Checkpoint(build(config), config, PRINT, {}))
+    with pytest.raises(CheckpointError, match="carries no calibration"):
+        Identifier(gallery, bare)
+    with Gallery(tmp_path / "empty", PRINT) as empty, pytest.raises(GalleryError, match="nobody is enrolled"):
+        Identifier(empty, embedder).answer(track([1], 1))
