@@ -326,7 +326,7 @@ def train(out: Path, steps: int, people: int, peak_rate: float, threads: int, va
                 np.round(np.mean(log[-50:], axis=0), 3).tolist(),
                 flush=True,
             )
-        if step % 250 == 0 or step == steps:
+        if step % 100 == 0 or step == steps:
             state = {
                 "encoder": encoder.state_dict(),
                 "to_teacher": to_teacher.state_dict(),

@@ -91,8 +91,8 @@ def test_drums_fall_on_the_beat():
     with_drums = play(kit, song, np.random.default_rng(0)).astype(np.float64)
     high = np.diff(with_drums, 2)  # the hat's noise
     energy = (high[: 31 * 1000] ** 2).reshape(-1, 1000).sum(axis=1)  # by sixteenths of a second
-    on = [beat for beat in range(0, 31, 4)]
-    off = [place for place in range(2, 31, 4)]
+    on = list(range(0, 31, 4))
+    off = list(range(2, 31, 4))
     assert min(energy[on]) > 10 * max(energy[off])
 
 

@@ -215,7 +215,7 @@ def test_a_track_is_never_compared_with_itself():
     same, different = naive_trials(tracks, singers)
     assert np.mean(same) < np.mean(different)
     cheating = naive_trials(tracks, singers, leave_out=False)
-    assert np.mean(cheating[0]) > np.mean(cheating[1]) + 0.5
+    assert np.mean(cheating[0]) > np.mean(cheating[1]) + 0.3
     found = calibrate(tracks, singers, "")
     assert found.track.scale < 0
     assert found.segment.scale < 0
@@ -263,7 +263,7 @@ def test_the_threshold_keeps_its_promise_on_few_trials():
     again, names = catalogue(8, 2, 3, 0.9)
     found = calibrate(again, names, "")
     _, different = naive_trials(again, names)
-    assert np.mean(np.array(different) > found.threshold) <= 0.01
+    assert np.mean(np.array(different) > found.threshold + 1e-5) <= 0.01
 
 
 def individual_segments(tracks: list, singers: list[str], found: Calibration) -> tuple[np.ndarray, np.ndarray]:
@@ -316,7 +316,7 @@ def test_through_a_checkpoints_card(tmp_path):
     tracks, singers = catalogue(6, 2, 4, 0.5, dimensions=6)
     found = calibrate(tracks, singers, "generated, two songs a singer")
     bare = save_checkpoint(tmp_path, TINY, build(TINY), {"name": "x"})
-    with pytest.raises(CheckpointError, match="carries no calibration.*whosings calibrate"):
+    with pytest.raises(CheckpointError, match=r"carries no calibration.*whosings calibrate"):
         calibration_of(bare)
     rewrite_card(tmp_path, {**bare.card, "calibration": found.to_card()})
     assert calibration_of(load_checkpoint(tmp_path)) == found

