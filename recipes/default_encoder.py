@@ -1,13 +1,16 @@
 """How the default encoder is made: generated singers and speech turned singing, mashed over generated bands.
 
-    python recipes/default_encoder.py bank  --speech LIBRISPEECH --out runs/default   # hours of voices from an hour of speech
-    python recipes/default_encoder.py train --out runs/default --steps 3000 # resumes where it stopped
+    python recipes/default_encoder.py bank   --out runs/default --speech LIBRISPEECH
+    python recipes/default_encoder.py train  --out runs/default --steps 1700   # run again, it goes on
+    python recipes/default_encoder.py export --out runs/default --speech LIBRISPEECH --to whosings/weights/default
 
-`LIBRISPEECH` is a folder `speaker/*.{opus,flac,wav}` (CC BY 4.0). Each speaker, also at two other speeds (which makes a
-new person of it), speaks and sings (WORLD: melody imposed, vowels stretched, timbre kept); parametric singers join them.
+`LIBRISPEECH` is a folder `speaker/*.{opus,flac,wav}` (CC BY 4.0). `bank` makes hours of voices from an hour of speech:
+each speaker, also at two other speeds (which makes another person), speaks and sings (WORLD: melody imposed, vowels
+stretched, timbre kept); parametric singers join them.
 A training view is three seconds of one voice, over a random band or alone, through a random room and equaliser. The
 encoder is pulled to another view of the same voice (NT-Xent) and, through a linear layer that is thrown away, to the
-embedding that resemblyzer (Apache-2.0) gives of the clean voice. No real singing takes part.
+embedding that resemblyzer (Apache-2.0) gives of the clean voice. No real singing takes part. `export` calibrates on
+speakers and parametric singers that were kept apart, and writes the checkpoint.
 """
 
 from __future__ import annotations
@@ -382,6 +385,58 @@ def validation(encoder: torch.nn.Module, front: torch.nn.Module, bank: Bank, roo
     return {"a_cappella": round(right[0], 3), "over_band": round(right[1], 3)}
 
 
+# ---------------------------------------------------------------- calibration and export
+
+
+def unheard_tracks(speech: Path, parametric: int) -> list[tuple[str, NDArray[np.float32]]]:
+    """(person, 12 s or more) of voices that did not train: speaking and singing, alone and over a band."""
+    rng = np.random.default_rng(13)
+    tracks: list[tuple[str, NDArray[np.float32]]] = []
+    for number, folder in enumerate(speaker_folders(speech, for_training=False)):
+        files = sorted(str(f) for f in folder.iterdir())
+        for part in range(4):
+            for name, clip in speaker_clips((folder.name, files[part::4], 1000 * number + part)):
+                tracks.append((name, clip.astype(np.float32) / 32768))
+    for seed in range(10_000, 10_000 + parametric):
+        tracks += [(name, clip.astype(np.float32) / 32768) for name, clip in parametric_clips(seed)]
+    mixed = []
+    for number, (name, voice) in enumerate(tracks):
+        if voice.size < 4 * SAMPLE_RATE:
+            continue
+        if number % 2:  # a clip is spoken, then sung, then spoken: half of each kind gets a band
+            band = np.resize(band_clip(20_000 + number).astype(np.float32) / 32768, voice.size)
+            voice = voice / voice.std() + 10 ** (-rng.uniform(0, 9) / 20) * band / band.std()
+        mixed.append((name, voice / np.abs(voice).max()))
+    return mixed
+
+
+def export(out: Path, speech: Path, to: Path) -> None:
+    from whosings.calibration import calibrate
+    from whosings.embedding import TrackEmbedder
+    from whosings.encoder.checkpoint import build, rewrite_card, save_checkpoint
+
+    torch.set_num_threads(2)
+    state = torch.load(out / "state.pt", weights_only=True)
+    encoder = build(MODELS["compact"])
+    encoder.load_state_dict(state["encoder"])
+    card = {
+        "name": "default",
+        "pairs": "mashup",
+        "data": "LibriSpeech (CC BY 4.0) spoken and turned into singing, parametric singers, generated bands; "
+        "distilled from resemblyzer (Apache-2.0)",
+        "licence": "Apache-2.0",
+        "steps": state["step"],
+    }
+    save_checkpoint(to, MODELS["compact"], encoder, card, half=True)
+    embedder = TrackEmbedder(to)
+    tracks = unheard_tracks(speech, parametric=40)
+    vectors = [embedder(audio.Segment(voice[None].astype(np.float32), 0.0, name)).vectors for name, voice in tracks]
+    material = "held-out speakers, spoken and turned into singing, and parametric singers, alone and over bands"
+    calibration = calibrate(vectors, [name for name, _ in tracks], material)
+    rewrite_card(to, {**card, "calibration": calibration.to_card()})
+    print(calibration.track, calibration.segment, calibration.threshold, calibration.same_trials)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -396,11 +451,16 @@ def main() -> None:
     learn.add_argument("--peak-rate", type=float, default=2e-3)
     learn.add_argument("--threads", type=int, default=2)
     learn.add_argument("--validate", type=Path, help="folder singer/*.opus of real singing, RAVDESS file names")
-    for command in (bank, learn):
+    give = commands.add_parser("export")
+    give.add_argument("--speech", type=Path, required=True)
+    give.add_argument("--to", type=Path, required=True)
+    for command in (bank, learn, give):
         command.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     if options.command == "bank":
         make_bank(options.speech, options.out, options.parametric, options.bands, options.workers)
+    elif options.command == "export":
+        export(options.out, options.speech, options.to)
     else:
         train(options.out, options.steps, options.people, options.peak_rate, options.threads, options.validate)
 

@@ -255,7 +255,7 @@ def test_the_threshold_lets_pass_what_it_says(seed):
     _, different = naive_trials(tracks, singers)
     assert found.false_accept_rate == FALSE_ACCEPT_RATE == 0.01
     passed = np.mean(np.array(different) >= found.threshold)
-    assert abs(passed - 0.01) <= 1 / len(different)
+    assert abs(passed - 0.01) <= 1.5 / len(different)  # one trial, and rounding
 
 
 @pytest.mark.xfail(strict=True, reason="with few trials the highest one passes: 1 of 56 is more than 1 %")

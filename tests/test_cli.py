@@ -49,7 +49,7 @@ def singers(tmp_path, run, tiny, choir_folder):
 def test_help_lists_every_verb(run):
     code, out, _ = run("--help")
     assert code == 0
-    for verb in "enrol list remove identify verify activity embed train calibrate demo".split():
+    for verb in ["enrol", "list", "remove", "identify", "verify", "activity", "embed", "train", "calibrate", "demo"]:
         assert re.search(rf"^ *{verb} ", out, re.MULTILINE), verb
         code, text, _ = run(verb, "--help")
         assert code == 0
@@ -198,7 +198,7 @@ def test_debug_shows_where_an_error_came_from(tmp_path):
     assert "Traceback" in debug.stderr
 
 
-# ------------------------------------------------------------------ bad input: each a sentence, an exit code, nothing lost
+# ---------------------------------------- bad input: each a sentence, an exit code, nothing lost
 
 
 def _bad_files(folder: Path) -> dict[str, tuple[Path, str]]:
@@ -230,7 +230,18 @@ def _bad_files(folder: Path) -> dict[str, tuple[Path, str]]:
     return made
 
 
-BAD = "missing empty.mp3 text.mp3 noise.ogg truncated.flac silent.wav short.wav nan.wav nothing.wav folder".split()
+BAD = [
+    "missing",
+    "empty.mp3",
+    "text.mp3",
+    "noise.ogg",
+    "truncated.flac",
+    "silent.wav",
+    "short.wav",
+    "nan.wav",
+    "nothing.wav",
+    "folder",
+]
 
 
 @pytest.mark.parametrize("kind", BAD)

@@ -35,7 +35,7 @@ def test_generated_demo(tmp_path, tiny, brief):
 def test_nothing_that_is_enrolled_is_a_probe(tmp_path, tiny, brief, monkeypatch):
     heard = []
     original = demo._embed
-    monkeypatch.setattr(demo, "_embed", lambda e, recordings, f: (heard.append(recordings), original(e, recordings, f))[1])
+    monkeypatch.setattr(demo, "_embed", lambda e, some, f: (heard.append(some), original(e, some, f))[1])
     run_demo(tiny.embedder, tmp_path)
     enrolled, probes = ({r.path for r in some} for some in heard)
     assert not enrolled & probes

@@ -136,7 +136,7 @@ def test_truncated_gallery_is_an_error_not_a_shorter_gallery(tmp_path):
     whole = path.read_bytes()
     for size in (10, 5000, len(whole) // 2, len(whole) - 4096):
         path.write_bytes(whole[:size])
-        with pytest.raises(GalleryError), Gallery(path) as opened:  # noqa: PT012
+        with pytest.raises(GalleryError), Gallery(path) as opened:
             assert len(opened.voices.names) == 50
             opened.check()
 
