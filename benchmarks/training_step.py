@@ -31,7 +31,10 @@ def main() -> None:
         preset={"choices": list(MODELS), "default": "small"},
     )
     preset = "tiny" if given.quick else given.preset
-    costs = {name: measure.in_child(prepare, preset, *WAYS[name], given.threads) for name in given.ways}
+    costs: dict[str, measure.Cost] = {}
+    for name in given.ways:
+        costs[name] = measure.in_child(prepare, preset, *WAYS[name], given.threads)
+        print(f"{name}: {costs[name].result[1]:.1f} s, {costs[name].extra_mb / 1e3:.2f} GB", flush=True)
     default = TrainingConfig()
     usual = ("bf16" if default.precision == "bf16" else "float32", default.chunk)  # "auto" is float32 on a CPU
     rows: list[list[object]] = []

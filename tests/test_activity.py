@@ -42,7 +42,7 @@ def test_the_rule_in_closed_form() -> None:
     assert activity.probability == pytest.approx(want, abs=1e-3)
 
 
-@pytest.mark.parametrize("gain_db", [-40, -20, 6])
+@pytest.mark.parametrize("gain_db", [-30, -20, 6])
 def test_volume_does_not_matter(gain_db: float) -> None:
     samples = np.concatenate([noise(3, -50), noise(6, -20), noise(3, -45)], axis=1)
     want = level_activity(samples).probability
@@ -50,10 +50,11 @@ def test_volume_does_not_matter(gain_db: float) -> None:
     assert got == pytest.approx(want, abs=1e-3)
 
 
-@pytest.mark.xfail(strict=True, reason="the threshold falls below the level of digital silence")
 def test_all_silence_is_no_singing() -> None:
     probability = level_activity(np.zeros((2, 3 * PIECE), np.float32)).probability
-    assert probability.shape == (3,) and (probability < 0.5).all()
+    assert probability.shape == (3,) and (probability < 1e-3).all()
+    # Nor is the hiss of an empty track, however it is cut.
+    assert (level_activity(noise(9, -90)).probability < 0.05).all()
 
 
 @pytest.mark.parametrize(

@@ -234,9 +234,7 @@ def test_lone_tracks_and_empty_tracks():
 @pytest.mark.parametrize(
     "singers",
     [
-        pytest.param(
-            [], marks=pytest.mark.xfail(strict=True, raises=TypeError, reason="no tracks: bincount of floats")
-        ),
+        [],
         ["a"],
         ["a", "a", "b"],
         ["a", "a", "b", "c", "d"],
@@ -258,7 +256,6 @@ def test_the_threshold_lets_pass_what_it_says(seed):
     assert abs(passed - 0.01) <= 1.5 / len(different)  # one trial, and rounding
 
 
-@pytest.mark.xfail(strict=True, reason="with few trials the highest one passes: 1 of 56 is more than 1 %")
 def test_the_threshold_keeps_its_promise_on_few_trials():
     again, names = catalogue(8, 2, 3, 0.9)
     found = calibrate(again, names, "")
@@ -280,7 +277,6 @@ def individual_segments(tracks: list, singers: list[str], found: Calibration) ->
     return np.concatenate(same).astype(np.float64), np.concatenate(different).astype(np.float64)
 
 
-@pytest.mark.xfail(strict=True, reason="the segment line is fitted on each track's mean score, not on segments")
 def test_the_segment_line_is_calibrated_for_single_segments():
     rng = np.random.default_rng(0)
     voices = rng.normal(0, 1, (40, 16))
@@ -331,10 +327,7 @@ def test_through_a_checkpoints_card(tmp_path):
         {"calibration": {"centre": [0.0]}},
         {"calibration": {"track": 3}},
         {"calibration": 3},
-        pytest.param(
-            {"calibration": "text"},
-            marks=pytest.mark.xfail(strict=True, raises=ValueError, reason="dict() of a text is a ValueError"),
-        ),
+        {"calibration": "text"},
     ],
 )
 def test_a_card_without_calibration(card):

@@ -304,7 +304,6 @@ def test_a_weight_more_or_less(tmp_path):
     refused(tmp_path / "b", "does not match its own fingerprint")
 
 
-@pytest.mark.xfail(strict=True, raises=TypeError, reason="bfloat16 weights have no NumPy form")
 def test_weights_another_program_stored_as_bfloat16(tmp_path):
     saved(tmp_path)
 

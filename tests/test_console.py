@@ -48,7 +48,6 @@ def test_names_of_files_are_printed_as_they_are(name):
     assert err.getvalue().splitlines()[1] == f"  {name}: is bad; mend it."
 
 
-@pytest.mark.xfail(strict=True, reason="rich turns :cat: in a file's name into a picture")
 def test_default_consoles_print_emoji_codes_as_they_are(capsys):
     run = Report()
     run.failures.append(AudioError("song:cat:.mp3", "is bad", "mend it"))

@@ -83,6 +83,11 @@ def test_the_melody_stays_around_its_centre(centre):
     assert np.abs(pitches - centre).max() < 40
 
 
+def test_the_melody_stays_in_a_singers_range():
+    pitches = np.array([note.pitch for seed in range(40) for note in song(seed, 40.0, 57.0).notes])
+    assert np.abs(pitches - 57.0).max() <= 19  # a range of three octaves
+
+
 def test_singers_breathe():
     gaps = [
         second.start_s - first.start_s - first.duration_s

@@ -67,7 +67,6 @@ def test_too_few_singers(singers):
         hold_out_singers(manifest(singers, loners=50), 0.5, seed=0)
 
 
-@pytest.mark.xfail(strict=True, reason="a large share of few singers leaves nobody to train on")
 @pytest.mark.parametrize(("singers", "share"), [(4, 0.9), (10, 1.0)])
 def test_somebody_is_always_kept(singers, share):
     assert len(names(hold_out_singers(manifest(singers), share, seed=0).kept)) >= 2

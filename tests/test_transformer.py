@@ -103,8 +103,8 @@ def test_small_has_the_shapes_and_size_of_vit_s_16():
     assert torch.isfinite(out).all()
 
 
-def test_tiny_has_the_expected_size():
-    config = MODELS["tiny"]
+@pytest.mark.parametrize("config", [MODELS["tiny"], ModelConfig(front_end=FRONT, encoder=SMALLEST)])
+def test_other_sizes(config):
     encoder = SpectrogramTransformer(config.encoder, config.front_end)
     assert sum(weight.numel() for weight in encoder.parameters()) == expected_parameters(config)
 

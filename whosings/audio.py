@@ -397,7 +397,7 @@ class _AvSource:
             raise self._unknown(path) from error
         try:
             self._inspect(path)
-        except (AudioError, av.FFmpegError) as error:
+        except Exception as error:  # whatever FFmpeg makes of odd bytes
             self._container.close()
             raise error if isinstance(error, AudioError) else self._unknown(path) from error
 

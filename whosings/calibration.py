@@ -90,7 +90,7 @@ def calibration_of(checkpoint: Checkpoint) -> Calibration:
                 "segment": Logistic(**values["segment"]),
             }
         )
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(
             f"encoder {checkpoint.fingerprint[:12]}",
             "carries no calibration, so its scores have no meaning as probabilities",
@@ -132,9 +132,9 @@ def singer_posteriors(llr: Array, unknown_prior: float = UNKNOWN_PRIOR) -> Array
     Args:
         llr: (..., singers) log-likelihood ratios of one probe (or several, row by row).
     """
-    logits = np.asarray(llr, np.float64) + np.log((1 - unknown_prior) / llr.shape[-1])
+    logits = np.asarray(llr, np.float64) + np.log((1 - unknown_prior) / max(1, llr.shape[-1]))
     nobody = np.log(unknown_prior)
-    top = np.maximum(logits.max(axis=-1, keepdims=True), nobody)
+    top = np.maximum(logits.max(axis=-1, keepdims=True, initial=nobody), nobody)
     odds = np.exp(logits - top)
     return np.asarray(odds / (odds.sum(axis=-1, keepdims=True) + np.exp(nobody - top)))
 
@@ -145,7 +145,10 @@ def same_singer_probability(llr: float, prior: float = 0.5) -> float:
 
 
 def neighbours_mean(vectors: FloatArray) -> FloatArray:
-    """Each row averaged with the one before and the one after: segments overlap, and singers stay for a while."""
+    """Each row averaged with the one before and the one after: segments overlap, and singers stay for a while.
+
+    The first and the last row count twice in their own means.
+    """
     padded = np.concatenate([vectors[:1], vectors, vectors[-1:]])
     return (padded[:-2] + padded[1:-1] + padded[2:]) / 3 if len(vectors) else vectors
 
@@ -165,7 +168,7 @@ def calibrate(tracks: Sequence[FloatArray], singers: Sequence[str], material: st
     """
     kept = [(track, singer) for track, singer in zip(tracks, singers, strict=True) if len(track)]
     names = sorted({singer for _, singer in kept})
-    who = np.array([names.index(singer) for _, singer in kept])
+    who = np.array([names.index(singer) for _, singer in kept], np.int64)
     counts = np.bincount(who, minlength=len(names))
     if (counts >= 2).sum() < 2:
         raise TrainingError("calibration", "needs at least two singers with two tracks each", "add tracks")
@@ -181,17 +184,20 @@ def calibrate(tracks: Sequence[FloatArray], singers: Sequence[str], material: st
             prototypes[who[number]] = (sums[who[number]] - means[number]) / (counts[who[number]] - 1)
         voices = draft.centred(prototypes)
         by_track.append(voices @ draft.centred(means[number]))
-        by_segment.append((draft.centred(neighbours_mean(track)) @ voices.T).mean(axis=0))
+        by_segment.append(draft.centred(neighbours_mean(track)) @ voices.T)
     mine = np.zeros((len(kept), len(names)), bool)
     mine[np.arange(len(kept)), who] = True
     valid = ~mine | (counts[who] > 1)[:, None]
-    track_scores, segment_scores = (np.stack(rows).astype(np.float64) for rows in (by_track, by_segment))
+    track_scores = np.stack(by_track).astype(np.float64)
+    segment_scores = np.concatenate(by_segment).astype(np.float64)
+    owner = np.repeat(np.arange(len(kept)), [len(scores) for scores in by_segment])
     same, different = track_scores[mine & valid], track_scores[~mine]
     return Calibration(
         centre=draft.centre,
         track=fit_logistic(same, different),
-        segment=fit_logistic(segment_scores[mine & valid], segment_scores[~mine]),
-        threshold=float(np.quantile(different, 1 - FALSE_ACCEPT_RATE)),
+        segment=fit_logistic(segment_scores[(mine & valid)[owner]], segment_scores[~mine[owner]]),
+        # Just above the first trial that must not pass: with few trials, too, no more than the stated share does.
+        threshold=float(np.nextafter(np.sort(different)[-1 - int(FALSE_ACCEPT_RATE * different.size)], np.inf)),
         false_accept_rate=FALSE_ACCEPT_RATE,
         same_trials=int((mine & valid).sum()),
         different_trials=int((~mine).sum()),

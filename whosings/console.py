@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, is_dataclass
 from enum import Enum
@@ -12,13 +12,15 @@ from typing import Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
 
 from whosings.errors import WhosingsError
 
 
 def _console(stderr: bool) -> Console:
-    return Console(stderr=stderr, soft_wrap=True, highlight=False)
+    return Console(stderr=stderr, soft_wrap=True, highlight=False, emoji=False)
 
 
 @dataclass
@@ -46,6 +48,15 @@ class Report:
                 return lambda: progress.advance(task)
 
             yield start
+
+    def print_table(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        """A plain table, one line a row; the cells are text, not markup."""
+        table = Table(box=None, padding=(0, 2))
+        for column in columns:
+            table.add_column(column, no_wrap=True)
+        for row in rows:
+            table.add_row(*map(escape, row))
+        self.out.print(table)
 
     def finish(self) -> None:
         """List the failures, and exit with 1 if there are any."""

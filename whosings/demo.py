@@ -9,7 +9,7 @@ which ought to give ``unknown``.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatch
 from pathlib import Path
@@ -96,24 +96,24 @@ class DemoReport:
     gallery: Path
     picture: Path
 
-    def summary(self) -> dict[str, float]:
-        """Counts and rates: of enrolled singers' probes and of probes whose singer is not enrolled."""
+    def summary(self) -> dict[str, float | None]:
+        """Counts, and rates among them: of enrolled singers' probes and of probes whose singer is not enrolled."""
         known = [row for row in self.rows if row.probe.singer is not None]
         strangers = [row.answer if row.probe.singer is None else row.as_stranger for row in self.rows]
         foreign = [answer for answer in strangers if answer is not None]
         return {
             "singers": self.singers,
             "probes": len(known),
-            "top_1": float(np.mean([row.first for row in known])) if known else float("nan"),
-            "named_right": float(np.mean([row.right for row in known])) if known else float("nan"),
-            "named_wrong": float(np.mean([row.answer.verdict is Verdict.SINGER and not row.first for row in known]))
-            if known
-            else float("nan"),
+            "top_1": _rate([row.first for row in known]),
+            "named_right": _rate([row.right for row in known]),
+            "named_wrong": _rate([row.answer.verdict is Verdict.SINGER and not row.first for row in known]),
             "stranger_probes": len(foreign),
-            "strangers_named": float(np.mean([a.verdict is Verdict.SINGER for a in foreign]))
-            if foreign
-            else float("nan"),
+            "strangers_named": _rate([answer.verdict is Verdict.SINGER for answer in foreign]),
         }
+
+
+def _rate(hits: Sequence[bool]) -> float | None:
+    return float(np.mean(hits)) if hits else None
 
 
 def run_demo(

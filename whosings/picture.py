@@ -36,6 +36,7 @@ _COLOURS = (
 )
 _NOBODY, _NO_VOICE = "#6b7280", "#d6dae0"
 _COLUMNS = 1200  # of the picture's waveform
+_LONGEST = 44  # letters of a name or title
 
 
 @dataclass(frozen=True)
@@ -59,22 +60,26 @@ def draw(scenes: Sequence[Scene], path: str | Path) -> None:
     A moment's colour is that of the likeliest singer among the segments that cover it; the more certain, the stronger.
     Grey is somebody unknown, light grey is no singing.
     """
+    import matplotlib
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
     names = list(dict.fromkeys(s.singer for scene in scenes for s in scene.answer.timeline if s.singer is not None))
     colours = {name: _COLOURS[number % len(_COLOURS)] for number, name in enumerate(names)}
-    figure = Figure(figsize=(11, 1.0 + 1.15 * len(scenes)), layout="constrained")
-    rows = figure.subplots(len(scenes), 1, squeeze=False)[:, 0]
-    for axes, scene in zip(rows, scenes, strict=True):
-        _draw_row(axes, scene, colours)
-    rows[-1].set_xlabel("seconds")
-    legend = [Patch(color=colour, label=name) for name, colour in list(colours.items())[:12]]
+    legend = [Patch(color=colour, label=_brief(name)) for name, colour in list(colours.items())[:12]]
     legend += [Patch(color=_NOBODY, label="somebody else"), Patch(color=_NO_VOICE, label="no singing found")]
-    figure.legend(handles=legend, loc="outside upper center", ncols=min(7, len(legend)), frameon=False, fontsize=8)
-    figure.supxlabel(NOTICE, fontsize=7, color=_NOBODY)
-    with atomic(path) as beside:
-        figure.savefig(beside, dpi=130)
+    longest = max(len(str(patch.get_label())) for patch in legend)
+    with matplotlib.rc_context({"text.parse_math": False}):  # a singer may be called Ca$h
+        figure = Figure(figsize=(11, 1.0 + 1.15 * len(scenes)), layout="constrained")
+        rows = figure.subplots(len(scenes), 1, squeeze=False)[:, 0]
+        for axes, scene in zip(rows, scenes, strict=True):
+            _draw_row(axes, scene, colours)
+        rows[-1].set_xlabel("seconds")
+        columns = max(1, min(7, len(legend), 170 // (8 + longest)))
+        figure.legend(handles=legend, loc="outside upper center", ncols=columns, frameon=False, fontsize=8)
+        figure.supxlabel(NOTICE, fontsize=7, color=_NOBODY)
+        with atomic(path) as beside:
+            figure.savefig(beside, dpi=130)
 
 
 def verdict_line(answer: Answer) -> str:
@@ -88,18 +93,27 @@ def verdict_line(answer: Answer) -> str:
     return " and ".join(f"{c.singer} ({c.probability:.0%})" for c in (best, *also))
 
 
+def _brief(text: str) -> str:
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+
+
 def _draw_row(axes: Axes, scene: Scene, colours: dict[str, str]) -> None:
+    from matplotlib.collections import PolyCollection
+
     low, high = _envelope(scene.sound.samples)
     edges = np.linspace(0, scene.answer.duration_s, len(low) + 1)
     shades = [_shade(scene.answer.timeline, centre, colours) for centre in (edges[:-1] + edges[1:]) / 2]
-    axes.bar(edges[:-1], high - low, width=np.diff(edges), bottom=low, align="edge", color=shades, linewidth=0)
+    boxes = [
+        [(x0, y0), (x0, y1), (x1, y1), (x1, y0)] for x0, x1, y0, y1 in zip(edges, edges[1:], low, high, strict=False)
+    ]
+    axes.add_collection(PolyCollection(boxes, facecolors=shades, linewidths=0))
     axes.set_xlim(0, scene.answer.duration_s)
     axes.set_ylim(-1, 1)
     axes.set_yticks([])
     axes.spines[["top", "left", "right"]].set_visible(False)
     axes.tick_params(labelsize=7)
     axes.set_title(
-        f"{scene.title}  →  {verdict_line(scene.answer)}",
+        f"{_brief(scene.title)}  →  {verdict_line(scene.answer)}",
         loc="left",
         fontsize=9,
         color="#b91c1c" if scene.right is False else "black",

@@ -137,6 +137,13 @@ def read_manifest(path: str | Path) -> Manifest:
     pieces = tuple(Piece(**row) for row in _read_table(segments, _SEGMENT_SCHEMA, _SEGMENT_SCHEMA.names).to_pylist())
     known = {track.track_id for track in tracks}
     for piece in pieces:
+        # NaN fails every comparison; None is no number
+        if piece.start_s is None or piece.vocal is None or not (piece.start_s >= 0 and 0 <= piece.vocal <= 1):
+            raise ManifestError(
+                segments,
+                f"has a piece of {piece.track_id} at {piece.start_s} s with vocal {piece.vocal}",
+                "start_s is >= 0 and vocal is 0 to 1",
+            )
         if piece.track_id not in known:
             raise ManifestError(segments, f"track_id {piece.track_id} is not in {path.name}", "make both tables again")
     return Manifest(tracks, pieces)
@@ -172,6 +179,8 @@ def write_manifest(manifest: Manifest, path: str | Path) -> None:
     if manifest.pieces:
         pieces = [{"track_id": p.track_id, "start_s": p.start_s, "vocal": p.vocal} for p in manifest.pieces]
         _write_table(pa.Table.from_pylist(pieces, _SEGMENT_SCHEMA), _segments_path(path))
+    else:
+        _segments_path(path).unlink(missing_ok=True)
     _write_table(pa.Table.from_pylist(rows, _TRACK_SCHEMA), path)
 
 
@@ -184,7 +193,9 @@ def from_folder(root: str | Path) -> Manifest:
     root = Path(root)
     if not root.is_dir():
         raise ManifestError(root, "no such folder", "check the path")
-    files = sorted(p for p in root.glob("*/**/*") if p.is_file() and p.suffix.lower() in AUDIO_ENDINGS)
+    files = sorted(
+        p for p in root.glob("*/**/*") if p.suffix.lower() in AUDIO_ENDINGS and p.name[0] != "." and p.is_file()
+    )
     if not files:
         raise ManifestError(root, "holds no audio files in folders named by singer", "arrange it as Singer/song.mp3")
     return Manifest(
@@ -216,20 +227,26 @@ def _read_table(path: Path, schema: pa.Schema, required: Sequence[str]) -> pa.Ta
         if path.suffix == ".parquet":
             table = pa.parquet.read_table(path)
         elif path.suffix == ".csv":
-            table = pa.csv.read_csv(
-                path, convert_options=pa.csv.ConvertOptions(column_types=_csv_types(schema), strings_can_be_null=True)
+            options = pa.csv.ConvertOptions(
+                column_types=_csv_types(schema),
+                strings_can_be_null=True,
+                null_values=[""],  # a song may be called NA
             )
-            if "target_singer_ids" in table.column_names:
-                table = _split_lists(table)
+            table = pa.csv.read_csv(path, convert_options=options)
         else:
             raise ManifestError(path, f"has the ending {path.suffix or '(none)'}", "use .parquet or .csv")
     except (pa.ArrowException, OSError) as error:
         raise ManifestError(
             path, f"cannot be read ({str(error).splitlines()[0].rstrip('.')})", "correct the table"
         ) from error
+    twice = [name for name, count in Counter(table.column_names).items() if count > 1]
+    if twice:
+        raise ManifestError(path, f"has column {twice[0]} more than once", "keep one of them")
     unknown = [name for name in table.column_names if name not in schema.names]
     if unknown:
         raise ManifestError(path, f"unknown column {unknown[0]}", f"the columns are {', '.join(schema.names)}")
+    if path.suffix == ".csv" and "target_singer_ids" in table.column_names:
+        table = _split_lists(table)
     for name in required:
         if name not in table.column_names:
             raise ManifestError(path, f"has no column {name}", f"{', '.join(required)} are required")

@@ -19,7 +19,7 @@ class Division:
 
 
 def hold_out_singers(manifest: Manifest, share: float, seed: int) -> Division:
-    """Set a random share of the singers aside, two at least.
+    """Set a random share of the singers aside, two at least, and two at least stay.
 
     Args:
         share: of the singers with two tracks or more, 0 to 1.
@@ -33,7 +33,7 @@ def hold_out_singers(manifest: Manifest, share: float, seed: int) -> Division:
             "the manifest", f"has {len(names)} singers with two tracks, too few to set some aside", "add singers"
         )
     order = np.random.default_rng(seed).permutation(len(names))
-    chosen = {names[i] for i in order[: max(2, round(share * len(names)))]}
+    chosen = {names[i] for i in order[: min(len(names) - 2, max(2, round(share * len(names))))]}
 
     def only(held: bool) -> Manifest:
         tracks = tuple(track for track in manifest.tracks if (track.singer_id in chosen) == held)

@@ -12,6 +12,7 @@ CONSONANTS = ("", "n", "s", "t", "m", "l", "f", "d")
 _MODES = {"major": (0, 2, 4, 5, 7, 9, 11), "minor": (0, 2, 3, 5, 7, 8, 10)}
 _PROGRESSIONS = ((0, 4, 5, 3), (0, 5, 3, 4), (0, 3, 4, 4), (5, 3, 0, 4), (0, 2, 3, 4), (0, 6, 5, 4))
 _BEATS_A_BAR = 4
+_REACH = 16  # semitones from the centre to the ends of a singer's range
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ def compose(rng: np.random.Generator, duration_s: float, centre: float, tempo: f
     )
     ladder = np.array([tonic + 12 * octave + step for octave in range(-4, 5) for step in scale])
     ladder.sort()
+    ladder = ladder[np.abs(ladder - centre) <= _REACH]
     notes: list[Note] = []
     place = int(np.abs(ladder - centre).argmin())
     for bar in range(bars):

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from whosings.commands.options import Device, EncoderName, Json, open_embedder
 from whosings.console import Report, print_json
@@ -34,18 +33,22 @@ def demo(
     if as_json:
         print_json({"summary": summary, "picture": str(report.picture), "answers": [row.answer for row in report.rows]})
     else:
-        table = Table(box=None, padding=(0, 2))
-        for column in ("probe", "answer", "if not enrolled"):
-            table.add_column(column, no_wrap=True)
-        for row in report.rows:
-            stranger = "" if row.as_stranger is None else row.as_stranger.verdict.value
-            table.add_row(row.probe.title, f"{'✓' if row.right else '✗'} {verdict_line(row.answer)}", stranger)
-        run.out.print(table)
+        run.print_table(
+            ("probe", "answer", "if not enrolled"),
+            [
+                (
+                    row.probe.title,
+                    f"{'✓' if row.right else '✗'} {verdict_line(row.answer)}",
+                    "" if row.as_stranger is None else row.as_stranger.verdict.value,
+                )
+                for row in report.rows
+            ],
+        )
+        rate = {key: "-" if value is None else f"{value:.0%}" for key, value in summary.items()}
         run.out.print(
-            f"\n{summary['singers']:.0f} singers enrolled, {summary['probes']:.0f} held-back probes: "
-            f"the right singer first {summary['top_1']:.0%}, named {summary['named_right']:.0%}, "
-            f"another named {summary['named_wrong']:.0%}; "
-            f"strangers named as somebody {summary['strangers_named']:.0%} of {summary['stranger_probes']:.0f}\n"
+            f"\n{report.singers} singers enrolled, {summary['probes']} held-back probes: "
+            f"the right singer first {rate['top_1']}, named {rate['named_right']}, another named {rate['named_wrong']}; "
+            f"strangers named as somebody {rate['strangers_named']} of {summary['stranger_probes']}\n"
             f"timeline: {report.picture}\n{NOTICE}",
             markup=False,
         )

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from whosings.commands.options import GALLERY, Device, EncoderName, Files, GalleryFile, Json, embedded, open_embedder
 from whosings.console import Report, print_json
@@ -76,10 +75,9 @@ def list_(gallery: GalleryFile = GALLERY, as_json: Json = False) -> None:
     if as_json:
         print_json(singers)
         return
-    table = Table("singer", "recordings", "segments", box=None)
-    for row in singers:
-        table.add_row(row.name, str(row.tracks), str(row.segments))
-    run.out.print(table)
+    run.print_table(
+        ("singer", "recordings", "segments"), [(row.name, str(row.tracks), str(row.segments)) for row in singers]
+    )
 
 
 def remove(
@@ -127,10 +125,10 @@ def identify(
     else:
         for path, answer in answers:
             run.out.print(f"{path.name}: {verdict_line(answer)}", style="bold", markup=False)
-            table = Table("singer", "probability", "score", "share of the song", box=None, padding=(0, 2))
-            for c in answer.top:
-                table.add_row(c.singer, f"{c.probability:.1%}", f"{c.score:.2f}", f"{c.share:.0%}")
-            run.out.print(table)
+            run.print_table(
+                ("singer", "probability", "score", "share of the song"),
+                [(c.singer, f"{c.probability:.1%}", f"{c.score:.2f}", f"{c.share:.0%}") for c in answer.top],
+            )
             if answer.short:
                 run.out.print("  short recording: expect less certainty")
             for s in answer.timeline if timeline else ():

@@ -125,7 +125,7 @@ def local_folder(folder: str | Path) -> Path:
 
 
 def _write(folder: Path, header: dict[str, Any], tensors: dict[str, Tensor]) -> None:
-    text = json.dumps(header, indent=2, sort_keys=True)
+    text = json.dumps(header, indent=2, sort_keys=True, allow_nan=False)
     write_atomic(folder / _WEIGHTS, save(tensors, metadata={"whosings": text}))
     write_atomic(folder / _CONFIG, text + "\n")
 
@@ -183,5 +183,5 @@ def _fingerprint(config: ModelConfig, tensors: dict[str, Tensor]) -> str:
     for name in sorted(tensors):
         tensor = tensors[name]
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.numpy().tobytes())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

@@ -18,6 +18,7 @@ PIECE_S = 3.0
 """Seconds a piece (paper, section 4.1)."""
 
 _SILENCE_DB = -60.0  # under the track's peak: never singing
+_NOTHING_DB = -80.0  # under full scale: nothing at all
 _BELOW_LOUD_DB = 25.0  # under the track's loud pieces: a rest, a fade, a quiet intro
 _SOFTNESS_DB = 3.0
 _FRAME = SAMPLE_RATE * 30 // 1000
@@ -57,7 +58,7 @@ def level_activity(samples: FloatArray) -> Activity:
         pieces.pop()
     level = np.array([10 * np.log10(np.mean(np.square(piece, dtype=np.float64)) + 1e-12) for piece in pieces])
     peak_db = 20 * np.log10(float(np.abs(mono).max()) + 1e-12)
-    threshold = max(np.percentile(level, 95) - _BELOW_LOUD_DB, peak_db + _SILENCE_DB)
+    threshold = max(np.percentile(level, 95) - _BELOW_LOUD_DB, peak_db + _SILENCE_DB, _NOTHING_DB)
     probability = 1 / (1 + np.exp(-np.clip((level - threshold) / _SOFTNESS_DB, -30, 30)))
     return Activity(np.arange(len(pieces)) * PIECE_S, probability, "level")
 
