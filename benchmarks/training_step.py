@@ -71,8 +71,8 @@ def prepare(preset: str, precision: str, chunk: int, threads: int) -> Callable[[
         began = time.perf_counter()
         with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
             optimizer.zero_grad()
-            spectrograms = module._spectrograms(batch)
-            loss = module._whole(spectrograms) if chunk == 0 else module._chunked(spectrograms, chunk)
+            views = batch.transpose(0, 1).flatten(0, 1)
+            loss = module._whole(views) if chunk == 0 else module._chunked(views, chunk)
             optimizer.step()
         return float(loss), time.perf_counter() - began
 

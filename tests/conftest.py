@@ -1,4 +1,4 @@
-"""What all tests share: the ``--slow`` switch, one thread, and small recordings in every format."""
+"""What tests share: the ``--slow`` switch, one thread, recordings in every format, a small choir, a tiny encoder."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,13 @@ import pytest
 import soundfile
 import torch
 from numpy.typing import NDArray
+
+from whosings.calibration import calibrate
+from whosings.catalogue.manifest import Manifest, read_manifest
+from whosings.choir.songs import write_choir
+from whosings.config import MODELS
+from whosings.embedding import TrackEmbedder
+from whosings.encoder.checkpoint import build, rewrite_card, save_checkpoint
 
 HAS_AV = importlib.util.find_spec("av") is not None
 
@@ -138,3 +146,29 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Recor
         return made[name]
 
     return get
+
+
+@pytest.fixture(scope="session")
+def choir_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of six generated singers with three songs of twelve seconds: ``songs/``, ``stems/``, ``choir.parquet``."""
+    folder = tmp_path_factory.mktemp("choir")
+    write_choir(folder, singers=6, songs=3, duration_s=12.0, seed=1)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def small_choir(choir_folder: Path) -> Manifest:
+    """The manifest of ``choir_folder``."""
+    return read_manifest(choir_folder / "choir.parquet")
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory, small_choir: Manifest) -> SimpleNamespace:
+    """An untrained but calibrated tiny encoder: ``.folder`` and ``.embedder``."""
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("tiny")
+    save_checkpoint(folder, MODELS["tiny"], build(MODELS["tiny"]), {"name": "tiny"})
+    tracks = list(TrackEmbedder(folder).many([track.path for track in small_choir.tracks]))
+    found = calibrate([t.vectors for t in tracks], [t.singer_id for t in small_choir.tracks], "a small choir")
+    rewrite_card(folder, {"name": "tiny", "calibration": found.to_card()})
+    return SimpleNamespace(folder=folder, embedder=TrackEmbedder(folder))

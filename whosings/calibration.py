@@ -28,6 +28,7 @@ FALSE_ACCEPT_RATE = 0.01
 """Share of different-singer trials that verification's threshold lets pass."""
 
 Array = NDArray[np.float64]
+Scores = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)
@@ -37,9 +38,9 @@ class Logistic:
     scale: float
     offset: float
 
-    def __call__(self, scores: FloatArray | Array) -> Array:
+    def __call__(self, scores: Scores) -> Scores:
         """Log-likelihood ratios of scores."""
-        return self.scale * np.asarray(scores, dtype=np.float64) + self.offset
+        return self.scale * scores + self.offset
 
 
 @dataclass(frozen=True)
@@ -126,17 +127,18 @@ def fit_logistic(same: Array, different: Array) -> Logistic:
     return Logistic(float(line[0] / deviation), float(line[1] - line[0] * mean / deviation))
 
 
-def singer_posteriors(llr: Array, unknown_prior: float = UNKNOWN_PRIOR) -> Array:
+def singer_posteriors(llr: Scores, unknown_prior: float = UNKNOWN_PRIOR) -> Scores:
     """Probabilities of each enrolled singer; what is missing to 1 is the probability of somebody else.
 
     Args:
-        llr: (..., singers) log-likelihood ratios of one probe (or several, row by row).
+        llr: (..., singers) log-likelihood ratios of one probe (or several, row by row); the result has their precision.
     """
-    logits = np.asarray(llr, np.float64) + np.log((1 - unknown_prior) / max(1, llr.shape[-1]))
-    nobody = np.log(unknown_prior)
+    logits = llr + float(np.log((1 - unknown_prior) / max(1, llr.shape[-1])))
+    nobody = float(np.log(unknown_prior))
     top = np.maximum(logits.max(axis=-1, keepdims=True, initial=nobody), nobody)
     odds = np.exp(logits - top)
-    return np.asarray(odds / (odds.sum(axis=-1, keepdims=True) + np.exp(nobody - top)))
+    odds /= odds.sum(axis=-1, keepdims=True) + np.exp(nobody - top)
+    return np.asarray(odds)
 
 
 def same_singer_probability(llr: float, prior: float = 0.5) -> float:

@@ -18,7 +18,7 @@ import numpy as np
 from whosings.calibration import calibration_of, neighbours_mean, same_singer_probability, singer_posteriors
 from whosings.embedding import Embeddings, TrackEmbedder
 from whosings.errors import GalleryError
-from whosings.gallery import Gallery
+from whosings.gallery import Gallery, Voices
 
 NOTICE = (
     "This is an indication from a statistical model, not a proof of who sings; "
@@ -136,6 +136,7 @@ class Identifier:
             )
         self._gallery, self._embedder = gallery, embedder
         self._calibration = calibration_of(embedder.checkpoint)
+        self._centred: tuple[Voices, Voices] | None = None
 
     def __call__(self, path: str | Path, top: int = 5) -> Answer:
         """Who sings this file.
@@ -152,11 +153,11 @@ class Identifier:
         Args:
             leave_out: a singer to treat as not enrolled: how false accepts are measured.
         """
-        voices = self._gallery.voices if leave_out is None else self._gallery.voices.without(leave_out)
+        voices = self._voices() if leave_out is None else self._voices().without(leave_out)
         if len(probe.vectors) == 0:
             return self._reply(probe, Verdict.NOT_ENOUGH_VOCALS, (), 1.0, ())
         calibration = self._calibration
-        enrolled = calibration.centred(voices.vectors)
+        enrolled = voices.vectors
         by_segment = calibration.centred(neighbours_mean(probe.vectors)) @ enrolled.T
         posteriors = singer_posteriors(calibration.segment(by_segment))
         best, nobody = posteriors.argmax(axis=1), 1 - posteriors.sum(axis=1)
@@ -184,6 +185,13 @@ class Identifier:
         unknown = float(max(0.0, 1 - probabilities.sum()))
         verdict = Verdict.SINGER if candidates[0].probability > unknown else Verdict.UNKNOWN
         return self._reply(probe, verdict, candidates, unknown, timeline)
+
+    def _voices(self) -> Voices:
+        """The gallery's voices without the mean voice, made once for as long as the gallery stays the same."""
+        raw = self._gallery.voices
+        if self._centred is None or self._centred[0] is not raw:
+            self._centred = (raw, Voices(raw.names, self._calibration.centred(raw.vectors)))
+        return self._centred[1]
 
     def _reply(
         self,

@@ -47,7 +47,8 @@ def demo(
         rate = {key: "-" if value is None else f"{value:.0%}" for key, value in summary.items()}
         run.out.print(
             f"\n{report.singers} singers enrolled, {summary['probes']} held-back probes: "
-            f"the right singer first {rate['top_1']}, named {rate['named_right']}, another named {rate['named_wrong']}; "
+            f"the right singer first {rate['top_1']}, named {rate['named_right']}, "
+            f"another named {rate['named_wrong']}; "
             f"strangers named as somebody {rate['strangers_named']} of {summary['stranger_probes']}\n"
             f"timeline: {report.picture}\n{NOTICE}",
             markup=False,

@@ -97,9 +97,9 @@ class ContrastiveModule(L.LightningModule):
         """One step on the whole batch, in chunks if so set."""
         optimizer: Any = self.optimizers()
         optimizer.zero_grad()
-        spectrograms = self._spectrograms(batch)
+        views = batch.transpose(0, 1).flatten(0, 1)  # all left views, then all right views
         chunk = self.settings.training.chunk
-        loss = self._whole(spectrograms) if chunk == 0 else self._chunked(spectrograms, chunk)
+        loss = self._whole(views) if chunk == 0 else self._chunked(views, chunk)
         self._average_gradients()
         optimizer.step()
         self.log("train_loss", loss, on_step=False, on_epoch=True, sync_dist=True, prog_bar=True, batch_size=len(batch))
@@ -110,8 +110,7 @@ class ContrastiveModule(L.LightningModule):
 
     def validation_step(self, batch: Tensor, index: int) -> None:
         """NT-Xent of a batch of fixed pairs."""
-        left, right = self.projector(self.encoder(self._spectrograms(batch))).float().chunk(2)
-        loss = nt_xent(left, right, self.settings.training.temperature)
+        loss = self._loss(self._embed(batch.transpose(0, 1).flatten(0, 1)))
         self.log("val_loss", loss, sync_dist=True, prog_bar=True, batch_size=len(batch))
 
     def on_train_epoch_end(self) -> None:
@@ -120,31 +119,31 @@ class ContrastiveModule(L.LightningModule):
         scheduler.step(self.trainer.callback_metrics["val_loss"])
         self.log("learning_rate", self.optimizers().param_groups[0]["lr"])  # type: ignore[union-attr]
 
-    def _spectrograms(self, batch: Tensor) -> Tensor:
-        """All left views, then all right views."""
+    def _embed(self, views: Tensor) -> Tensor:
         with torch.no_grad():
-            spectrograms: Tensor = self.front_end(batch.transpose(0, 1).flatten(0, 1))
-        return spectrograms
+            spectrograms = self.front_end(views)
+        embeddings: Tensor = self.encoder(spectrograms)
+        return embeddings
 
     def _loss(self, embeddings: Tensor) -> Tensor:
         left, right = self.projector(embeddings).float().chunk(2)
         return nt_xent(left, right, self.settings.training.temperature)
 
-    def _whole(self, spectrograms: Tensor) -> Tensor:
-        loss = self._loss(self.encoder(spectrograms))
+    def _whole(self, views: Tensor) -> Tensor:
+        loss = self._loss(self._embed(views))
         loss.backward()  # type: ignore[no-untyped-call]
         return loss.detach()
 
-    def _chunked(self, spectrograms: Tensor, chunk: int) -> Tensor:
-        pieces = torch.split(spectrograms, chunk)
+    def _chunked(self, views: Tensor, chunk: int) -> Tensor:
+        pieces = torch.split(views, chunk)
         with torch.no_grad():
-            embeddings = torch.cat([self.encoder(piece) for piece in pieces])
+            embeddings = torch.cat([self._embed(piece) for piece in pieces])
         embeddings.requires_grad_()
         loss = self._loss(embeddings)
         loss.backward()  # type: ignore[no-untyped-call]
         assert embeddings.grad is not None
         for piece, gradient in zip(pieces, torch.split(embeddings.grad, chunk), strict=True):
-            self.encoder(piece).backward(gradient)
+            self._embed(piece).backward(gradient)  # type: ignore[no-untyped-call]
         return loss.detach()
 
     def _average_gradients(self) -> None:
