@@ -233,7 +233,7 @@ def produce(voices: torch.Tensor, bands: torch.Tensor, rng: np.random.Generator)
         row[:length] += tail * (rng.uniform(0.05, 0.6) / np.sqrt(np.sum(tail**2)))
     voice *= torch.fft.rfft(torch.from_numpy(room), size) * equaliser(views, bins, 5.0, rng)
     band *= equaliser(views, bins, 8.0, rng)
-    level = 10 ** (-rng.uniform(-4, 12, (views, 1)) / 20) * (rng.random((views, 1)) < 0.75)
+    level = 10 ** (-rng.uniform(-4, 12, (views, 1)) / 20) * (rng.random((views, 1)) < 0.6)
     mix = voice / (voice.abs().square().mean(1, keepdim=True).sqrt() + 1e-9)
     mix += torch.from_numpy(level.astype(np.float32)) * band / (band.abs().square().mean(1, keepdim=True).sqrt() + 1e-9)
     cut = np.where(rng.random(views) < 0.3, rng.uniform(3000, 7500, views), 8000) / 8000 * bins
