@@ -114,6 +114,7 @@ def parse_release(tree: Mapping[str, Any]) -> tuple[TrackRecord, ...]:
         MalformedAnswerError: no id or title.
     """
     try:
+        release_id, release_title = tree["id"], tree["title"]
         playable = [track for entry in tree.get("tracklist") or () for track in _tracks(entry)]
         order = [str(track.get("position") or "") for track in playable]
         records = []
@@ -127,12 +128,12 @@ def parse_release(tree: Mapping[str, Any]) -> tuple[TrackRecord, ...]:
             records.append(
                 TrackRecord(
                     source=Source.DISCOGS,
-                    source_id=f"{tree['id']}-{order[number] or number + 1}",
+                    source_id=f"{release_id}-{order[number] or number + 1}",
                     title=track["title"],
                     credits=tuple(dict.fromkeys(credits)),
                     duration_s=clean_seconds(track.get("duration") or None),
                     release_date=clean_date(tree.get("released") or tree.get("year")),
-                    release_title=tree["title"],
+                    release_title=release_title,
                 )
             )
         return tuple(records)

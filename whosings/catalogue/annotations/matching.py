@@ -197,12 +197,18 @@ def artist_similarity(one: TrackRecord, other: TrackRecord) -> float:
     first, second = _names(one), _names(other)
     if not first or not second:
         return 0.0
-    together = similarity(" ".join(sorted(first)), " ".join(sorted(second)))
+    together = similarity(_together(one), _together(other))
     return max(together, *(similarity(a, b) for a in first for b in second))
 
 
 def _names(track: TrackRecord) -> frozenset[str]:
     return frozenset(normalise(c.name) for c in track.credits if c.role in (Role.MAIN, Role.FEATURED))
+
+
+def _together(track: TrackRecord) -> str:
+    """Every single name, so that "A & B" as one name is like A and B as two."""
+    names = (normalise(n) for c in track.credits if c.role in (Role.MAIN, Role.FEATURED) for n in split_names(c.name))
+    return " ".join(sorted(set(names)))
 
 
 def _gap_s(one: TrackRecord, other: TrackRecord) -> float | None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from rapidfuzz import fuzz
 
-_FEATURING = r"(?:feat(?:uring)?|ft)\b\.?"
+_FEATURING = r"(?:feat(?:uring)?|ft)(?:\.\s*|\s+)(?=\S)(?!feat|ft)"
 _VERSIONS = {
     "live": "live", "concert": "live", "unplugged": "acoustic", "acoustic": "acoustic", "remix": "remix",
     "mix": "remix", "rmx": "remix", "dub": "remix", "rework": "remix", "bootleg": "remix", "mashup": "remix",
@@ -26,6 +26,9 @@ _VERSIONS = {
     "symphonic": "orchestral", "slowed": "slowed", "nightcore": "sped up", "sped": "sped up",
     "rerecorded": "rerecorded",
 }  # fmt: skip
+_NAMESAKE = re.compile(r"\s*\(\d+\)\s*$|\*$")
+_APOSTROPHE = re.compile(r"['’`´]")
+_WORD = re.compile(r"[^\W_]+")
 _EDITIONS = re.compile(
     r"\b(?:remaster(?:ed|ing)?|mono|stereo|explicit|clean|bonus track|album version|single version|lp version"
     r"|original version|original mix|(?:\d{4} )?digital remaster|deluxe|anniversary edition)\b"
@@ -46,25 +49,32 @@ class Title:
 
 def normalise(text: str) -> str:
     """Comparable text: no accents, case, punctuation or leading article, nor Discogs' number for namesakes."""
-    text = re.sub(r"\s*\(\d+\)\s*$|\*$", "", text.strip())
-    text = re.sub(r"^(.*), the$", r"the \1", text, flags=re.IGNORECASE)
-    text = unicodedata.normalize("NFKD", text.replace("&", " and ").replace("+", " and ").replace("ß", "ss")).casefold()
-    text = "".join(letter for letter in text if not unicodedata.combining(letter))
-    words = re.sub(r"[^\w]+|_", " ", re.sub(r"['’`´]", "", text)).split()
-    return " ".join(words[1:] if len(words) > 1 and words[0] == "the" else words) or text.strip()
+    given = text = text.strip()
+    if text.endswith(("*", ")")):
+        text = _NAMESAKE.sub("", text)
+    if text[-5:].lower() == ", the":
+        text = "the " + text[:-5]
+    text = text.replace("&", " and ").replace("+", " and ").casefold()
+    if not text.isascii():
+        text = unicodedata.normalize("NFKD", text).casefold()
+        text = "".join(letter for letter in text if not unicodedata.combining(letter))
+    words = _WORD.findall(_APOSTROPHE.sub("", text))
+    return " ".join(words[1:] if len(words) > 1 and words[0] == "the" else words) or given
 
 
 def parse_title(text: str) -> Title:
     """Take a title apart, by its brackets, its last " - " and its "feat."."""
+    if text.isalnum() or not re.search(r"[(\[]| - |\bf(?:ea)?t", text, re.IGNORECASE):
+        return Title(normalise(text), frozenset(), ())
     versions: set[str] = set()
     featured: list[str] = []
 
     def consider(part: str) -> bool:
         """Whether the part says who is featured, which version or which edition, and so is no part of the name."""
-        names = re.match(rf"\s*({_FEATURING}|with\b)\s*(.+)", part, re.IGNORECASE)
+        names = re.match(rf"\s*({_FEATURING}|with\s)\s*(.+)", part, re.IGNORECASE)
         if names:
             # "(with you)" is too often a lyric to count as a credit.
-            featured.extend(() if names[1].lower() == "with" else split_names(names[2]))
+            featured.extend(() if names[1].lower().startswith("with") else split_names(names[2]))
             return True
         plain = normalise(part)
         rest = _EDITIONS.sub(" ", plain)
@@ -75,7 +85,7 @@ def parse_title(text: str) -> Title:
         return bool(found) or rest != plain
 
     bare = re.sub(r"[(\[]([^()\[\]]*)[)\]]", lambda m: " " if consider(m[1]) else m[0], text)
-    inline = re.search(rf"\s{_FEATURING}\s*([^-()\[\]]+)", bare, re.IGNORECASE)
+    inline = re.search(rf"\s{_FEATURING}([^-()\[\]]+)", bare, re.IGNORECASE)
     if inline:
         featured.extend(split_names(inline[1]))
         bare = bare[: inline.start()] + bare[inline.end() :]
@@ -90,7 +100,7 @@ def parse_title(text: str) -> Title:
 
 def split_featured(text: str) -> tuple[str, tuple[str, ...]]:
     """``"A feat. B & C"`` -> ``("A", ("B", "C"))``; the part before is left whole, for "&" may belong to a name."""
-    head, *tail = re.split(rf"\s[(\[]?{_FEATURING}\s*", text.strip(), maxsplit=1, flags=re.IGNORECASE)
+    head, *tail = re.split(rf"\s[(\[]?{_FEATURING}", text.strip(), maxsplit=1, flags=re.IGNORECASE)
     return head, split_names(tail[0].rstrip(")]")) if tail else ()
 
 

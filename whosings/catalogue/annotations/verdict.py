@@ -91,7 +91,7 @@ class Reader:
             if not any(similarity(normalise(name), other) >= ALIKE for other in credited)
         ]
         if guests:
-            return Statement(record, Reason.FEATURE, self._voices([*mains, *leads, *guests]), bool(leads))
+            return Statement(record, Reason.FEATURE, self._voices([*mains, *guests], certain=leads), bool(leads))
         if leads:
             return self._with_leads(record, mains, leads)
         if len(mains) > 1:
@@ -99,7 +99,7 @@ class Reader:
         return self._alone(record, mains[0]) if mains else Statement(record, Reason.NO_ARTIST)
 
     def _with_leads(self, record: TrackRecord, mains: list[Artist], leads: list[Artist]) -> Statement:
-        voices = self._voices(leads)
+        voices = self._voices((), certain=leads)
         ids = {main.singer.singer_id for main in mains}
         if any(main.kind in (Kind.GROUP, Kind.OTHER) for main in mains):
             return Statement(record, Reason.BAND, voices, True)
@@ -125,14 +125,14 @@ class Reader:
             return Statement(record, Reason.NAME_ONLY if _nameless(artist) else Reason.UNKNOWN_KIND, singers)
         return Statement(record, Reason.NOT_A_SINGER if artist.sings is False else Reason.SOLO, singers)
 
-    def _voices(self, artists: Iterable[Artist]) -> tuple[Singer, ...]:
-        """Who may be heard: groups by their known singers, people unless they are known not to sing."""
+    def _voices(self, artists: Iterable[Artist], certain: Sequence[Artist] = ()) -> tuple[Singer, ...]:
+        """Who may be heard: groups by their known singers; people unless known not to sing; who is ``certain`` to."""
         heard: dict[str, Singer] = {}
-        for artist in artists:
+        for artist in (*artists, *certain):
             if artist.kind is Kind.GROUP:
                 singers = self._book.voices(artist) or (artist.singer,)
             else:
-                singers = () if artist.sings is False else (artist.singer,)
+                singers = () if artist.sings is False and artist not in certain else (artist.singer,)
             heard.update((singer.singer_id, singer) for singer in singers)
         return tuple(heard.values())
 

@@ -156,7 +156,12 @@ class Wikidata:
             wrapper.setQuery(query.replace("{chosen}", chosen))
             wrapper.setReturnFormat(JSON)
             wrapper.setMethod(POST)
-            yield from read(_bindings(wrapper.queryAndConvert()))
+            wrapper.setOnlyConneg(True)
+            try:
+                found = wrapper.queryAndConvert()
+            except TypeError as error:
+                raise MalformedAnswerError("wikidata", "an answer holds no results", "report it") from error
+            yield from read(_bindings(found))
 
 
 def read_artists(path: str | Path) -> Iterator[ArtistRecord]:
