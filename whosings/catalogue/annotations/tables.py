@@ -55,7 +55,7 @@ _DECISIONS = pa.schema(
     ]
 )
 DECISION_COLUMNS: tuple[str, ...] = tuple(_DECISIONS.names)
-_BATCH = 20_000
+_BATCH = 5_000
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def read_catalogue(path: str | Path) -> tuple[TrackRecord, ...]:
 
 
 def write_decisions(decisions: Iterable[Decision], path: str | Path) -> Summary:
-    """Write decisions as they come, 20,000 in memory at a time, and sum them up.
+    """Write decisions as they come, 5,000 in memory at a time, and sum them up.
 
     Raises:
         ManifestError: an ending other than ``.parquet`` and ``.csv``.
