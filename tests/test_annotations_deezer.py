@@ -4,8 +4,8 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from annotation_service import FakeClock, Reply, Service, serving, settings
 
+from tests.annotation_service import FakeClock, Reply, Service, serving, settings
 from whosings.catalogue.annotations.deezer import PACE, Deezer, parse_track, read_tracks
 from whosings.catalogue.annotations.records import Credit, Role, Source
 from whosings.catalogue.annotations.tables import catalogue_record

@@ -5,8 +5,8 @@ import tracemalloc
 from collections.abc import Iterator
 
 import pytest
-from annotation_service import FakeClock, Reply, Service, serving, settings
 
+from tests.annotation_service import FakeClock, Reply, Service, serving, settings
 from whosings.catalogue.annotations.discogs import Discogs, parse_artist, parse_release, read_artists, read_tracks
 from whosings.catalogue.annotations.records import Credit, Kind, Member, Role
 from whosings.catalogue.annotations.tables import catalogue_record

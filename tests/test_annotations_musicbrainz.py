@@ -6,10 +6,11 @@ import json
 import lzma
 import tarfile
 from collections.abc import Iterator
+from importlib.metadata import version
 
 import pytest
-from annotation_service import FakeClock, Reply, Service, serving, settings
 
+from tests.annotation_service import FakeClock, Reply, Service, serving, settings
 from whosings.catalogue.annotations.musicbrainz import MusicBrainz, parse_artist, read_artists, read_recordings
 from whosings.catalogue.annotations.records import Credit, Kind, Member, Role
 from whosings.catalogue.annotations.tables import catalogue_record
@@ -99,7 +100,7 @@ def test_recording_with_vocalists(service, brainz):
     assert record.musicbrainz_id == SONG
     asked = service.asked[0]
     assert asked.query == {"inc": "artist-credits isrcs artist-rels", "fmt": "json"}
-    assert asked.headers["User-Agent"] == "whosings/0.1.0 ( tests@example.org )"
+    assert asked.headers["User-Agent"] == f"whosings/{version('whosings')} ( tests@example.org )"
 
 
 def test_finds_by_isrc_then_caches(service, brainz, clock):

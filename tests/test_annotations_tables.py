@@ -6,8 +6,8 @@ from pathlib import Path
 import pyarrow.csv
 import pyarrow.parquet
 import pytest
-from annotation_service import FakeClock, Service, serving, settings
 
+from tests.annotation_service import FakeClock, Service, serving, settings
 from whosings.catalogue.annotations.artists import Singer
 from whosings.catalogue.annotations.deezer import Deezer
 from whosings.catalogue.annotations.discogs import Discogs

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from threading import Thread
 
 import pytest
-from annotation_service import FakeClock, Reply, Service, serving, settings
 
+from tests.annotation_service import FakeClock, Reply, Service, serving, settings
 from whosings.catalogue.annotations.web import Pace, RateLimiter, Web
 from whosings.errors import AnnotationError, MalformedAnswerError, ServiceBusyError, ServiceRefusalError
 

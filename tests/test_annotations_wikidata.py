@@ -4,10 +4,10 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from annotation_service import FakeClock, Reply, Service, serving, settings
 from rdflib import Graph
 from rdflib.plugins.sparql import prepareQuery
 
+from tests.annotation_service import FakeClock, Reply, Service, serving, settings
 from whosings.catalogue.annotations.records import Credit, Kind, Member, Source
 from whosings.catalogue.annotations.tables import catalogue_record
 from whosings.catalogue.annotations.wikidata import ARTIST_QUERY, TRACK_QUERY, Wikidata, read_artists, read_tracks

@@ -8,6 +8,7 @@ A module imports only from rows above its own:
     deezer  musicbrainz  wikidata  discogs      each source, live and offline, into records
     artists     the same artist in several sources
     matching    the same track in several sources
+    verdict     what one record says of who sings
     reconcile   exactly one lead singer or not, and why
     tables      decisions and singers as tables; decisions applied to a manifest
     live        asking all sources for a small catalogue

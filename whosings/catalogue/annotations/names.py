@@ -13,7 +13,11 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
-from rapidfuzz import fuzz
+from whosings.errors import MissingExtraError
+
+MissingExtraError.require("rapidfuzz", "comparing titles and names", "annotate")
+
+from rapidfuzz import fuzz  # noqa: E402
 
 _FEATURING = r"(?:feat(?:uring)?|ft)(?:\.\s*|\s+)(?=\S)(?!feat|ft)"
 _VERSIONS = {

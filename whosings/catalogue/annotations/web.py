@@ -24,12 +24,20 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, Protocol
 
-import requests
-from requests.adapters import HTTPAdapter
-from requests_cache import CachedSession
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
+from whosings.errors import (
+    AnnotationError,
+    MalformedAnswerError,
+    MissingExtraError,
+    ServiceBusyError,
+    ServiceRefusalError,
+)
 
-from whosings.errors import AnnotationError, MalformedAnswerError, ServiceBusyError, ServiceRefusalError
+MissingExtraError.require("requests_cache", "asking the annotation services", "annotate")
+
+import requests  # noqa: E402
+from requests.adapters import HTTPAdapter  # noqa: E402
+from requests_cache import CachedSession  # noqa: E402
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt  # noqa: E402
 
 _BUSY = frozenset({429, 500, 502, 503, 504})
 
