@@ -70,6 +70,22 @@ class ManifestError(WhosingsError):
     """A manifest has unknown or missing columns, duplicate ids, or bad values."""
 
 
+class AnnotationError(WhosingsError):
+    """What a source says of tracks and artists cannot be had. Subclasses say why."""
+
+
+class ServiceBusyError(AnnotationError):
+    """A service still answers that it is busy, or does not answer, after every retry."""
+
+
+class ServiceRefusalError(AnnotationError):
+    """A service refuses the request: a bad token, a blocked client, a query it cannot take."""
+
+
+class MalformedAnswerError(AnnotationError):
+    """A service's answer, or a line of a dump, is not in the documented format."""
+
+
 class CheckpointError(WhosingsError):
     """A checkpoint is missing, damaged, or made for another model."""
 

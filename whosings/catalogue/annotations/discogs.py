@@ -1,0 +1,300 @@
+"""Discogs: releases with their credits, artists with their members; live through python3-discogs-client, or the dumps.
+
+Facts (Discogs' API pages): 60 requests a minute with a token, 25 without; searching needs a token; answers carry
+``X-Discogs-Ratelimit-Remaining``; over it, 429. The dumps are gzipped XML, one ``release`` or ``artist`` element each;
+they are turned into the API's form here, so both have one reader. Discogs knows who sings on a track (roles such as
+"Lead Vocals"), not ISRCs. Unlike a release, a track has no id: ours is ``release-position``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+from xml.etree.ElementTree import Element
+
+from discogs_client import Client
+from discogs_client.exceptions import DiscogsAPIError, HTTPError
+from discogs_client.fetchers import Fetcher
+
+from whosings.catalogue.annotations.dumps import xml_children
+from whosings.catalogue.annotations.names import normalise, parse_title, similarity, split_featured
+from whosings.catalogue.annotations.records import (
+    ArtistRecord,
+    Credit,
+    Kind,
+    Member,
+    Role,
+    Source,
+    TrackRecord,
+    clean_date,
+    clean_seconds,
+)
+from whosings.catalogue.annotations.web import Clock, Pace, Web, WebSettings
+from whosings.errors import MalformedAnswerError, ServiceRefusalError
+
+ADDRESS = "https://api.discogs.com"
+PACE_WITH_TOKEN = Pace(60, 60.0)
+PACE_WITHOUT = Pace(25, 60.0)
+_ALIKE = 80.0
+_BACKING = re.compile(r"\b(back(?:ing|ground)|harmony|choir|chorus|additional|group)\b", re.IGNORECASE)
+_SINGING = re.compile(r"\b(vocals?|vocalist|voice|rap|singer|sung by)\b", re.IGNORECASE)
+
+
+class Discogs:
+    """Asks Discogs.
+
+    Args:
+        settings: contact, cache, retries.
+        token: a personal access token; without one only ``release`` and ``artist`` work.
+        address: of the API; another one in tests.
+        clock: replaced in tests.
+    """
+
+    source = Source.DISCOGS
+
+    def __init__(
+        self, settings: WebSettings, token: str | None = None, *, address: str = ADDRESS, clock: Clock | None = None
+    ) -> None:
+        pace = PACE_WITH_TOKEN if token else PACE_WITHOUT
+        self._web = Web("discogs", pace, settings, exhausted=_exhausted, clock=clock)
+        self._client = _Client(self._web, address, token)
+        self._has_token = token is not None
+
+    def find(self, wanted: TrackRecord, limit: int = 3) -> list[TrackRecord]:
+        """Tracks with a like title on up to ``limit`` releases that a search finds; none without a token.
+
+        Raises:
+            AnnotationError: as ``Web.ask``, or an answer without the documented fields.
+        """
+        if not self._has_token or not wanted.credits:
+            return []
+        artist, _ = split_featured(wanted.credits[0].name)
+        title = parse_title(wanted.title).base
+        hits = self._ask(
+            lambda: [
+                str(hit.data["id"])
+                for hit in islice(self._client.search(type="release", artist=artist, track=title), limit)
+            ]
+        )
+        tracks = (track for release in hits or () for track in self.release(release))
+        return [track for track in tracks if similarity(parse_title(track.title).base, title) >= _ALIKE]
+
+    def release(self, release_id: str) -> tuple[TrackRecord, ...]:
+        """The tracks of one release; none if there is no such release."""
+        tree = self._ask(lambda: _fetched(self._client.release(int(release_id))))
+        return () if tree is None else parse_release(tree)
+
+    def artist(self, artist_id: str) -> ArtistRecord | None:
+        """One artist; None if there is none."""
+        tree = self._ask(lambda: _fetched(self._client.artist(int(artist_id))))
+        return None if tree is None else parse_artist(tree)
+
+    def close(self) -> None:
+        """Close connections and the cache."""
+        self._web.close()
+
+    def _ask(self, call: Any) -> Any:
+        try:
+            return call()
+        except HTTPError as error:
+            if error.status_code == 404:
+                return None
+            raise ServiceRefusalError("discogs", f"refuses ({error})", "check the request") from error
+        except (DiscogsAPIError, KeyError, TypeError, ValueError) as error:
+            raise MalformedAnswerError("discogs", f"an answer is not as documented ({error})", "report it") from error
+
+
+def parse_release(tree: Mapping[str, Any]) -> tuple[TrackRecord, ...]:
+    """The tracks of a release object as the API writes it.
+
+    Raises:
+        MalformedAnswerError: no id or title.
+    """
+    try:
+        release_id, release_title = tree["id"], tree["title"]
+        playable = [track for entry in tree.get("tracklist") or () for track in _tracks(entry)]
+        order = [str(track.get("position") or "") for track in playable]
+        records = []
+        for number, track in enumerate(playable):
+            credits = [*_main(track.get("artists") or tree.get("artists") or ())]
+            for person in track.get("extraartists") or ():
+                credits.extend(_extra(person))
+            for person in tree.get("extraartists") or ():
+                if _covers(str(person.get("tracks") or ""), number, order):
+                    credits.extend(_extra(person))
+            records.append(
+                TrackRecord(
+                    source=Source.DISCOGS,
+                    source_id=f"{release_id}-{order[number] or number + 1}",
+                    title=track["title"],
+                    credits=tuple(dict.fromkeys(credits)),
+                    duration_s=clean_seconds(track.get("duration") or None),
+                    release_date=clean_date(tree.get("released") or tree.get("year")),
+                    release_title=release_title,
+                )
+            )
+        return tuple(records)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise MalformedAnswerError("discogs", f"a release lacks {error}", "check the format") from error
+
+
+def parse_artist(tree: Mapping[str, Any]) -> ArtistRecord:
+    """An artist object as the API writes it. Who has members is a group; who is in groups or has a real name, a person.
+
+    Raises:
+        MalformedAnswerError: no id or name.
+    """
+    try:
+        members = tuple(Member(_plain(m["name"]), str(m["id"])) for m in tree.get("members") or ())
+        person = tree.get("groups") or tree.get("realname")
+        return ArtistRecord(
+            source=Source.DISCOGS,
+            source_id=str(tree["id"]),
+            name=_plain(tree["name"]),
+            kind=Kind.GROUP if members else Kind.PERSON if person else Kind.UNKNOWN,
+            aliases=tuple(dict.fromkeys(tree.get("namevariations") or ())),
+            discogs_id=str(tree["id"]),
+            members=members,
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise MalformedAnswerError("discogs", f"an artist lacks {error}", "check the format") from error
+
+
+def read_tracks(path: str | Path) -> Iterator[TrackRecord]:
+    """The tracks of ``discogs_..._releases.xml.gz``, release by release.
+
+    Raises:
+        MalformedAnswerError: not whole, or of another form.
+    """
+    for element in xml_children(path, "release"):
+        yield from parse_release(
+            {
+                "id": element.get("id"),
+                "title": element.findtext("title"),
+                "released": element.findtext("released"),
+                "artists": _people(element.find("artists")),
+                "extraartists": _people(element.find("extraartists")),
+                "tracklist": [_track_tree(track) for track in element.iterfind("tracklist/track")],
+            }
+        )
+
+
+def read_artists(path: str | Path) -> Iterator[ArtistRecord]:
+    """The artists of ``discogs_..._artists.xml.gz``.
+
+    Raises:
+        MalformedAnswerError: not whole, or of another form.
+    """
+    for element in xml_children(path, "artist"):
+        members = [{"id": name.get("id"), "name": name.text} for name in element.iterfind("members/name")]
+        # Older dumps give the ids as elements of their own, in the same order.
+        ids = [id_.text for id_ in element.iterfind("members/id")]
+        if len(ids) == len(members):
+            members = [{**member, "id": id_} for member, id_ in zip(members, ids, strict=True)]
+        yield parse_artist(
+            {
+                "id": element.findtext("id"),
+                "name": element.findtext("name"),
+                "realname": element.findtext("realname"),
+                "namevariations": [name.text for name in element.iterfind("namevariations/name") if name.text],
+                "groups": [name.text for name in element.iterfind("groups/name")],
+                "members": members,
+            }
+        )
+
+
+class _Fetcher(Fetcher):  # type: ignore[misc]  # the library is untyped
+    """python3-discogs-client over our own front door; the token goes in a header, where the cache does not keep it."""
+
+    def __init__(self, web: Web, token: str | None) -> None:
+        self._web = web
+        self._headers = {"Authorization": f"Discogs token={token}"} if token else {}
+
+    def fetch(self, client: Any, method: str, url: str, *_: Any, **__: Any) -> Any:
+        answer = self._web.ask(url, headers=self._headers)
+        return (answer.body if answer.status == 200 else b'{"message": "not found"}'), answer.status
+
+
+class _Client(Client):  # type: ignore[misc]  # the library is untyped
+    def __init__(self, web: Web, address: str, token: str | None) -> None:
+        super().__init__(web.user_agent)
+        self._base_url = address
+        self._fetcher = _Fetcher(web, token)
+
+
+def _fetched(thing: Any) -> Any:
+    thing.refresh()
+    return thing.data
+
+
+def _exhausted(headers: Mapping[str, str]) -> bool:
+    return headers.get("X-Discogs-Ratelimit-Remaining") == "0"
+
+
+def _tracks(entry: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """What is played: headings are left out, parts of a medley stand for themselves."""
+    if parts := entry.get("sub_tracks"):
+        for part in parts:
+            yield {"artists": entry.get("artists"), "extraartists": entry.get("extraartists"), **part}
+    elif entry.get("type_", "track") == "track" and entry.get("title"):
+        yield entry
+
+
+def _main(people: Sequence[Mapping[str, Any]]) -> Iterator[Credit]:
+    role = Role.MAIN
+    for person in people:
+        yield Credit(_plain(person["name"]), role, _id(person))
+        if re.match(r"\s*f(?:ea)?t(?:uring)?\b", str(person.get("join") or ""), re.IGNORECASE):
+            role = Role.FEATURED
+
+
+def _extra(person: Mapping[str, Any]) -> Iterator[Credit]:
+    """One credit for each of the person's roles that is about a voice; a role's detail stands in brackets."""
+    for text in re.split(r",\s*(?![^\[]*\])", str(person.get("role") or "")):
+        if re.match(r"featuring\b", text.strip(), re.IGNORECASE):
+            role = Role.FEATURED
+        elif re.match(r"(re)?mix(ed by)?\b", text.strip(), re.IGNORECASE) and "remix" in text.lower():
+            role = Role.REMIXER
+        elif _SINGING.search(re.sub(r"\[.*\]", "", text)):
+            role = Role.BACKING_VOCALS if _BACKING.search(text) else Role.LEAD_VOCALS
+        else:
+            continue
+        yield Credit(_plain(person["name"]), role, _id(person))
+
+
+def _covers(positions: str, number: int, order: Sequence[str]) -> bool:
+    """Whether "A1, B2 to B4" names the track; no positions: the whole release."""
+    if not positions.strip():
+        return True
+    for part in positions.split(","):
+        first, *last = (end.strip() for end in re.split(r"\s+to\s+", part.strip()))
+        ends = [order.index(end) for end in (first, *last) if end in order]
+        if len(ends) == 1 + len(last) and ends[0] <= number <= ends[-1]:
+            return True
+    return False
+
+
+def _people(parent: Element | None) -> list[dict[str, Any]]:
+    return [] if parent is None else [{part.tag: part.text for part in person} for person in parent]
+
+
+def _track_tree(track: Element) -> dict[str, Any]:
+    tree: dict[str, Any] = {name: track.findtext(name) for name in ("position", "title", "duration")}
+    for name in ("artists", "extraartists"):
+        if people := _people(track.find(name)):
+            tree[name] = people
+    if parts := [_track_tree(part) for part in track.iterfind("sub_tracks/track")]:
+        tree["sub_tracks"] = parts
+    return tree
+
+
+def _plain(name: str) -> str:
+    """A name without the number that tells namesakes apart."""
+    return re.sub(r"\s*\(\d+\)$|\*$", "", name) or normalise(name)
+
+
+def _id(person: Mapping[str, Any]) -> str | None:
+    return str(person["id"]) if str(person.get("id") or "0") != "0" else None

@@ -1,0 +1,126 @@
+"""Titles and artists' names as people write them: made comparable, taken apart, compared.
+
+Conventions
+-----------
+- A normalised text has no accents, case or punctuation; scores run from 0 to 100 (100: equal when normalised).
+- A version is what makes a recording of the same song another recording: live, remix, demo, a re-recording. Remasters,
+  mono mixes and bonus tracks are editions of one recording and are not told apart.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+
+from whosings.errors import MissingExtraError
+
+MissingExtraError.require("rapidfuzz", "comparing titles and names", "annotate")
+
+from rapidfuzz import fuzz  # noqa: E402
+
+_FEATURING = r"(?:feat(?:uring)?|ft)(?:\.\s*|\s+)(?=\S)(?!feat|ft)"
+_VERSIONS = {
+    "live": "live", "concert": "live", "unplugged": "acoustic", "acoustic": "acoustic", "remix": "remix",
+    "mix": "remix", "rmx": "remix", "dub": "remix", "rework": "remix", "bootleg": "remix", "mashup": "remix",
+    "demo": "demo", "rehearsal": "demo", "outtake": "take", "take": "take", "alternate": "take",
+    "alternative": "take", "instrumental": "instrumental", "karaoke": "karaoke", "playback": "karaoke",
+    "cappella": "a cappella", "acapella": "a cappella", "cover": "cover", "edit": "edit", "extended": "extended",
+    "reprise": "reprise", "session": "session", "sessions": "session", "orchestral": "orchestral",
+    "symphonic": "orchestral", "slowed": "slowed", "nightcore": "sped up", "sped": "sped up",
+    "rerecorded": "rerecorded",
+}  # fmt: skip
+_NAMESAKE = re.compile(r"\s*\(\d+\)\s*$|\*$")
+_APOSTROPHE = re.compile(r"['’`´]")
+_WORD = re.compile(r"[^\W_]+")
+_EDITIONS = re.compile(
+    r"\b(?:remaster(?:ed|ing)?|mono|stereo|explicit|clean|bonus track|album version|single version|lp version"
+    r"|original version|original mix|(?:\d{4} )?digital remaster|deluxe|anniversary edition)\b"
+)
+_UNNAMED = frozenset(
+    {"various artists", "various", "unknown artist", "unknown", "no artist", "anonymous", "traditional", "n a"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Title:
+    """A title taken apart: the song's normalised name, which version it is, and who is said to be featured."""
+
+    base: str
+    versions: frozenset[str]
+    featured: tuple[str, ...]
+
+
+def normalise(text: str) -> str:
+    """Comparable text: no accents, case, punctuation or leading article, nor Discogs' number for namesakes."""
+    given = text = text.strip()
+    if text.endswith(("*", ")")):
+        text = _NAMESAKE.sub("", text)
+    if text[-5:].lower() == ", the":
+        text = "the " + text[:-5]
+    text = text.replace("&", " and ").replace("+", " and ").casefold()
+    if not text.isascii():
+        text = unicodedata.normalize("NFKD", text).casefold()
+        text = "".join(letter for letter in text if not unicodedata.combining(letter))
+    words = _WORD.findall(_APOSTROPHE.sub("", text))
+    return " ".join(words[1:] if len(words) > 1 and words[0] == "the" else words) or given
+
+
+def parse_title(text: str) -> Title:
+    """Take a title apart, by its brackets, its last " - " and its "feat."."""
+    if text.isalnum() or not re.search(r"[(\[]| - |\bf(?:ea)?t", text, re.IGNORECASE):
+        return Title(normalise(text), frozenset(), ())
+    versions: set[str] = set()
+    featured: list[str] = []
+
+    def consider(part: str) -> bool:
+        """Whether the part says who is featured, which version or which edition, and so is no part of the name."""
+        names = re.match(rf"\s*({_FEATURING}|with\s)\s*(.+)", part, re.IGNORECASE)
+        if names:
+            # "(with you)" is too often a lyric to count as a credit.
+            featured.extend(() if names[1].lower().startswith("with") else split_names(names[2]))
+            return True
+        plain = normalise(part)
+        rest = _EDITIONS.sub(" ", plain)
+        found = {_VERSIONS[word] for word in rest.split() if word in _VERSIONS}
+        if not found and re.search(r"\bversion\b", rest):
+            found = {rest.strip()}
+        versions.update(found)
+        return bool(found) or rest != plain
+
+    bare = re.sub(r"[(\[]([^()\[\]]*)[)\]]", lambda m: " " if consider(m[1]) else m[0], text)
+    inline = re.search(rf"\s{_FEATURING}([^-()\[\]]+)", bare, re.IGNORECASE)
+    if inline:
+        featured.extend(split_names(inline[1]))
+        bare = bare[: inline.start()] + bare[inline.end() :]
+    while " - " in bare:
+        head, _, tail = bare.rpartition(" - ")
+        if not head.strip() or not consider(tail):
+            break
+        bare = head
+    base = normalise(bare) or normalise(text)
+    return Title(base, frozenset(versions), tuple(dict.fromkeys(featured)))
+
+
+def split_featured(text: str) -> tuple[str, tuple[str, ...]]:
+    """``"A feat. B & C"`` -> ``("A", ("B", "C"))``; the part before is left whole, for "&" may belong to a name."""
+    head, *tail = re.split(rf"\s[(\[]?{_FEATURING}", text.strip(), maxsplit=1, flags=re.IGNORECASE)
+    return head, split_names(tail[0].rstrip(")]")) if tail else ()
+
+
+def split_names(text: str) -> tuple[str, ...]:
+    """Every name in a list of names: commas, "&", "and", "x", "vs.", "with"."""
+    parts = re.split(r"\s*[,;]\s*|\s+(?:&|\+|and|x|vs\.?|with)\s+|\s*/\s*", text.strip(), flags=re.IGNORECASE)
+    return tuple(part for part in (part.strip() for part in parts) if part)
+
+
+def is_unnamed(name: str) -> bool:
+    """Whether the name stands for nobody in particular: "Various Artists", "[unknown]"."""
+    return normalise(name) in _UNNAMED
+
+
+def similarity(one: str, other: str) -> float:
+    """How alike two normalised texts are, the order of words aside; 0 to 100."""
+    if one == other:
+        return 100.0
+    return float(max(fuzz.ratio(one, other), fuzz.token_sort_ratio(one, other)))
