@@ -403,7 +403,7 @@ def unheard_tracks(speech: Path, parametric: int) -> list[tuple[str, NDArray[np.
     for number, (name, voice) in enumerate(tracks):
         if voice.size < 4 * SAMPLE_RATE:
             continue
-        if number % 2:  # a clip is spoken, then sung, then spoken: half of each kind gets a band
+        if rng.random() < 0.5:
             band = np.resize(band_clip(20_000 + number).astype(np.float32) / 32768, voice.size)
             voice = voice / voice.std() + 10 ** (-rng.uniform(0, 9) / 20) * band / band.std()
         mixed.append((name, voice / np.abs(voice).max()))

@@ -149,7 +149,7 @@ def test_train_then_use(run, tmp_path, choir_folder):
         words += ["--set", f"training.{key}={value}"]
     code, text, err = run(*words)
     assert code == 0, err
-    result = json.loads(text.splitlines()[-1])
+    result = json.loads(text)
     assert result["epochs"] == 2
     assert result["calibrated"] is True
     gallery = tmp_path / "g"
@@ -181,10 +181,28 @@ def test_demo_on_a_folder(run, tmp_path, tiny, choir_folder):
 
 
 def test_wrong_usage_exits_with_2(run, tmp_path):
-    for words in (["identify"], ["enrol", "Ann"], ["sing"], ["enrol", "Ann", "a.mp3", "--from", tmp_path]):
+    for words in (
+        ["identify"],
+        ["enrol", "Ann"],
+        ["sing"],
+        ["enrol", "Ann", "a.mp3", "--from", tmp_path],
+        ["enrol", "a.mp3", "b.mp3"],
+    ):
         code, _, err = run(*words)
         assert code == 2, words
         assert err
+
+
+def test_outputs_that_cannot_be_written_are_a_sentence(run, tmp_path, tiny, choir_folder):
+    (tmp_path / "file").touch()
+    song = choir_folder / "songs/singer-000/song-00.flac"
+    code, _, err = run("embed", song, "-o", tmp_path / "file" / "e.parquet", "--encoder", tiny.folder)
+    assert code == 1
+    assert "check the path" in err
+    assert "Traceback" not in err
+    code, _, err = run("embed", song, "-o", tmp_path / "e.parquet", "--encoder", tiny.folder, "--device", "warp")
+    assert code == 1
+    assert "device warp: cannot be used here" in err
 
 
 def test_debug_shows_where_an_error_came_from(tmp_path):
@@ -265,6 +283,8 @@ def test_bad_audio_is_named_and_the_rest_goes_on(run, tmp_path, tiny, choir_fold
     assert code == 1
     assert says in err
     assert (tmp_path / "e.parquet").exists()
+    assert run("embed", path, "-o", tmp_path / "none.parquet", "--encoder", tiny.folder)[0] == 1
+    assert not (tmp_path / "none.parquet").exists()
     if kind not in ("silent.wav", "short.wav"):
         code, out, err = run("activity", path, good)
         assert code == 1

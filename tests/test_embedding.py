@@ -143,6 +143,22 @@ def test_store_refuses_another_encoders_file_and_garbage(tmp_path, tiny, small_c
         EmbeddingStore(path, "0" * 64)
 
 
-def test_store_of_nothing(tmp_path):
+def test_store_of_nothing_writes_nothing(tmp_path):
     with EmbeddingStore(tmp_path / "e.parquet", "0" * 64) as store:
         assert store.finish() == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_store_survives_torn_parts_and_a_crash_while_finishing(tmp_path, tiny, small_choir):
+    import shutil
+
+    path = tmp_path / "e.parquet"
+    result = tiny.embedder(small_choir.tracks[0].path)
+    with EmbeddingStore(path, result.fingerprint, tracks_a_part=1) as store:
+        store.add(result)
+        shutil.copytree(tmp_path / "e.parquet.parts", tmp_path / "kept")
+        store.finish()
+    shutil.move(tmp_path / "kept", tmp_path / "e.parquet.parts")  # as if the parts had not been cleared away
+    (tmp_path / "e.parquet.parts" / ".partial-0badcafe-1.parquet").write_bytes(b"PAR1 torn")
+    with EmbeddingStore(path, result.fingerprint) as store:
+        assert store.finish() == len(result.vectors)

@@ -50,13 +50,20 @@ def enrol(singer: str, *paths: str | Path, gallery: str | Path, encoder: str | P
     Raises:
         WhosingsError: the first recording that cannot be used; those before it are enrolled.
     """
+    from whosings.audio import probe
     from whosings.embedding import TrackEmbedder
     from whosings.files import content_hash
     from whosings.gallery import Gallery
 
     embedder = TrackEmbedder(encoder)
+    added = 0
     with Gallery(gallery, embedder.checkpoint.fingerprint) as opened:
-        return sum(opened.add(singer, embedder(path), content_hash(path)) for path in paths)
+        for path in paths:
+            probe(path)  # says what is wrong with a file that cannot be read
+            sha256 = content_hash(path)
+            if not opened.holds(singer, sha256):
+                added += opened.add(singer, embedder(path), sha256)
+    return added
 
 
 def verify(first: str | Path, second: str | Path, encoder: str | Path = _DEFAULT_ENCODER) -> Verification:

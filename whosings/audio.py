@@ -38,7 +38,7 @@ SAMPLE_RATE = 16_000
 """Hz; every waveform in this package (paper, section 4.1)."""
 
 MAX_DURATION_S = 4 * 3600.0
-"""Longest file that is decoded whole; keeps memory under a gigabyte a channel."""
+"""Longest file that is decoded whole; about a gigabyte a channel, and twice that while it is put together."""
 
 AUDIO_ENDINGS = frozenset(
     [".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".mp4", ".aif", ".aiff", ".aifc"]

@@ -65,5 +65,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         Report().err.print(str(error), style="red", markup=False)
         sys.exit(1)
+    except OSError as error:  # an output that cannot be written, a full disk
+        if "--debug" in words:
+            raise
+        place = f"{error.filename}: " if error.filename else ""
+        Report().err.print(f"{place}{error.strerror or error}; check the path.", style="red", markup=False)
+        sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -38,7 +38,7 @@ class FrontEndConfig(_Settings):
     """Samples a window."""
     hop: PositiveInt = 400
     """Samples between frames."""
-    mel_bins: PositiveInt = 128
+    mel_bins: Annotated[int, Field(gt=0, multiple_of=8)] = 128
     log_offset: PositiveFloat = 1e-10
     """Added to mel energies before the natural logarithm."""
     peak_normalise: bool = True
@@ -85,10 +85,16 @@ class ConvolutionalConfig(_Settings):
     """Channels of the blocks."""
     blocks: PositiveInt = 6
     kernel: PositiveInt = 7
-    """Frames (of 50 ms) a depthwise kernel."""
+    """Frames (of 50 ms) a depthwise kernel, an odd number."""
     mlp_ratio: PositiveFloat = 3.0
     embedding: PositiveInt = 256
     """Dimensions of the embedding."""
+
+    @model_validator(mode="after")
+    def _kernel_is_odd(self) -> ConvolutionalConfig:
+        if self.kernel % 2 == 0:
+            raise ValueError(f"kernel ({self.kernel}) must be odd")
+        return self
 
 
 EncoderConfig = Annotated[TransformerConfig | ConvolutionalConfig, Field(discriminator="kind")]

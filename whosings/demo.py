@@ -154,6 +154,8 @@ def run_demo(
             except GalleryError as error:
                 failures.append(error)
             step()
+        if not gallery.singers() and failures:
+            raise failures[0]
         identifier = Identifier(gallery, embedder)
         known = set(gallery.voices.names)
         step = progress("identifying", len(held_back))
@@ -164,7 +166,7 @@ def run_demo(
             rows.append(DemoRow(recording, identifier.answer(result), stranger))
             step()
     if not rows:
-        raise GalleryError(songs or out, "no probe could be identified", "see the failures listed")
+        raise failures[0] if failures else GalleryError(songs or out, "holds nothing to identify", "add recordings")
     report = DemoReport(len(known), tuple(rows), tuple(failures), path, out / "timeline.png")
     shown = (
         rows

@@ -32,7 +32,7 @@ from torch import Tensor
 from whosings import audio
 from whosings.audio import FloatArray, Segment
 from whosings.encoder.checkpoint import DEFAULT, Checkpoint, load_checkpoint
-from whosings.errors import AudioError, ManifestError, SilentAudioError, TooShortError
+from whosings.errors import AudioError, ConfigError, ManifestError, SilentAudioError, TooShortError
 from whosings.files import atomic
 from whosings.spectrogram import LogMel, conform
 from whosings.vocals.activity import Activity, level_activity, trim
@@ -81,16 +81,23 @@ class Encoder:
     Args:
         checkpoint: name, path, hub id, or one already loaded.
         device: a torch device; ``"auto"`` takes a GPU if there is one.
+
+    Raises:
+        CheckpointError: see ``load_checkpoint``.
+        ConfigError: there is no such device.
     """
 
     def __init__(self, checkpoint: str | Path | Checkpoint = DEFAULT, device: str = "auto") -> None:
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.device = torch.device(device)
         if not isinstance(checkpoint, Checkpoint):
-            checkpoint = load_checkpoint(checkpoint, self.device)
+            checkpoint = load_checkpoint(checkpoint)
         self.checkpoint = checkpoint
-        self._module = checkpoint.encoder.to(self.device)
+        try:
+            self.device = torch.device(device)
+            self._module = checkpoint.encoder.to(self.device)
+        except (RuntimeError, AssertionError) as error:
+            raise ConfigError(f"device {device}", "cannot be used here", "use cpu or auto") from error
 
     @torch.inference_mode()
     def __call__(self, spectrograms: Tensor) -> Tensor:
@@ -181,7 +188,7 @@ class TrackEmbedder:
             raise TooShortError(
                 name, f"lasts {duration_s:.2f} s, less than {MIN_DURATION_S:g}", "use a longer recording"
             )
-        if float(np.abs(whole.samples).max()) < _SILENT_PEAK:
+        if float(max(whole.samples.max(), -whole.samples.min())) < _SILENT_PEAK:
             raise SilentAudioError(name, "is silent", "use a recording in which somebody sings")
         activity = level_activity(whole.samples)
         segment_s = self.front_end.segment_s
@@ -240,10 +247,16 @@ class EmbeddingStore:
         self._path, self._fingerprint, self._size = Path(path), fingerprint, tracks_a_part
         self._folder = self._path.with_name(f"{self._path.name}.parts")
         self._waiting: list[Embeddings] = []
-        self._tables = [
-            self._read(part) for part in [self._path, *sorted(self._folder.glob("*.parquet"))] if part.exists()
-        ]
-        self._done = {name for table in self._tables for name in table["track_id"].unique().to_pylist()}
+        self._tables: list[pa.Table] = []
+        self._done: set[str] = set()
+        parts = sorted(part for part in self._folder.glob("*.parquet") if part.name[0] != ".")
+        for part in [self._path, *parts]:
+            if part.exists():
+                table = self._read(part)  # a crash while finishing leaves parts that the file holds, too
+                names = table["track_id"].to_pylist()
+                table = table.filter(pa.array([name not in self._done for name in names], pa.bool_()))
+                self._done.update(names)
+                self._tables.append(table)
 
     def __contains__(self, track_id: str) -> bool:
         """Whether the track's embeddings are stored; a track without singing never is."""
@@ -257,9 +270,11 @@ class EmbeddingStore:
             self._flush()
 
     def finish(self) -> int:
-        """Write the file and clear the parts away; the number of segments in it."""
+        """Write the file, if there is anything to write, and clear the parts away; the number of segments in it."""
         self._flush()
-        whole = pa.concat_tables(self._tables or [self._table([])])
+        if not self._tables:
+            return 0
+        whole = pa.concat_tables(self._tables)
         _write_parquet(whole, self._path)
         if self._folder.exists():
             shutil.rmtree(self._folder)
@@ -280,16 +295,14 @@ class EmbeddingStore:
             self._waiting = []
 
     def _table(self, tracks: Sequence[Embeddings]) -> pa.Table:
-        dimensions = tracks[0].vectors.shape[1] if tracks else 1
+        dimensions = tracks[0].vectors.shape[1]
         vectors = [track.vectors.astype(np.float16).reshape(-1) for track in tracks]
         return pa.table(
             {
                 "track_id": pa.array([track.track_id for track in tracks for _ in track.start_s], pa.string()),
                 "start_s": pa.array([float(s) for track in tracks for s in track.start_s], pa.float64()),
                 "vocal": pa.array([float(v) for track in tracks for v in track.vocal], pa.float64()),
-                "embedding": pa.FixedSizeListArray.from_arrays(
-                    pa.array(np.concatenate(vectors) if vectors else np.zeros(0, np.float16)), dimensions
-                ),
+                "embedding": pa.FixedSizeListArray.from_arrays(pa.array(np.concatenate(vectors)), dimensions),
             }
         ).replace_schema_metadata({"fingerprint": self._fingerprint})
 

@@ -36,7 +36,13 @@ def write_atomic(path: str | Path, content: bytes | str) -> None:
 
 
 def content_hash(path: str | Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
+    """SHA-256 of a file, in hexadecimal.
+
+    Raises:
+        OSError: no such file, or something else than a file.
+    """
+    if not Path(path).is_file():
+        raise OSError(f"{path} is not a file")  # a device or a pipe would never end
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -3,8 +3,8 @@
 An answer is an indication, never a proof (paper, section 6): every one carries ``NOTICE``.
 
 How a probe is scored: its mean embedding against each enrolled singer's mean voice, both without the mean voice of all
-singers, by cosine; the score is calibrated and set against the prior that nobody enrolled is singing. A singer who is
-named by a good part of the timeline is also scored on that part alone, so that both voices of a duet can be found.
+singers, by cosine; the score is calibrated and set against the prior that nobody enrolled is singing. Where good parts
+of the timeline name different singers, each is also scored on that part alone, so that both voices of a duet are found.
 """
 
 from __future__ import annotations
@@ -15,7 +15,13 @@ from pathlib import Path
 
 import numpy as np
 
-from whosings.calibration import calibration_of, neighbours_mean, same_singer_probability, singer_posteriors
+from whosings.calibration import (
+    best_posteriors,
+    calibration_of,
+    neighbours_mean,
+    same_singer_probability,
+    singer_posteriors,
+)
 from whosings.embedding import Embeddings, TrackEmbedder
 from whosings.errors import GalleryError
 from whosings.gallery import Gallery, Voices
@@ -152,28 +158,35 @@ class Identifier:
 
         Args:
             leave_out: a singer to treat as not enrolled: how false accepts are measured.
+
+        Raises:
+            GalleryError: nobody is enrolled, or nobody but ``leave_out``.
         """
         voices = self._voices() if leave_out is None else self._voices().without(leave_out)
+        if not voices.names:
+            raise GalleryError(self._gallery.path, f"holds nobody but {leave_out}", "enrol more singers")
         if len(probe.vectors) == 0:
             return self._reply(probe, Verdict.NOT_ENOUGH_VOCALS, (), 1.0, ())
         calibration = self._calibration
         enrolled = voices.vectors
         by_segment = calibration.centred(neighbours_mean(probe.vectors)) @ enrolled.T
-        posteriors = singer_posteriors(calibration.segment(by_segment))
-        best, nobody = posteriors.argmax(axis=1), 1 - posteriors.sum(axis=1)
-        known = posteriors[np.arange(len(best)), best] > nobody
+        found = best_posteriors(calibration.segment(by_segment))
+        best, likely, nobody = found.singer, found.probability, found.nobody
+        known = likely > nobody
         timeline = tuple(
             TimelineSegment(
                 float(start_s),
                 probe.segment_s,
                 voices.names[who] if sure else None,
-                float(posteriors[number, who] if sure else nobody[number]),
+                float(likely[number] if sure else nobody[number]),
             )
             for number, (start_s, who, sure) in enumerate(zip(probe.start_s, best, known, strict=True))
         )
         scores = enrolled @ calibration.centred(probe.vectors.mean(axis=0))
         named = np.bincount(best[known], minlength=len(voices.names))
-        for who in np.flatnonzero(named >= max(_PART_SEGMENTS, _PART_SHARE * len(best))):
+        parts = np.flatnonzero(named >= max(_PART_SEGMENTS, _PART_SHARE * len(best)))
+        # Only where several voices show: segments chosen for their likeness to one singer would flatter that singer.
+        for who in parts if len(parts) > 1 else ():
             part = probe.vectors[known & (best == who)].mean(axis=0)
             scores[who] = max(scores[who], float(enrolled[who] @ calibration.centred(part)))
         probabilities = singer_posteriors(calibration.track(scores))
@@ -240,7 +253,7 @@ class Verifier:
         if len(first.vectors) and len(second.vectors):
             left, right = (calibration.centred(side.vectors.mean(axis=0)) for side in (first, second))
             score = float(left @ right)
-            probability = same_singer_probability(float(calibration.track(np.array(score))))
+            probability = same_singer_probability(float(calibration.pair(np.array(score))))
             same = score >= calibration.threshold
         return Verification(
             first.track_id,

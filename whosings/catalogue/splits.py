@@ -18,6 +18,15 @@ class Division:
     held_out: Manifest
 
 
+def sample_real(manifest: Manifest, singers: int, tracks: int, seed: int) -> Manifest:
+    """At most so many singers and so many tracks of each, at random, clones left out."""
+    rng = np.random.default_rng(seed)
+    groups = [[track for track in group if not track.cloned] for group in manifest.by_singer.values()]
+    groups = [group for group in groups if group]
+    chosen = sorted(rng.permutation(len(groups))[:singers])
+    return Manifest(tuple(groups[g][t] for g in chosen for t in sorted(rng.permutation(len(groups[g]))[:tracks])))
+
+
 def hold_out_singers(manifest: Manifest, share: float, seed: int) -> Division:
     """Set a random share of the singers aside, two at least, and two at least stay.
 
@@ -27,7 +36,7 @@ def hold_out_singers(manifest: Manifest, share: float, seed: int) -> Division:
     Raises:
         ManifestError: fewer than four singers have two tracks.
     """
-    names = sorted(singer for singer, tracks in manifest.by_singer.items() if len(tracks) > 1)
+    names = sorted(s for s, tracks in manifest.by_singer.items() if sum(not track.cloned for track in tracks) > 1)
     if len(names) < 4:
         raise ManifestError(
             "the manifest", f"has {len(names)} singers with two tracks, too few to set some aside", "add singers"

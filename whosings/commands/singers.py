@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from whosings.commands.options import GALLERY, Device, EncoderName, Files, GalleryFile, Json, embedded, open_embedder
 from whosings.console import Report, print_json
 from whosings.errors import AudioError, WhosingsError
+
+if TYPE_CHECKING:
+    from whosings.identification import Answer
+
+_MOST_DRAWN = 30  # rows of a picture
 
 
 def enrol(
@@ -26,11 +31,14 @@ def enrol(
 
     Content that is already enrolled is skipped, so that the same command, run again, goes on where it stopped.
     """
+    from whosings.audio import AUDIO_ENDINGS
     from whosings.catalogue.manifest import Track, open_manifest
     from whosings.files import content_hash
     from whosings.gallery import Gallery
 
     run = Report()
+    if singer is not None and Path(singer).suffix.lower() in AUDIO_ENDINGS:
+        raise typer.BadParameter(f"{singer} looks like a recording; name the singer first")
     if source is not None and singer is None:
         manifest = open_manifest(source)
         tracks: Sequence[Track] = [track for track in manifest.tracks if not track.cloned]
@@ -104,8 +112,8 @@ def identify(
     """Who sings? Enrolled singers with probabilities, 'unknown', or 'not enough vocals'."""
     from whosings import audio
     from whosings.gallery import Gallery
-    from whosings.identification import NOTICE, Answer, Identifier
-    from whosings.picture import Scene, draw, verdict_line
+    from whosings.identification import NOTICE, Identifier
+    from whosings.picture import Scene, draw
 
     run = Report()
     embedder = open_embedder(encoder, device)
@@ -115,28 +123,34 @@ def identify(
         for path, result in zip(files, embedded(run, embedder, files, "identifying"), strict=True):
             if isinstance(result, AudioError):
                 run.failures.append(result)
-            else:
-                answers.append((path, identifier.answer(result, top)))
-    if picture is not None and answers:
-        channels = embedder.front_end.channels
-        draw([Scene(answer, audio.load(path, channels), path.name) for path, answer in answers], picture)
+                continue
+            answers.append((path, identifier.answer(result, top)))
+            if not as_json:
+                _print_answer(run, *answers[-1], timeline)
     if as_json:
         print_json([answer for _, answer in answers])
-    else:
-        for path, answer in answers:
-            run.out.print(f"{path.name}: {verdict_line(answer)}", style="bold", markup=False)
-            run.print_table(
-                ("singer", "probability", "score", "share of the song"),
-                [(c.singer, f"{c.probability:.1%}", f"{c.score:.2f}", f"{c.share:.0%}") for c in answer.top],
-            )
-            if answer.short:
-                run.out.print("  short recording: expect less certainty")
-            for s in answer.timeline if timeline else ():
-                who = s.singer or "somebody else"
-                run.out.print(f"  {s.start_s:7.1f} s  {who} ({s.probability:.0%})", markup=False)
-        if answers:
-            run.out.print(NOTICE, style="italic")
+    elif answers:
+        run.out.print(NOTICE, style="italic")
+    if picture is not None and answers:
+        drawn = answers[:_MOST_DRAWN]
+        if len(answers) > len(drawn):
+            run.err.print(f"the picture shows the first {len(drawn)} of {len(answers)} recordings", style="yellow")
+        draw([Scene(answer, audio.load(path), path.name) for path, answer in drawn], picture)
     run.finish()
+
+
+def _print_answer(run: Report, path: Path, answer: Answer, timeline: bool) -> None:
+    from whosings.picture import verdict_line
+
+    run.out.print(f"{path.name}: {verdict_line(answer)}", style="bold", markup=False)
+    run.print_table(
+        ("singer", "probability", "score", "share of the song"),
+        [(c.singer, f"{c.probability:.1%}", f"{c.score:.2f}", f"{c.share:.0%}") for c in answer.top],
+    )
+    if answer.short:
+        run.out.print("  short recording: expect less certainty")
+    for s in answer.timeline if timeline else ():
+        run.out.print(f"  {s.start_s:7.1f} s  {s.singer or 'somebody else'} ({s.probability:.0%})", markup=False)
 
 
 def verify(
@@ -155,7 +169,7 @@ def verify(
     elif result.same is None or result.score is None:
         typer.echo("not enough vocals to compare")
     else:
-        says = "one singer" if result.same else "different singers"
+        says = "one singer" if result.same else "not certain enough to call it one singer"
         typer.echo(
             f"{says}: probability {result.probability:.1%} at even odds, score {result.score:.2f} "
             f"(threshold {result.threshold:.2f}, set for {result.false_accept_rate:.0%} false accepts)\n{result.notice}"

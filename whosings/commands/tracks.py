@@ -52,7 +52,7 @@ def embed(
     run = Report()
     embedder = open_embedder(encoder, device)
     with EmbeddingStore(out, embedder.checkpoint.fingerprint) as store:
-        todo = [path for path in files if str(path) not in store]
+        todo = [path for path in dict.fromkeys(files) if str(path) not in store]
         for result in embedded(run, embedder, todo, "embedding"):
             if isinstance(result, AudioError):
                 run.failures.append(result)

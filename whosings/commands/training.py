@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,6 +14,8 @@ from whosings.commands.options import Json, embedded
 from whosings.config import MODELS, PROJECTORS, load_settings, parse_overrides
 from whosings.console import Report, print_json
 from whosings.errors import AudioError, ConfigError, TrainingError
+
+_CALIBRATION_SINGERS, _CALIBRATION_TRACKS = 300, 10  # at most: enough for three numbers, and bounded work
 
 
 def train(
@@ -60,7 +63,16 @@ def train(
     if run.failures:
         run.err.print("training did not start: repair these files or drop their rows", style="bold red")
         run.finish()
+    pairable = sum(len(songs) > 1 for songs in tracks.by_singer.values())
+    if pairable < chosen.training.batch_pairs:
+        run.err.print(
+            f"{pairable} singers for batches of {chosen.training.batch_pairs} pairs: a singer occurs several times in "
+            "a batch and counts as its own negative; a smaller training.batch_pairs avoids that",
+            style="yellow",
+        )
     result = fit(chosen, tracks, held, out, {"name": out.name, "data": str(manifest.name)})
+    if os.environ.get("LOCAL_RANK", "0") != "0":
+        return  # one of several training processes: the first one calibrates and reports
     try:
         _calibrate(
             run,
@@ -108,10 +120,12 @@ def calibrate(
 
 def _calibrate(run: Report, encoder: str, manifest: Any, material: str, stem: str) -> dict[str, Any]:
     from whosings.calibration import calibrate as fit
+    from whosings.catalogue.splits import sample_real
     from whosings.embedding import TrackEmbedder
     from whosings.encoder.checkpoint import load_checkpoint, local_folder, rewrite_card
 
     checkpoint = load_checkpoint(local_folder(encoder))
+    manifest = sample_real(manifest, _CALIBRATION_SINGERS, _CALIBRATION_TRACKS, seed=0)
     paths = [track.vocals_path if stem == "vocal" and track.vocals_path else track.path for track in manifest.tracks]
     vectors, singers = [], []
     for track, result in zip(

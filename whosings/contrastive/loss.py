@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.distributed.nn.functional import all_gather
 
 
-def nt_xent(left: Tensor, right: Tensor, temperature: float = 0.2) -> Tensor:
+def nt_xent(left: Tensor, right: Tensor, temperature: float = 0.2, gather: bool = True) -> Tensor:
     """Normalised temperature-scaled cross-entropy over all 2B views.
 
     In a process group, the views of all processes are compared (gathered with gradients) and the loss is the mean over
@@ -24,6 +24,7 @@ def nt_xent(left: Tensor, right: Tensor, temperature: float = 0.2) -> Tensor:
     Args:
         left, right: (B, dimensions), rows of unit length, B the same on every process.
         temperature: the paper's is 0.2.
+        gather: compare the views of all processes; False where every process has the same batch, as in validation.
 
     Returns:
         A scalar in nats. With random projections it is near log(2B - 1) for all B of all processes together.
@@ -34,7 +35,7 @@ def nt_xent(left: Tensor, right: Tensor, temperature: float = 0.2) -> Tensor:
     if left.shape != right.shape or left.ndim != 2:
         raise ValueError(f"expected two (B, dimensions) tensors, got {tuple(left.shape)} and {tuple(right.shape)}")
     own = torch.cat([left, right])
-    if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
+    if gather and dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
         views, rank = torch.cat(all_gather(own)), dist.get_rank()  # type: ignore[no-untyped-call]
     else:
         views, rank = own, 0

@@ -128,7 +128,9 @@ def read_view(view: View, front_end: FrontEndConfig) -> FloatArray:
         rng = np.random.default_rng(view.seed)
         segment = audio.random_segment(view.path, front_end.segment_s, rng, front_end.channels)
     else:
-        segment = audio.read_segment(view.path, view.start_s, front_end.segment_s, front_end.channels)
+        # A piece near the end: step back, so that a whole segment is read.
+        last = max(0.0, audio.probe(view.path).duration_s - front_end.segment_s)
+        segment = audio.read_segment(view.path, min(view.start_s, last), front_end.segment_s, front_end.channels)
     return conform(segment.samples, front_end)
 
 

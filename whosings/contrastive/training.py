@@ -14,7 +14,9 @@ get the gradient of the loss with respect to each embedding from the whole batch
 
 from __future__ import annotations
 
+import hashlib
 import json
+import math
 import time
 import warnings
 from collections.abc import Iterator, Sequence
@@ -29,7 +31,7 @@ from torch.utils.data import DataLoader, Sampler
 
 from whosings import audio
 from whosings.catalogue.manifest import Manifest
-from whosings.config import Settings
+from whosings.config import Settings, TrainingConfig
 from whosings.contrastive.loss import nt_xent
 from whosings.contrastive.pairs import PairDataset, PairSampler
 from whosings.encoder.checkpoint import build, save_checkpoint
@@ -110,7 +112,8 @@ class ContrastiveModule(L.LightningModule):
 
     def validation_step(self, batch: Tensor, index: int) -> None:
         """NT-Xent of a batch of fixed pairs."""
-        loss = self._loss(self._embed(batch.transpose(0, 1).flatten(0, 1)))
+        embeddings = self._embed(batch.transpose(0, 1).flatten(0, 1))
+        loss = self._loss(embeddings, gather=False)  # every process validates on the same pairs
         self.log("val_loss", loss, sync_dist=True, prog_bar=True, batch_size=len(batch))
 
     def on_train_epoch_end(self) -> None:
@@ -125,9 +128,9 @@ class ContrastiveModule(L.LightningModule):
         embeddings: Tensor = self.encoder(spectrograms)
         return embeddings
 
-    def _loss(self, embeddings: Tensor) -> Tensor:
+    def _loss(self, embeddings: Tensor, gather: bool = True) -> Tensor:
         left, right = self.projector(embeddings).float().chunk(2)
-        return nt_xent(left, right, self.settings.training.temperature)
+        return nt_xent(left, right, self.settings.training.temperature, gather)
 
     def _whole(self, views: Tensor) -> Tensor:
         loss = self._loss(self._embed(views))
@@ -138,6 +141,7 @@ class ContrastiveModule(L.LightningModule):
         pieces = torch.split(views, chunk)
         with torch.no_grad():
             embeddings = torch.cat([self._embed(piece) for piece in pieces])
+        torch.clear_autocast_cache()  # casts made without gradients must not serve the second pass
         embeddings.requires_grad_()
         loss = self._loss(embeddings)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -183,7 +187,7 @@ class PairData(L.LightningDataModule):
     def __init__(self, settings: Settings, train: PairSampler, validation: PairSampler) -> None:
         super().__init__()
         self._settings = settings
-        self._train, self._validation = train, validation
+        self._train, self.validation = train, validation
 
     def train_dataloader(self) -> DataLoader[Tensor | AudioError]:
         """One epoch's pairs."""
@@ -197,9 +201,9 @@ class PairData(L.LightningDataModule):
 
     def val_dataloader(self) -> DataLoader[Tensor | AudioError]:
         """One pair a singer; the paper's validation singers have exactly two tracks, one fixed segment of each."""
-        count = self._validation.singers
+        count = self.validation.singers
         batch = min(self._settings.training.batch_pairs, count)
-        return self._loader(self._validation, range(count // batch * batch), batch)
+        return self._loader(self.validation, range(count // batch * batch), batch)
 
     def _loader(self, pairs: PairSampler, numbers: Any, batch: int) -> DataLoader[Tensor | AudioError]:
         workers = self._settings.training.workers
@@ -235,8 +239,11 @@ class _Keeper(callbacks.Callback):
             "val_loss": float(metrics["val_loss"]),
         }
         self.history.append(row)
+        if not all(math.isfinite(value) for value in row.values()):
+            raise TrainingError(self._out, "the loss is no longer finite", "lower training.learning_rate")
         if not trainer.is_global_zero:
             return
+        self._save(module, "last")
         if row["val_loss"] < self.best:
             self.best = row["val_loss"]
             self._save(module, "best")
@@ -244,8 +251,10 @@ class _Keeper(callbacks.Callback):
 
     def on_fit_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         if trainer.is_global_zero and self.history:
-            self._save(module, "last")
             plot_history(self.history, self._out / "loss.png")
+
+    def on_exception(self, trainer: L.Trainer, module: L.LightningModule, error: BaseException) -> None:
+        self.on_fit_end(trainer, module)  # an interrupted run has its picture, too
 
     def _save(self, module: L.LightningModule, name: str) -> None:
         assert isinstance(module, ContrastiveModule)
@@ -284,7 +293,11 @@ def train(
         PairSampler(manifest, settings.pairs, training.seed),
         PairSampler(validation, settings.pairs, VALIDATION_SEED),
     )
-    resume = _claim(out, settings)
+    if data.validation.singers < 2:
+        raise TrainingError("the validation manifest", "has a single singer with two tracks", "add singers")
+    resume = _claim(out, settings, manifest, validation)
+    if resume is not None and (done := _finished(out, training)) is not None:
+        return done
     L.seed_everything(training.seed, verbose=False)
     keeper = _Keeper(out, settings, facts or {})
     stopping = callbacks.EarlyStopping("val_loss", patience=training.stop_epochs, check_on_train_epoch_end=True)
@@ -302,7 +315,7 @@ def train(
         use_distributed_sampler=False,
         log_every_n_steps=1,
         logger=TensorBoardLogger(out, name="", version="tensorboard"),
-        callbacks=[keeper, stopping, callbacks.RichProgressBar(), checkpoint],
+        callbacks=[keeper, stopping, callbacks.RichProgressBar(console_kwargs={"stderr": True}), checkpoint],
         enable_model_summary=False,
     )
     with warnings.catch_warnings():
@@ -350,16 +363,31 @@ def plot_history(history: Sequence[dict[str, float]], path: str | Path) -> None:
         figure.savefig(beside, dpi=120)
 
 
-def _claim(out: Path, settings: Settings) -> Path | None:
-    """The state to resume from, if any; a folder belongs to one experiment."""
+def _claim(out: Path, settings: Settings, *manifests: Manifest) -> Path | None:
+    """The state to resume from, if any; a folder belongs to one experiment on one set of tracks."""
     written, state = out / "settings.json", out / "state" / "last.ckpt"
     # How long to train, and on what, may change between sittings; what is trained may not.
     free = {"training": {"max_epochs", "workers", "accelerator", "chunk"}}
-    text = settings.model_dump_json(exclude=free)
+    tracks = [sorted((track.track_id, track.singer_id) for track in manifest.tracks) for manifest in manifests]
+    digest = hashlib.sha256(json.dumps(tracks).encode()).hexdigest()
+    text = f"{settings.model_dump_json(exclude=free)}\n{digest}\n"
     if written.exists() and written.read_text() != text and state.exists():
-        raise TrainingError(out, "holds a run with other settings", "use another folder, or the settings of that run")
+        raise TrainingError(
+            out, "holds a run with other settings or tracks", "use another folder, or what that run had"
+        )
     write_atomic(written, text)
     return state if state.exists() else None
+
+
+def _finished(out: Path, training: TrainingConfig) -> TrainingResult | None:
+    """The result of a run that has nothing left to do."""
+    losses = [row["val_loss"] for row in json.loads((out / "history.json").read_text())]
+    best = min(range(len(losses)), key=losses.__getitem__)
+    if len(losses) - 1 - best >= training.stop_epochs:
+        return TrainingResult(out / "best", losses[best], len(losses), "patience")
+    if len(losses) >= training.max_epochs:
+        return TrainingResult(out / "best", losses[best], len(losses), "max_epochs")
+    return None
 
 
 def _on_gpu(settings: Settings) -> bool:
