@@ -11,6 +11,7 @@ from whosings.calibration import (
     FALSE_ACCEPT_RATE,
     Calibration,
     Logistic,
+    best_posteriors,
     calibrate,
     calibration_of,
     fit_logistic,
@@ -193,6 +194,31 @@ def naive_trials(tracks: list, singers: list[str], leave_out: bool = True) -> tu
     return same, different
 
 
+def naive_pairs(tracks: list, singers: list[str]) -> tuple[list[float], list[float]]:
+    """Scores of track against track, each pair once."""
+    names = sorted(set(singers))
+    means = [track.astype(np.float64).mean(axis=0) for track in tracks]
+    centre = np.mean(
+        [np.mean([m for m, s in zip(means, singers, strict=True) if s == name], axis=0) for name in names], axis=0
+    )
+    same, different = [], []
+    for i in range(len(means)):
+        for j in range(i):
+            a, b = means[i] - centre, means[j] - centre
+            score = float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
+            (same if singers[i] == singers[j] else different).append(score)
+    return same, different
+
+
+def test_pairs_against_loops():
+    tracks, singers = catalogue(12, 3, 5, 0.6)
+    same, different = naive_pairs(tracks, singers)
+    expected = fit_logistic(np.array(same), np.array(different))
+    found = calibrate(tracks, singers, "").pair
+    assert found.scale == pytest.approx(expected.scale, rel=1e-3)
+    assert found.offset == pytest.approx(expected.offset, rel=1e-3, abs=1e-3)
+
+
 def test_calibrate_against_loops():
     tracks, singers = catalogue(12, 3, 5, 0.6)
     same, different = naive_trials(tracks, singers)
@@ -250,7 +276,7 @@ def test_too_few_singers_with_two_tracks(singers):
 def test_the_threshold_lets_pass_what_it_says(seed):
     tracks, singers = catalogue(25, 2, 3, 0.9, seed)
     found = calibrate(tracks, singers, "")
-    _, different = naive_trials(tracks, singers)
+    _, different = naive_pairs(tracks, singers)
     assert found.false_accept_rate == FALSE_ACCEPT_RATE == 0.01
     passed = np.mean(np.array(different) >= found.threshold)
     assert abs(passed - 0.01) <= 1.5 / len(different)  # one trial, and rounding
@@ -259,8 +285,20 @@ def test_the_threshold_lets_pass_what_it_says(seed):
 def test_the_threshold_keeps_its_promise_on_few_trials():
     again, names = catalogue(8, 2, 3, 0.9)
     found = calibrate(again, names, "")
-    _, different = naive_trials(again, names)
+    _, different = naive_pairs(again, names)
     assert np.mean(np.array(different) > found.threshold + 1e-5) <= 0.01
+
+
+def test_best_posteriors_say_what_all_posteriors_say():
+    llr = np.random.default_rng(0).normal(-3, 4, (50, 17))
+    whole = singer_posteriors(llr)
+    best = best_posteriors(llr)
+    np.testing.assert_array_equal(best.singer, whole.argmax(axis=1))
+    np.testing.assert_allclose(best.probability, whole.max(axis=1), rtol=1e-9)
+    np.testing.assert_allclose(best.nobody, 1 - whole.sum(axis=1), rtol=1e-6, atol=1e-12)
+    extreme = best_posteriors(np.array([[900.0, -900.0], [-900.0, -950.0]], np.float32))
+    np.testing.assert_allclose(extreme.probability, [1, 0], atol=1e-6)
+    np.testing.assert_allclose(extreme.nobody, [0, 1], atol=1e-6)
 
 
 def individual_segments(tracks: list, singers: list[str], found: Calibration) -> tuple[np.ndarray, np.ndarray]:
@@ -336,7 +374,7 @@ def test_a_card_without_calibration(card):
 
 
 def test_a_card_with_a_field_too_many_or_too_few():
-    whole = Calibration((0.0, 1.0), Logistic(2, 1), Logistic(3, 1), 0.5, 0.01, 3, 4, "m")
+    whole = Calibration((0.0, 1.0), Logistic(2, 1), Logistic(3, 1), Logistic(4, 1), 0.5, 0.01, 3, 4, "m")
     for change in ({"extra": 1}, {"threshold": None}):
         card = {**whole.to_card(), **change}
         if card["threshold"] is None:

@@ -11,7 +11,7 @@ Conventions
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,8 @@ UNKNOWN_PRIOR = 0.5
 
 FALSE_ACCEPT_RATE = 0.01
 """Share of different-singer trials that verification's threshold lets pass."""
+
+_CENTRE_WEIGHT = 10
 
 Array = NDArray[np.float64]
 Scores = NDArray[np.floating[Any]]
@@ -71,6 +73,15 @@ class Calibration:
         """Rows without the mean voice, of unit length; an all-zero row stays zero."""
         rest = np.asarray(vectors, np.float32) - np.asarray(self.centre, np.float32)
         return np.asarray(rest / np.maximum(np.linalg.norm(rest, axis=-1, keepdims=True), 1e-9), np.float32)
+
+    def adapted(self, voices: FloatArray) -> Calibration:
+        """The same for a gallery of these voices (singers, dimensions): its own mean voice counts, too.
+
+        Recordings of one kind (a studio, a language, a style) share what is not the singer. The more singers, the
+        better their mean shows it: this calibration's centre weighs as much as ``_CENTRE_WEIGHT`` of them.
+        """
+        total = voices.sum(axis=0) + _CENTRE_WEIGHT * np.asarray(self.centre, np.float32)
+        return replace(self, centre=tuple((total / (len(voices) + _CENTRE_WEIGHT)).tolist()))
 
     def to_card(self) -> dict[str, Any]:
         """As plain values, for a checkpoint's card."""

@@ -18,9 +18,14 @@ from rich.table import Table
 
 from whosings.errors import WhosingsError
 
+_UNBOUNDED = 1000  # letters a line
+
 
 def _console(stderr: bool) -> Console:
-    return Console(stderr=stderr, soft_wrap=True, highlight=False, emoji=False)
+    console = Console(stderr=stderr, soft_wrap=True, highlight=False, emoji=False)
+    if not console.is_terminal:
+        console.width = _UNBOUNDED  # what is piped on is never cut to a screen's width
+    return console
 
 
 @dataclass

@@ -226,16 +226,16 @@ def _generate(out: Path, seed: int, step: Callable[[], None]) -> tuple[list[Reco
         held_back.append(
             Recording(last.path, f"{name}, {'a stranger' if stranger else last.title}", None if stranger else name)
         )
-    first, second = (record(draw_singer(seed, number), seed, _SONGS, _SONG_S) for number in (0, 1))
+    first, second = (record(draw_singer(seed, number), seed, _SONGS, _SONG_S) for number in (1, 2))
     half = round(_SONG_S / 2 * SAMPLE_RATE)
     duet = np.concatenate([first.mixture[:half], second.mixture[:half]])
     length = min(first.vocals.size, second.instrumental.size)
     borrowed = first.vocals[:length] + second.instrumental[:length]
     for title, samples in (
-        (f"a duet: {names[0]}, then {names[1]}", duet),
-        (f"{names[0]} over the band of {names[1]}", borrowed),
+        (f"a duet: {names[1]}, then {names[2]}", duet),
+        (f"{names[1]} over the band of {names[2]}", borrowed),
     ):
         path = out / "choir" / "specials" / f"{title.replace(' ', '-').replace(':', '').replace(',', '')}.flac"
         audio.write_flac(path, samples[None])
-        held_back.append(Recording(path, title, names[0]))
+        held_back.append(Recording(path, title, names[1]))
     return enrolled, held_back

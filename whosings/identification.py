@@ -2,9 +2,10 @@
 
 An answer is an indication, never a proof (paper, section 6): every one carries ``NOTICE``.
 
-How a probe is scored: its mean embedding against each enrolled singer's mean voice, both without the mean voice of all
-singers, by cosine; the score is calibrated and set against the prior that nobody enrolled is singing. Where good parts
-of the timeline name different singers, each is also scored on that part alone, so that both voices of a duet are found.
+How a probe is scored: its mean embedding against each enrolled singer's mean voice, both without the mean voice of many
+singers (the calibration's and the gallery's own), by cosine; the score is calibrated and set against the prior that
+nobody enrolled is singing. Where good parts of the timeline name different singers, each is also scored on that part
+alone, so that both voices of a duet are found.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from whosings.calibration import (
+    Calibration,
     best_posteriors,
     calibration_of,
     neighbours_mean,
@@ -142,7 +144,7 @@ class Identifier:
             )
         self._gallery, self._embedder = gallery, embedder
         self._calibration = calibration_of(embedder.checkpoint)
-        self._centred: tuple[Voices, Voices] | None = None
+        self._ready: tuple[Voices, _Scene] | None = None
 
     def __call__(self, path: str | Path, top: int = 5) -> Answer:
         """Who sings this file.
@@ -162,12 +164,12 @@ class Identifier:
         Raises:
             GalleryError: nobody is enrolled, or nobody but ``leave_out``.
         """
-        voices = self._voices() if leave_out is None else self._voices().without(leave_out)
+        scene = self._scene(leave_out)
+        voices, calibration = scene.voices, scene.calibration
         if not voices.names:
             raise GalleryError(self._gallery.path, f"holds nobody but {leave_out}", "enrol more singers")
         if len(probe.vectors) == 0:
             return self._reply(probe, Verdict.NOT_ENOUGH_VOCALS, (), 1.0, ())
-        calibration = self._calibration
         enrolled = voices.vectors
         by_segment = calibration.centred(neighbours_mean(probe.vectors)) @ enrolled.T
         found = best_posteriors(calibration.segment(by_segment))
@@ -199,12 +201,14 @@ class Identifier:
         verdict = Verdict.SINGER if candidates[0].probability > unknown else Verdict.UNKNOWN
         return self._reply(probe, verdict, candidates, unknown, timeline)
 
-    def _voices(self) -> Voices:
-        """The gallery's voices without the mean voice, made once for as long as the gallery stays the same."""
+    def _scene(self, leave_out: str | None) -> _Scene:
+        """The gallery's voices ready for comparison, made once for as long as the gallery stays the same."""
         raw = self._gallery.voices
-        if self._centred is None or self._centred[0] is not raw:
-            self._centred = (raw, Voices(raw.names, self._calibration.centred(raw.vectors)))
-        return self._centred[1]
+        if leave_out is not None:
+            return _Scene.of(raw.without(leave_out), self._calibration)
+        if self._ready is None or self._ready[0] is not raw:
+            self._ready = (raw, _Scene.of(raw, self._calibration))
+        return self._ready[1]
 
     def _reply(
         self,
@@ -225,6 +229,19 @@ class Identifier:
             short=probe.short,
             fingerprint=probe.fingerprint,
         )
+
+
+@dataclass(frozen=True)
+class _Scene:
+    """Enrolled voices without the mean voice, and the calibration that takes it away from probes, too."""
+
+    voices: Voices
+    calibration: Calibration
+
+    @classmethod
+    def of(cls, raw: Voices, calibration: Calibration) -> _Scene:
+        adapted = calibration.adapted(raw.vectors)
+        return cls(Voices(raw.names, adapted.centred(raw.vectors)), adapted)
 
 
 class Verifier:

@@ -197,6 +197,8 @@ class PairData(L.LightningDataModule):
         sampler = NumberSampler(
             training.batch_pairs, training.iterations_per_epoch, self.trainer.global_rank, processes
         )
+        # Workers fetch ahead as soon as they start, before the trainer tells the sampler which epoch it resumes.
+        sampler.set_epoch(self.trainer.current_epoch)
         return self._loader(self._train, sampler, training.batch_pairs // processes)
 
     def val_dataloader(self) -> DataLoader[Tensor | AudioError]:
