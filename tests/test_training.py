@@ -12,9 +12,10 @@ import torch
 from whosings.catalogue.manifest import Manifest, Track, write_manifest
 from whosings.config import ModelConfig, PairsConfig, Settings, TrainingConfig, TransformerConfig
 from whosings.contrastive import training
+from whosings.contrastive.loading import VALIDATION_SEED
 from whosings.contrastive.loss import nt_xent
 from whosings.contrastive.pairs import PairDataset, PairSampler
-from whosings.contrastive.training import ContrastiveModule, NumberSampler, check_files, train
+from whosings.contrastive.training import ContrastiveModule, train
 from whosings.encoder.checkpoint import build, load_checkpoint
 from whosings.errors import AudioError, TrainingError
 
@@ -90,7 +91,7 @@ def test_validation_loss_is_nt_xent_of_the_fixed_pairs(tmp_path, halves):
     state = torch.load(tmp_path / "state" / "last.ckpt", weights_only=True)
     module.load_state_dict(state["state_dict"])
     module.eval()
-    data = PairDataset(PairSampler(halves[1], settings.pairs, training.VALIDATION_SEED), MODEL.front_end)
+    data = PairDataset(PairSampler(halves[1], settings.pairs, VALIDATION_SEED), MODEL.front_end)
     batch = torch.stack([data[0], data[1]])
     with torch.no_grad():
         left, right = (module.projector(module.encoder(module.front_end(batch[:, side]))) for side in (0, 1))
@@ -197,16 +198,6 @@ def test_two_processes_train_as_one(tmp_path, halves):
         assert left == pytest.approx(right, abs=1e-4)
 
 
-def test_numbers_do_not_depend_on_the_number_of_processes():
-    whole = NumberSampler(8, 3, 0, 1)
-    parts = [NumberSampler(8, 3, process, 4) for process in range(4)]
-    for sampler in (whole, *parts):
-        sampler.set_epoch(5)
-    assert sorted(number for part in parts for number in part) == list(whole) == list(range(120, 144))
-    assert len(whole) == 24
-    assert len(parts[0]) == 6
-
-
 def test_plateau_halves_the_learning_rate_and_patience_stops(tmp_path, halves, monkeypatch):
     monkeypatch.setattr(ContrastiveModule, "validation_step", lambda self, b, i: self.log("val_loss", 1.0))
     settings = _settings(max_epochs=50, plateau_epochs=1, stop_epochs=5, iterations_per_epoch=1)
@@ -252,15 +243,6 @@ def test_a_file_that_breaks_during_training_is_named(tmp_path, halves):
     manifest = Manifest(tuple(Track(f"t{n}", f"s{n // 2}", broken) for n in range(8)))
     with pytest.raises(AudioError, match=r"broken\.flac"):
         train(_settings(workers=1), manifest, halves[1], tmp_path / "run")
-
-
-def test_check_files_opens_what_the_mode_reads(tmp_path, small_choir):
-    missing = tuple(
-        Track(t.track_id, t.singer_id, t.path, vocals_path=tmp_path / "gone.flac") for t in small_choir.tracks[:2]
-    )
-    assert check_files(Manifest(missing), "mixture") == []
-    assert len(check_files(Manifest(missing), "vocal")) == 2
-    assert len(check_files(Manifest(missing), "hybrid")) == 2
 
 
 def test_bf16_is_for_gpus_unless_asked_for():

@@ -46,7 +46,7 @@ def train(
                 )
             overrides[key] = presets[name].model_dump(mode="json")
     chosen = load_settings(config, {**overrides, **parse_overrides(settings or [])})
-    from whosings.contrastive.training import check_files
+    from whosings.contrastive.loading import check_files
     from whosings.contrastive.training import train as fit
 
     for name in ("lightning.pytorch", "lightning.fabric"):  # after the import, which sets their levels

@@ -1,0 +1,34 @@
+"""The pages hold what they promise: files they link to exist, and no figure is left to fill in."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "benchmarks/README.md"]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#]+?)\)", page.read_text()):
+        if "://" not in target:
+            assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_nothing_is_left_to_fill_in(page):
+    assert not re.findall(r"^[A-Z]{5,}$|\bSTEPS\b|\bTODO\b|\bTBD\b", page.read_text(), re.MULTILINE)
+
+
+def test_the_model_card_agrees_with_the_shipped_checkpoint():
+    from whosings.calibration import calibration_of
+    from whosings.encoder.checkpoint import load_checkpoint
+
+    text = " ".join((ROOT / "MODEL_CARD.md").read_text().split())
+    checkpoint = load_checkpoint("default")
+    calibration = calibration_of(checkpoint)
+    assert f"{checkpoint.card['steps']} steps" in text
+    assert f"{calibration.false_accept_rate:.0%}" in text
+    assert f"{calibration.same_trials} same-singer" in text
+    assert (ROOT / "whosings/weights/default/model.safetensors").stat().st_size < 12e6
