@@ -107,16 +107,16 @@ def in_child(prepare: Callable[..., Callable[[], Any]], *given: Any) -> Cost:
 def write_song(path: Path, duration_s: float = 240.0, seed: int = 0) -> Path:
     """Write a generated song of about this length, 44.1 kHz stereo (Opus: 48 kHz); the path's ending says the format.
 
-    MP3 has a constant bit rate of 192 kbit/s; ``.flac`` is 16-kHz mono, as ``whosings prepare`` stores tracks.
+    MP3 has a constant bit rate of 192 kbit/s; ``.flac`` is 16-kHz mono, as the package writes it.
     """
     import soundfile
     import soxr
 
-    from whosings.audio import SAMPLE_RATE
+    from whosings.audio import SAMPLE_RATE, write_flac
 
     song = _song(duration_s, seed)
     if path.suffix == ".flac":
-        soundfile.write(path, song.mixture, SAMPLE_RATE)
+        write_flac(path, song.mixture[None])
         return path
     rate = 48_000 if path.suffix == ".opus" else SONG_RATE
     stereo = np.stack([0.9 * song.vocals + song.instrumental, 0.9 * song.vocals + 0.7 * song.instrumental], axis=1)

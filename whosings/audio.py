@@ -145,7 +145,8 @@ def random_segment(
 def write_flac(path: str | Path, samples: FloatArray) -> None:
     """Write (channels, samples) at ``SAMPLE_RATE`` as 16-bit FLAC, whole or not at all; beyond -1 to 1 it clips."""
     with atomic(path) as beside:
-        soundfile.write(beside, samples.T, SAMPLE_RATE, format="FLAC")
+        # The lowest level: 2 % larger than the default's files, and decoded a quarter faster.
+        soundfile.write(beside, samples.T, SAMPLE_RATE, format="FLAC", compression_level=0.0)
 
 
 def _read_segment(
