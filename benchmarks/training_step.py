@@ -36,7 +36,7 @@ def main() -> None:
         costs[name] = measure.in_child(prepare, preset, *WAYS[name], given.threads)
         print(f"{name}: {costs[name].result[1]:.1f} s, {costs[name].extra_mb / 1e3:.2f} GB", flush=True)
     default = TrainingConfig()
-    usual = ("bf16" if default.precision == "bf16" else "float32", default.chunk)  # "auto" is float32 on a CPU
+    usual = ("bf16" if default.precision == "bf16" else "float32", CHUNK)  # what "auto" means on a CPU
     rows: list[list[object]] = []
     for name, cost in costs.items():
         loss, seconds = cost.result

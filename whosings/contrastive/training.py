@@ -45,6 +45,8 @@ import lightning as L  # noqa: E402
 from lightning.pytorch import callbacks  # noqa: E402
 from lightning.pytorch.loggers import TensorBoardLogger  # noqa: E402
 
+_CPU_CHUNK = 16  # views; see benchmarks/training_step.py
+
 
 @dataclass(frozen=True)
 class TrainingResult:
@@ -97,7 +99,9 @@ class ContrastiveModule(L.LightningModule):
         optimizer.zero_grad()
         views = batch.transpose(0, 1).flatten(0, 1)  # all left views, then all right views
         chunk = self.settings.training.chunk
-        loss = self._whole(views) if chunk == 0 else self._chunked(views, chunk)
+        if chunk == "auto":
+            chunk = _CPU_CHUNK if views.device.type == "cpu" else 0
+        loss = self._whole(views) if chunk == 0 or chunk >= len(views) else self._chunked(views, chunk)
         self._average_gradients()
         optimizer.step()
         self.log("train_loss", loss, on_step=False, on_epoch=True, sync_dist=True, prog_bar=True, batch_size=len(batch))
