@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +15,7 @@ import soundfile
 import torch
 from numpy.typing import NDArray
 
+from tests.annotation_service import FakeClock, Service, serving
 from whosings.calibration import calibrate
 from whosings.catalogue.manifest import Manifest, read_manifest
 from whosings.choir.songs import write_choir
@@ -172,3 +173,16 @@ def tiny(tmp_path_factory: pytest.TempPathFactory, small_choir: Manifest) -> Sim
     found = calibrate([t.vectors for t in tracks], [t.singer_id for t in small_choir.tracks], "a small choir")
     rewrite_card(folder, {"name": "tiny", "calibration": found.to_card()})
     return SimpleNamespace(folder=folder, embedder=TrackEmbedder(folder))
+
+
+@pytest.fixture
+def service() -> Iterator[Service]:
+    """A local web service that answers as a test tells it."""
+    with serving() as service:
+        yield service
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """Time that passes only when somebody sleeps."""
+    return FakeClock()

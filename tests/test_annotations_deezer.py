@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.annotation_service import FakeClock, Reply, Service, serving, settings
+from tests.annotation_service import Reply, settings
 from whosings.catalogue.annotations.deezer import PACE, Deezer, parse_track, read_tracks
 from whosings.catalogue.annotations.records import Credit, Role, Source
 from whosings.catalogue.annotations.tables import catalogue_record
@@ -27,17 +27,6 @@ def track(id_: int, **more: object) -> dict[str, object]:
         "album": {"id": 70, "title": "Boats", "type": "album"},
         **more,
     }  # fmt: skip
-
-
-@pytest.fixture
-def service() -> Iterator[Service]:
-    with serving() as service:
-        yield service
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.annotation_service import FakeClock, Reply, Service, serving, settings
+from tests.annotation_service import FakeClock, Reply, settings
 from whosings.catalogue.annotations.discogs import Discogs, parse_artist, parse_release, read_artists, read_tracks
 from whosings.catalogue.annotations.records import Credit, Kind, Member, Role
 from whosings.catalogue.annotations.tables import catalogue_record
@@ -62,17 +62,6 @@ XML = """<releases>
 </tracklist></release>
 </releases>
 """
-
-
-@pytest.fixture
-def service() -> Iterator[Service]:
-    with serving() as service:
-        yield service
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
 
 
 @pytest.fixture

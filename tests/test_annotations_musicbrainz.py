@@ -10,7 +10,7 @@ from importlib.metadata import version
 
 import pytest
 
-from tests.annotation_service import FakeClock, Reply, Service, serving, settings
+from tests.annotation_service import Reply, settings
 from whosings.catalogue.annotations.musicbrainz import MusicBrainz, parse_artist, read_artists, read_recordings
 from whosings.catalogue.annotations.records import Credit, Kind, Member, Role
 from whosings.catalogue.annotations.tables import catalogue_record
@@ -65,17 +65,6 @@ def artist() -> dict[str, object]:
             {"type": "member of band", "direction": "forward", "artist": person(SONG, "A Supergroup", "Group")},
         ],
     }  # fmt: skip
-
-
-@pytest.fixture
-def service() -> Iterator[Service]:
-    with serving() as service:
-        yield service
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
 
 
 @pytest.fixture

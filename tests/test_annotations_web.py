@@ -5,20 +5,9 @@ from threading import Thread
 
 import pytest
 
-from tests.annotation_service import FakeClock, Reply, Service, serving, settings
+from tests.annotation_service import FakeClock, Reply, serving, settings
 from whosings.catalogue.annotations.web import Pace, RateLimiter, Web
 from whosings.errors import AnnotationError, MalformedAnswerError, ServiceBusyError, ServiceRefusalError
-
-
-@pytest.fixture
-def service() -> Iterator[Service]:
-    with serving() as service:
-        yield service
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
 
 
 @pytest.fixture

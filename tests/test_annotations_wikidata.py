@@ -7,7 +7,7 @@ import pytest
 from rdflib import Graph
 from rdflib.plugins.sparql import prepareQuery
 
-from tests.annotation_service import FakeClock, Reply, Service, serving, settings
+from tests.annotation_service import Reply, settings
 from whosings.catalogue.annotations.records import Credit, Kind, Member, Source
 from whosings.catalogue.annotations.tables import catalogue_record
 from whosings.catalogue.annotations.wikidata import ARTIST_QUERY, TRACK_QUERY, Wikidata, read_artists, read_tracks
@@ -58,17 +58,6 @@ TRACK_ROWS = (
         "isrc": "GBABC1200034", "mbid": SONG, "seconds": "201", "date": "2011-01-01T00:00:00Z",
     },
 )  # fmt: skip
-
-
-@pytest.fixture
-def service() -> Iterator[Service]:
-    with serving() as service:
-        yield service
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
 
 
 @pytest.fixture
