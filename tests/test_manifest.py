@@ -27,7 +27,7 @@ ENDINGS = [".parquet", ".csv"]
 def full(folder: Path) -> Manifest:
     """Every column filled, and every optional one empty."""
     first = Track(
-        "t1", "s1", folder / "a" / "song.mp3", 'Say "no"; twice, please', folder / "a" / "vocals.flac",
+        "t1", "s1", folder / "a" / "song.mp3", 'Say "no"; twice, please', "Live, 1999", folder / "a" / "vocals.flac",
         folder / "a" / "band.flac", "rock", "pt-BR", "1999-12-31", True, ("s2", "s3"), "CC-BY-4.0", "ab" * 32,
     )  # fmt: skip
     bare = Track("t2", "s2", folder / "b.flac")
@@ -70,6 +70,7 @@ name = st.text("abcäß-_.0123456789 ", min_size=1, max_size=12).map(lambda s: "
 @given(
     ids=st.lists(name, min_size=1, max_size=4, unique=True),
     title=st.none() | name,
+    album=st.none() | name,
     targets=st.lists(name.filter(lambda s: ";" not in s), max_size=3),
     cloned=st.booleans(),
     ending=st.sampled_from(ENDINGS),
@@ -78,13 +79,17 @@ def test_any_table_survives(
     tmp_path_factory: pytest.TempPathFactory,
     ids: list[str],
     title: str | None,
+    album: str | None,
     targets: list[str],
     cloned: bool,
     ending: str,
 ) -> None:
     folder = tmp_path_factory.getbasetemp() / "any"
     manifest = Manifest(
-        tuple(Track(i, f"singer {i}", folder / i, title, cloned=cloned, target_singer_ids=tuple(targets)) for i in ids)
+        tuple(
+            Track(i, f"singer {i}", folder / i, title, album, cloned=cloned, target_singer_ids=tuple(targets))
+            for i in ids
+        )
     )
     write_manifest(manifest, folder / f"songs{ending}")
     assert read_manifest(folder / f"songs{ending}") == manifest
@@ -112,6 +117,16 @@ def test_grouping(tmp_path: Path) -> None:
     first, bare, same_singer = manifest.tracks
     assert list(manifest.by_singer.items()) == [("s1", (first, same_singer)), ("s2", (bare,))]
     assert manifest.pieces_by_track == {"t1": (manifest.pieces[0], manifest.pieces[2]), "t3": (manifest.pieces[1],)}
+
+
+def test_missing_audio(tmp_path: Path) -> None:
+    (tmp_path / "here.mp3").touch()
+    (tmp_path / "folder.mp3").mkdir()
+    files = [tmp_path / name for name in ("gone.mp3", "here.mp3", "folder.mp3")]
+    manifest = Manifest(tuple(Track(path.stem, "s", path) for path in files))
+    assert manifest.missing_audio() == (files[0], files[2])
+    files[0].touch()
+    assert manifest.missing_audio() == (files[2],)
 
 
 # Tables by hand
@@ -214,7 +229,7 @@ def test_other_endings_are_not_written(tmp_path: Path, ending: str) -> None:
 
 def test_the_columns_are_the_documented_ones() -> None:
     assert TRACK_COLUMNS == (
-        "track_id", "singer_id", "title", "path", "vocals_path", "instrumental_path", "genre", "language",
+        "track_id", "singer_id", "title", "album", "path", "vocals_path", "instrumental_path", "genre", "language",
         "release_date", "cloned", "target_singer_ids", "licence", "sha256",
     )  # fmt: skip
 

@@ -31,6 +31,7 @@ _TRACK_SCHEMA = pa.schema(
         ("track_id", pa.string()),
         ("singer_id", pa.string()),
         ("title", pa.string()),
+        ("album", pa.string()),
         ("path", pa.string()),
         ("vocals_path", pa.string()),
         ("instrumental_path", pa.string()),
@@ -54,6 +55,7 @@ class Track:
 
     Attributes:
         path: the mixture.
+        album: title or id; a singer's tracks with the same text are of one album.
         vocals_path, instrumental_path: its stems, where there are any.
         cloned: whether the voice is a clone; then ``target_singer_ids`` are the singers it imitates.
         sha256: of the file at ``path``.
@@ -63,6 +65,7 @@ class Track:
     singer_id: str
     path: Path
     title: str | None = None
+    album: str | None = None
     vocals_path: Path | None = None
     instrumental_path: Path | None = None
     genre: str | None = None
@@ -98,6 +101,10 @@ class Manifest:
             groups.setdefault(track.singer_id, []).append(track)
         return {singer: tuple(tracks) for singer, tracks in groups.items()}
 
+    def missing_audio(self) -> tuple[Path, ...]:
+        """Mixtures that are not where the table says, at this moment."""
+        return tuple(track.path for track in self.tracks if not track.path.is_file())
+
     @cached_property
     def pieces_by_track(self) -> dict[str, tuple[Piece, ...]]:
         """Pieces of each track that has any."""
@@ -119,7 +126,7 @@ def read_manifest(path: str | Path) -> Manifest:
         ManifestError: missing file, unknown or missing columns, duplicate or empty ids, values of the wrong type.
     """
     path = Path(path)
-    table = _read_table(path, _TRACK_SCHEMA, REQUIRED_COLUMNS)
+    table = read_table(path, _TRACK_SCHEMA, REQUIRED_COLUMNS)
     rows = table.to_pylist()
     for number, row in enumerate(rows, start=1):
         for column in REQUIRED_COLUMNS:
@@ -134,7 +141,7 @@ def read_manifest(path: str | Path) -> Manifest:
     segments = _segments_path(path)
     if not segments.exists():
         return Manifest(tracks)
-    pieces = tuple(Piece(**row) for row in _read_table(segments, _SEGMENT_SCHEMA, _SEGMENT_SCHEMA.names).to_pylist())
+    pieces = tuple(Piece(**row) for row in read_table(segments, _SEGMENT_SCHEMA, _SEGMENT_SCHEMA.names).to_pylist())
     known = {track.track_id for track in tracks}
     for piece in pieces:
         # NaN fails every comparison; None is no number
@@ -178,10 +185,10 @@ def write_manifest(manifest: Manifest, path: str | Path) -> None:
     ]
     if manifest.pieces:
         pieces = [{"track_id": p.track_id, "start_s": p.start_s, "vocal": p.vocal} for p in manifest.pieces]
-        _write_table(pa.Table.from_pylist(pieces, _SEGMENT_SCHEMA), _segments_path(path))
+        write_table(pa.Table.from_pylist(pieces, _SEGMENT_SCHEMA), _segments_path(path))
     else:
         _segments_path(path).unlink(missing_ok=True)
-    _write_table(pa.Table.from_pylist(rows, _TRACK_SCHEMA), path)
+    write_table(pa.Table.from_pylist(rows, _TRACK_SCHEMA), path)
 
 
 def from_folder(root: str | Path) -> Manifest:
@@ -220,7 +227,12 @@ def _segments_path(path: Path) -> Path:
     return path.with_suffix(f".segments{path.suffix}")
 
 
-def _read_table(path: Path, schema: pa.Schema, required: Sequence[str]) -> pa.Table:
+def read_table(path: Path, schema: pa.Schema, required: Sequence[str]) -> pa.Table:
+    """A Parquet or CSV table with the schema's columns; those that are optional and absent are null.
+
+    Raises:
+        ManifestError: missing or unreadable file, unknown, repeated or missing columns, values of the wrong type.
+    """
     if not path.exists():
         raise ManifestError(path, "no such file", "check the path")
     try:
@@ -261,7 +273,12 @@ def _read_table(path: Path, schema: pa.Schema, required: Sequence[str]) -> pa.Ta
         ) from error
 
 
-def _write_table(table: pa.Table, path: Path) -> None:
+def write_table(table: pa.Table, path: Path) -> None:
+    """Write a table whole or not at all, by the ending ``.parquet`` or ``.csv``.
+
+    Raises:
+        ManifestError: another ending.
+    """
     if path.suffix not in (".parquet", ".csv"):
         raise ManifestError(path, f"has the ending {path.suffix or '(none)'}", "use .parquet or .csv")
     with atomic(path) as beside:
