@@ -1,12 +1,18 @@
 """Divisions by singer."""
 
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from whosings.catalogue.manifest import Manifest, Piece, Track
-from whosings.catalogue.splits import hold_out_singers
-from whosings.errors import ManifestError
+from whosings.catalogue.splits import LeftOut, Sets, divide, hold_out_singers, keep_sung
+from whosings.errors import ConfigError, ManifestError
 
 
 def manifest(singers: int, tracks: int = 3, loners: int = 0) -> Manifest:
@@ -70,3 +76,183 @@ def test_too_few_singers(singers):
 @pytest.mark.parametrize(("singers", "share"), [(4, 0.9), (10, 1.0)])
 def test_somebody_is_always_kept(singers, share):
     assert len(names(hold_out_singers(manifest(singers), share, seed=0).kept)) >= 2
+
+
+# Train, validation, closed, cloned
+
+SETS = ("train", "validation", "closed", "cloned", "unused")
+
+
+def catalogue(counts: list[int], clones: Sequence[Sequence[int]] = ()) -> Manifest:
+    """Singer ``n`` with ``counts[n]`` real tracks of two pieces; one clone by singer 0 for each list of targets."""
+    tracks = [Track(f"{s}/{t}", str(s), Path(f"{s}-{t}.wav")) for s, n in enumerate(counts) for t in range(n)]
+    tracks += [
+        Track(f"clone/{c}", "0", Path("c.wav"), cloned=True, target_singer_ids=tuple(map(str, targets)))
+        for c, targets in enumerate(clones)
+    ]
+    pieces = [Piece(track.track_id, start, 0.5) for start in (0.0, 3.0) for track in tracks]
+    return Manifest(tuple(tracks), tuple(pieces))
+
+
+def placed(sets: Sets) -> dict[str, str]:
+    """Track id -> set, for every track of every set."""
+    pairs = [(track.track_id, name) for name in SETS for track in getattr(sets, name).tracks]
+    assert len(dict(pairs)) == len(pairs), "a track is in two sets"
+    return dict(pairs)
+
+
+@st.composite
+def catalogues(draw):
+    counts = draw(st.lists(st.integers(0, 12), min_size=1, max_size=25))
+    singer = st.integers(0, len(counts))  # the last one has no tracks at all
+    return catalogue(counts, draw(st.lists(st.lists(singer, min_size=1, max_size=2), max_size=4)))
+
+
+@given(
+    whole=catalogues(),
+    closed=st.one_of(st.floats(0, 0.6), st.integers(1, 5)),
+    validation=st.one_of(st.floats(0, 0.4), st.integers(1, 5)),
+    seed=st.integers(0, 5),
+)
+def test_the_rules_of_the_paper_hold(whole, closed, validation, seed):
+    try:
+        sets = divide(whole, closed, validation, seed=seed)
+    except ManifestError:
+        assume(False)
+    found = placed(sets)
+    assert found.keys() == {track.track_id for track in whole.tracks}
+
+    real = Counter(track.singer_id for track in whole.tracks if not track.cloned)
+    targets = {target for track in whole.tracks for target in track.target_singer_ids}
+    able = sum(count >= 2 for count in real.values())
+    for size, name in ((closed, "closed"), (validation, "validation")):
+        assert len(names(getattr(sets, name))) == (round(size * able) if size < 1 else size)
+    assert names(sets.train)
+    assert not names(sets.train) & names(sets.validation)
+    assert not (names(sets.train) | names(sets.validation)) & names(sets.closed)
+    assert not (names(sets.train) | names(sets.validation)) & targets
+    assert all(not track.cloned for name in SETS[:3] for track in getattr(sets, name).tracks)
+    for singer in names(sets.train) | names(sets.closed):
+        home = {name for track, name in found.items() if track.startswith(f"{singer}/")}
+        assert home in ({"train"}, {"closed"}), "all real tracks of a singer are in its set"
+    assert all(real[singer] >= 2 for singer in names(sets.train))
+    assert all(real[singer] >= 7 for singer in names(sets.closed))
+    assert {target for target in targets if real[target] >= 7} <= names(sets.closed)
+    assert set(Counter(track.singer_id for track in sets.validation.tracks).values()) <= {2}
+    for track in whole.tracks:
+        if track.cloned:
+            scored = bool(names(sets.closed) & set(track.target_singer_ids))
+            assert found[track.track_id] == ("cloned" if scored else "unused")
+
+    somewhere = names(sets.train) | names(sets.validation) | names(sets.closed)
+    assert sorted(left.singer_id for left in sets.left_out) == sorted((set(real) | targets) - somewhere)
+    for name in SETS:
+        part = getattr(sets, name)
+        assert part.tracks == tuple(track for track in whole.tracks if found[track.track_id] == name)
+        assert part.pieces == tuple(piece for piece in whole.pieces if found[piece.track_id] == name)
+
+
+@given(whole=catalogues(), seed=st.integers(0, 5), shuffle=st.randoms())
+def test_sets_do_not_depend_on_the_order_of_rows(whole, seed, shuffle):
+    try:
+        sets = divide(whole, 0.3, 0.2, seed=seed)
+    except ManifestError:
+        assume(False)
+    rows, pieces = list(whole.tracks), list(whole.pieces)
+    shuffle.shuffle(rows)
+    shuffle.shuffle(pieces)
+    again = divide(Manifest(tuple(rows), tuple(pieces)), 0.3, 0.2, seed=seed)
+    assert placed(again) == placed(sets)
+    assert again.left_out == sets.left_out
+
+
+def test_the_seed_draws_the_sets():
+    whole = catalogue([8] * 20)
+    drawn = [divide(whole, 5, 5, seed=seed) for seed in range(40)]
+    assert divide(whole, 5, 5, seed=3) == drawn[3]
+    for name in ("train", "validation", "closed"):
+        assert len({frozenset(names(getattr(sets, name))) for sets in drawn}) > 30
+        assert set().union(*(names(getattr(sets, name)) for sets in drawn)) == names(whole)
+    # Validation draws which two of eight tracks, too.
+    assert len({t.track_id[-2:] for sets in drawn for t in sets.validation.tracks}) == 8
+
+
+def test_draws_are_the_same_on_every_machine():
+    sets = divide(catalogue([8] * 10), 2, 2, seed=0)
+    assert (sorted(names(sets.closed)), sorted(t.track_id for t in sets.validation.tracks)) == (
+        ["3", "5"],
+        ["2/2", "2/3", "4/0", "4/2"],
+    )
+
+
+def test_singers_that_fit_nowhere_are_listed():
+    sets = divide(catalogue([9, 9, 1, 0, 6, 3], [[0], [4], [7, 4], [3, 1]]), 2, 0)
+    assert names(sets.closed) == {"0", "1"}
+    assert names(sets.train) == {"5"}
+    assert [track.track_id for track in sets.cloned.tracks] == ["clone/0", "clone/3"]
+    assert sets.left_out == (
+        LeftOut("3", "imitated by clones, with 0 real tracks of 7 needed"),
+        LeftOut("4", "imitated by clones, with 6 real tracks of 7 needed"),
+        LeftOut("7", "imitated by clones, with 0 real tracks of 7 needed"),
+        LeftOut("2", "1 real tracks of 2 needed"),
+    )
+
+
+def test_other_rules():
+    sets = divide(catalogue([3, 3, 4, 4]), 1, 1, closed_tracks=4, validation_tracks=3, train_tracks=3)
+    assert (len(sets.closed.tracks), len(sets.validation.tracks)) == (4, 3)
+    assert len(names(sets.train)) == 2
+
+
+@pytest.mark.parametrize(
+    ("counts", "clones", "sizes", "says"),
+    [
+        ([8] * 5 + [6] * 9, [], (6, 0), "the closed set: needs 6 singers and 5 more have 7 real tracks"),
+        ([8] * 5, [[0], [1]], (1, 0), "the closed set: has room for 1 singers and clones imitate 2"),
+        ([8] * 5, [[0]], (6, 0), "the closed set: needs 5 singers and 4 more have 7 real tracks"),
+        ([8] * 5, [], (2, 4), "the validation set: needs 4 singers and 3 more have 2 real tracks"),
+        ([8] * 5, [], (2, 3), "leaves no singer to train on"),
+        ([1, 1], [], (0, 0), "leaves no singer to train on"),
+    ],
+)
+def test_sizes_that_cannot_be_met(counts, clones, sizes, says):
+    with pytest.raises(ManifestError, match=says):
+        divide(catalogue(counts, clones), *sizes)
+
+
+@pytest.mark.parametrize("size", [-0.1, -1, 1.5, math.nan, math.inf])
+def test_sizes_that_are_none(size):
+    for sizes in ((size, 0), (0, size)):
+        with pytest.raises(ConfigError, match="is no number of singers"):
+            divide(catalogue([8] * 5), *sizes)
+
+
+def test_a_clone_says_whom_it_imitates():
+    with pytest.raises(ManifestError, match="clone/0: is a clone that does not say whom"):
+        divide(catalogue([8] * 5, [[]]), 1, 1)
+
+
+# Tracks with enough singing
+
+
+def test_keep_sung_against_a_count_by_hand():
+    vocal = {"all": [0.5, 0.9, 1.0, 0.7], "three": [0.5, 0.6, 0.49, 1.0], "half": [1.0, 1.0, 0.0, 0.0], "none": [0.2]}
+    tracks = tuple(Track(name, "s", Path(f"{name}.wav")) for name in vocal)
+    whole = Manifest(tracks, tuple(Piece(name, 3.0 * n, v) for name in vocal for n, v in enumerate(vocal[name])))
+    for share, expected in ((0, 4), (0.5, 3), (0.75, 2), (0.76, 1), (1.0, 1)):
+        kept = keep_sung(whole, share)
+        assert [track.track_id for track in kept.tracks] == list(vocal)[:expected]
+        assert kept.pieces == tuple(piece for piece in whole.pieces if piece.track_id in list(vocal)[:expected])
+    assert [track.track_id for track in keep_sung(whole, 0.5, vocal=0.9).tracks] == ["all", "half"]
+
+
+def test_keep_sung_does_not_guess():
+    whole = catalogue([2])
+    with pytest.raises(ManifestError, match="track 0/1: has no pieces"):
+        keep_sung(replace(whole, pieces=whole.pieces[:1]), 0.5)
+    with pytest.raises(ManifestError, match=r"no track that is sung for 0\.75"):
+        keep_sung(replace(whole, pieces=tuple(replace(piece, vocal=0.0) for piece in whole.pieces)), 0.75)
+
+
+def test_sets_are_the_documented_ones():
+    assert tuple(field.name for field in fields(Sets)) == (*SETS, "left_out")
