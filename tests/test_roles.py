@@ -159,14 +159,14 @@ def test_a_large_album_is_not_set_aside():
 def test_singers_left_out_are_listed():
     split = assign_roles(plain(ann=5, bob=4, cy=1))
     assert [(left.singer_id, left.reason) for left in split.left_out] == [
-        ("bob", "4 real tracks, 5 needed"),
-        ("cy", "1 real tracks, 5 needed"),
+        ("bob", "4 of 5 real tracks needed"),
+        ("cy", "1 of 5 real tracks needed"),
     ]
     albums = {"ann": ["a", "b", "c", "c", "c"], "bob": ["a"] * 9 + ["b"] * 9, "cy": [None] * 9}
     split = assign_roles(catalogue(albums), by_album=True)
     assert [(left.singer_id, left.reason) for left in split.left_out] == [
-        ("bob", "18 real tracks, no two of 2 known albums can be set aside"),
-        ("cy", "9 real tracks, no two of 0 known albums can be set aside"),
+        ("bob", "18 real tracks, and no two of 2 known albums can be set aside"),
+        ("cy", "9 real tracks, and no two of 0 known albums can be set aside"),
     ]
 
 

@@ -191,10 +191,10 @@ def test_singers_that_fit_nowhere_are_listed():
     assert names(sets.train) == {"5"}
     assert [track.track_id for track in sets.cloned.tracks] == ["clone/0", "clone/3"]
     assert sets.left_out == (
-        LeftOut("3", "imitated by clones, with 0 real tracks of 7 needed"),
-        LeftOut("4", "imitated by clones, with 6 real tracks of 7 needed"),
-        LeftOut("7", "imitated by clones, with 0 real tracks of 7 needed"),
-        LeftOut("2", "1 real tracks of 2 needed"),
+        LeftOut("3", "imitated by clones, with 0 of 7 real tracks needed"),
+        LeftOut("4", "imitated by clones, with 6 of 7 real tracks needed"),
+        LeftOut("7", "imitated by clones, with 0 of 7 real tracks needed"),
+        LeftOut("2", "1 of 2 real tracks needed"),
     )
 
 

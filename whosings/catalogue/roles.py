@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from itertools import permutations
+from itertools import chain, permutations
 from pathlib import Path
 
 import pyarrow as pa
@@ -45,9 +45,10 @@ class SingerSplit:
     left_out: tuple[LeftOut, ...] = ()
 
     def __post_init__(self) -> None:
-        repeated = [name for name, count in Counter(t.track_id for t in self.whole.tracks).items() if count > 1]
+        ids = {role: [track.track_id for track in getattr(self, role).tracks] for role in (*ROLES, UNUSED)}
+        repeated = [name for name, count in Counter(chain.from_iterable(ids.values())).items() if count > 1]
         if repeated:
-            sets = " and ".join(role for role, tracks in self._by_role().items() if repeated[0] in tracks)
+            sets = " and ".join(role for role, names in ids.items() if repeated[0] in names)
             raise ManifestError("the split", f"has track {repeated[0]} more than once, in {sets}", "keep one of them")
         singers = {track.singer_id for role in ROLES for track in getattr(self, role).tracks}
         for role in ROLES:
@@ -59,9 +60,6 @@ class SingerSplit:
                         f"has {counts[singer]} {role} tracks of singer {singer}",
                         "give each singer one test track, one validation track and some to train on",
                     )
-
-    def _by_role(self) -> dict[str, set[str]]:
-        return {role: {t.track_id for t in getattr(self, role).tracks} for role in (*ROLES, UNUSED)}
 
     @property
     def whole(self) -> Manifest:
@@ -111,8 +109,8 @@ def assign_roles(manifest: Manifest, *, seed: int = 0, by_album: bool = False, m
         # The two smallest albums are the cheapest to set aside.
         if len(sizes) < 3 or len(known) - sum(sorted(sizes.values())[:2]) < min_train:
             real = sum(not track.cloned for track in tracks)
-            needed = f"no two of {len(sizes)} known albums can be set aside" if by_album else f"{min_train + 2} needed"
-            left_out.append(LeftOut(singer, f"{real} real tracks, {needed}"))
+            few = f"{real} real tracks, and no two of {len(sizes)} known albums can be set aside"
+            left_out.append(LeftOut(singer, few if by_album else f"{real} of {min_train + 2} real tracks needed"))
             continue
         for test, validation in permutations(sorted(known, key=lambda track_id: lot(seed, track_id)), 2):
             aside = {known[test], known[validation]}

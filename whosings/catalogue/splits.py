@@ -154,10 +154,10 @@ def divide(
         roles |= {track.track_id: "validation" for track in drawn}
     roles |= {clone.track_id: "cloned" for clone in clones if in_closed.intersection(clone.target_singer_ids)}
     left_out = [
-        LeftOut(singer, f"imitated by clones, with {len(real.get(singer, ()))} real tracks of {closed_tracks} needed")
+        LeftOut(singer, f"imitated by clones, with {len(real.get(singer, ()))} of {closed_tracks} real tracks needed")
         for singer in sorted(targets - in_closed)
     ] + [
-        LeftOut(singer, f"{len(real[singer])} real tracks of {train_tracks} needed")
+        LeftOut(singer, f"{len(real[singer])} of {train_tracks} real tracks needed")
         for singer in sorted(free - in_validation - in_train)
         if real[singer]
     ]

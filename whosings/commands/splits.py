@@ -125,7 +125,7 @@ def _report(
         [(name, str(counts["singers"]), str(counts["tracks"])) for name, counts in named.items()],
     )
     for reason, count in Counter(left.reason for left in left_out).most_common():
-        run.out.print(f"left out, {count} singers: {reason}", markup=False)
+        run.out.print(f"{count} left out: {reason}", markup=False)
 
 
 def _count(part: Manifest) -> dict[str, int]:
