@@ -107,7 +107,7 @@ def read_mtg(table: str | Path, audio_root: str | Path) -> Manifest:
     """
     table, root = Path(table), Path(audio_root)
     tracks: list[Track] = []
-    with _rows(table, _Tabs) as rows:
+    with _rows(table, csv.excel_tab) as rows:
         if next(rows, []) != ["TRACK_ID", "ARTIST_ID", "ALBUM_ID", "PATH", "DURATION", "TAGS"]:
             raise ManifestError(table, "has not the columns TRACK_ID to TAGS", "give a table such as raw_30s.tsv")
         for number, row in enumerate(rows, start=2):
@@ -117,10 +117,6 @@ def read_mtg(table: str | Path, audio_root: str | Path) -> Manifest:
             path = locate_mtg(root, row[3])
             tracks.append(Track(row[3], row[1], path, album=row[2] or None, genre=";".join(genres) or None))
     return _manifest(table, tracks)
-
-
-class _Tabs(csv.excel_tab):
-    quoting = csv.QUOTE_NONE
 
 
 @contextmanager

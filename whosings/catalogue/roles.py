@@ -95,7 +95,7 @@ def assign_roles(manifest: Manifest, *, seed: int = 0, by_album: bool = False, m
     Args:
         by_album: test, validation and training tracks come from different albums. The other tracks of the test and
             validation albums are unused, and so is a track without album: it might be of any.
-        min_train: training tracks that are left at least.
+        min_train: training tracks that are left at least, 1 or more.
 
     Raises:
         ManifestError: no singer has enough tracks or albums.
@@ -107,7 +107,7 @@ def assign_roles(manifest: Manifest, *, seed: int = 0, by_album: bool = False, m
         known = {track.track_id: name for track in tracks if not track.cloned and (name := key(track)) is not None}
         sizes = Counter(known.values())
         # The two smallest albums are the cheapest to set aside.
-        if len(sizes) < 3 or len(known) - sum(sorted(sizes.values())[:2]) < min_train:
+        if len(known) - sum(sorted(sizes.values())[:2]) < min_train:
             real = sum(not track.cloned for track in tracks)
             few = f"{real} real tracks, and no two of {len(sizes)} known albums can be set aside"
             left_out.append(LeftOut(singer, few if by_album else f"{real} of {min_train + 2} real tracks needed"))

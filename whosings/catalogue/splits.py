@@ -200,7 +200,7 @@ def hold_out_singers(manifest: Manifest, share: float, seed: int) -> Division:
 def _size(name: str, size: float, able: int) -> int:
     if 0 <= size < 1:
         return round(size * able)
-    if not (size >= 1 and size == size // 1 and size < 1e9):  # NaN and infinity fail a comparison
+    if not (size >= 1 and size == size // 1):  # NaN and infinity fail a comparison
         raise ConfigError(
             f"{name} = {size:g}", "is no number of singers", "give a share below 1, or a whole number from 1 on"
         )
