@@ -6,25 +6,22 @@ Conventions
 - Segment table: ``track_id, start_s, vocal``: a 3-second piece and the probability that somebody sings in it. Its name
   is the track table's with ``.segments`` before the ending: ``songs.parquet`` and ``songs.segments.parquet``.
 - Paths are relative to the manifest's folder unless absolute.
-- In CSV, lists are separated by ``;`` and booleans are ``true`` or ``false``.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.csv
-import pyarrow.parquet
 
 from whosings.audio import AUDIO_ENDINGS
+from whosings.catalogue.tables import read_table, write_table
 from whosings.errors import ManifestError
-from whosings.files import atomic
 
 _TRACK_SCHEMA = pa.schema(
     [
@@ -138,7 +135,7 @@ def read_manifest(path: str | Path) -> Manifest:
     tracks = tuple(_track(row, path.parent) for row in rows)
     if not tracks:
         raise ManifestError(path, "holds no tracks", "check how it was made")
-    segments = _segments_path(path)
+    segments = segments_path(path)
     if not segments.exists():
         return Manifest(tracks)
     pieces = tuple(Piece(**row) for row in read_table(segments, _SEGMENT_SCHEMA, _SEGMENT_SCHEMA.names).to_pylist())
@@ -164,6 +161,11 @@ def write_manifest(manifest: Manifest, path: str | Path) -> None:
     Raises:
         ManifestError: another ending.
     """
+    write_tracks(manifest.tracks, manifest.pieces, path)
+
+
+def write_tracks(tracks: Iterable[Track], pieces: Iterable[Piece], path: str | Path) -> None:
+    """As ``write_manifest``, for more tracks and pieces than fit in memory; each is read once, the pieces first."""
     path = Path(path)
     root = path.parent.resolve()
 
@@ -173,22 +175,20 @@ def write_manifest(manifest: Manifest, path: str | Path) -> None:
         whole = file.resolve()
         return str(whole.relative_to(root)) if whole.is_relative_to(root) else str(whole)
 
-    rows = [
-        {field.name: getattr(track, field.name) for field in fields(Track)}
-        | {
+    segments = segments_path(path)
+    if not write_table((vars(piece) for piece in pieces), _SEGMENT_SCHEMA, segments):
+        segments.unlink()
+    rows = (
+        {
+            **vars(track),
             "path": relative(track.path),
             "vocals_path": relative(track.vocals_path),
             "instrumental_path": relative(track.instrumental_path),
             "target_singer_ids": list(track.target_singer_ids),
         }
-        for track in manifest.tracks
-    ]
-    if manifest.pieces:
-        pieces = [{"track_id": p.track_id, "start_s": p.start_s, "vocal": p.vocal} for p in manifest.pieces]
-        write_table(pa.Table.from_pylist(pieces, _SEGMENT_SCHEMA), _segments_path(path))
-    else:
-        _segments_path(path).unlink(missing_ok=True)
-    write_table(pa.Table.from_pylist(rows, _TRACK_SCHEMA), path)
+        for track in tracks
+    )
+    write_table(rows, _TRACK_SCHEMA, path)
 
 
 def from_folder(root: str | Path) -> Manifest:
@@ -223,81 +223,6 @@ def _track(row: dict[str, Any], root: Path) -> Track:
     )
 
 
-def _segments_path(path: Path) -> Path:
+def segments_path(path: Path) -> Path:
+    """Where a track table's segment table lies."""
     return path.with_suffix(f".segments{path.suffix}")
-
-
-def read_table(path: Path, schema: pa.Schema, required: Sequence[str]) -> pa.Table:
-    """A Parquet or CSV table with the schema's columns; those that are optional and absent are null.
-
-    Raises:
-        ManifestError: missing or unreadable file, unknown, repeated or missing columns, values of the wrong type.
-    """
-    if not path.exists():
-        raise ManifestError(path, "no such file", "check the path")
-    try:
-        if path.suffix == ".parquet":
-            table = pa.parquet.read_table(path)
-        elif path.suffix == ".csv":
-            options = pa.csv.ConvertOptions(
-                column_types=_csv_types(schema),
-                strings_can_be_null=True,
-                null_values=[""],  # a song may be called NA
-            )
-            table = pa.csv.read_csv(path, convert_options=options)
-        else:
-            raise ManifestError(path, f"has the ending {path.suffix or '(none)'}", "use .parquet or .csv")
-    except (pa.ArrowException, OSError) as error:
-        raise ManifestError(
-            path, f"cannot be read ({str(error).splitlines()[0].rstrip('.')})", "correct the table"
-        ) from error
-    twice = [name for name, count in Counter(table.column_names).items() if count > 1]
-    if twice:
-        raise ManifestError(path, f"has column {twice[0]} more than once", "keep one of them")
-    unknown = [name for name in table.column_names if name not in schema.names]
-    if unknown:
-        raise ManifestError(path, f"unknown column {unknown[0]}", f"the columns are {', '.join(schema.names)}")
-    if path.suffix == ".csv" and "target_singer_ids" in table.column_names:
-        table = _split_lists(table)
-    for name in required:
-        if name not in table.column_names:
-            raise ManifestError(path, f"has no column {name}", f"{', '.join(required)} are required")
-    for column in schema:
-        if column.name not in table.column_names:
-            table = table.append_column(column, pa.nulls(table.num_rows, column.type))
-    try:
-        return table.select(schema.names).cast(schema)
-    except (pa.ArrowException, ValueError) as error:
-        raise ManifestError(
-            path, f"has a column of the wrong type ({str(error).splitlines()[0].rstrip('.')})", "correct the table"
-        ) from error
-
-
-def write_table(table: pa.Table, path: Path) -> None:
-    """Write a table whole or not at all, by the ending ``.parquet`` or ``.csv``.
-
-    Raises:
-        ManifestError: another ending.
-    """
-    if path.suffix not in (".parquet", ".csv"):
-        raise ManifestError(path, f"has the ending {path.suffix or '(none)'}", "use .parquet or .csv")
-    with atomic(path) as beside:
-        if path.suffix == ".parquet":
-            pa.parquet.write_table(table, beside)
-        else:
-            if "target_singer_ids" in table.column_names:
-                joined = pa.array(
-                    [";".join(ids or []) or None for ids in table["target_singer_ids"].to_pylist()], pa.string()
-                )
-                table = table.set_column(table.column_names.index("target_singer_ids"), "target_singer_ids", joined)
-            pa.csv.write_csv(table, beside)
-
-
-def _csv_types(schema: pa.Schema) -> dict[str, pa.DataType]:
-    return {column.name: pa.string() if pa.types.is_list(column.type) else column.type for column in schema}
-
-
-def _split_lists(table: pa.Table) -> pa.Table:
-    ids = [text.split(";") if text else None for text in table["target_singer_ids"].to_pylist()]
-    position = table.column_names.index("target_singer_ids")
-    return table.set_column(position, "target_singer_ids", pa.array(ids, pa.list_(pa.string())))

@@ -16,8 +16,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from whosings.catalogue.manifest import Manifest, Track, read_manifest, read_table, write_table
+from whosings.catalogue.manifest import Manifest, Track, read_manifest
 from whosings.catalogue.splits import UNUSED, LeftOut, lot, part
+from whosings.catalogue.tables import read_table, write_table
 from whosings.errors import ManifestError
 
 ROLES = ("train", "validation", "test")
@@ -135,7 +136,7 @@ def write_roles(split: SingerSplit, manifest_path: str | Path) -> Path:
     """
     path = _roles_path(Path(manifest_path))
     rows = [{"track_id": t.track_id, "role": role} for role in ROLES for t in getattr(split, role).tracks]
-    write_table(pa.Table.from_pylist(rows, _SCHEMA), path)
+    write_table(rows, _SCHEMA, path)
     return path
 
 

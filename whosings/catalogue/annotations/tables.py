@@ -9,15 +9,12 @@ Conventions
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.csv
-import pyarrow.parquet
 
 from whosings.catalogue.annotations.artists import Singer
 from whosings.catalogue.annotations.names import split_featured
@@ -32,9 +29,9 @@ from whosings.catalogue.annotations.records import (
     clean_seconds,
 )
 from whosings.catalogue.annotations.verdict import Reason
-from whosings.catalogue.manifest import Manifest
+from whosings.catalogue.manifest import Manifest, Track
+from whosings.catalogue.tables import read_table, write_table
 from whosings.errors import ManifestError
-from whosings.files import atomic
 
 SINGER_COLUMNS = tuple(field.name for field in fields(Singer))
 CATALOGUE_COLUMNS = ("track_id", "title", "artist", "isrc", "duration_s", "musicbrainz_id")
@@ -55,7 +52,8 @@ _DECISIONS = pa.schema(
     ]
 )
 DECISION_COLUMNS: tuple[str, ...] = tuple(_DECISIONS.names)
-_BATCH = 5_000
+_SINGERS = pa.schema([(name, _TEXT) for name in SINGER_COLUMNS])
+_CATALOGUE = pa.schema([(name, _TEXT) for name in CATALOGUE_COLUMNS])
 
 
 @dataclass(frozen=True)
@@ -95,7 +93,7 @@ def read_catalogue(path: str | Path) -> tuple[TrackRecord, ...]:
     Raises:
         ManifestError: missing file, missing columns, an empty or repeated ``track_id``, no title or artist.
     """
-    rows = _read(Path(path), CATALOGUE_COLUMNS[:3])
+    rows = read_table(Path(path), _CATALOGUE, CATALOGUE_COLUMNS[:3]).to_pylist()
     seen: set[str] = set()
     for number, row in enumerate(rows, start=1):
         for column in CATALOGUE_COLUMNS[:3]:
@@ -123,22 +121,51 @@ def write_decisions(decisions: Iterable[Decision], path: str | Path) -> Summary:
     Raises:
         ManifestError: an ending other than ``.parquet`` and ``.csv``.
     """
-    path = Path(path)
-    _check_ending(path)
     counts: Counter[Reason] = Counter()
     singers: dict[str, Singer] = {}
-    waiting = iter(decisions)
-    schema = _DECISIONS if path.suffix == ".parquet" else pa.schema([(name, _TEXT) for name in DECISION_COLUMNS])
-    with atomic(path) as beside:
-        writer: Any = pa.parquet.ParquetWriter if path.suffix == ".parquet" else pa.csv.CSVWriter
-        with writer(beside, schema) as table:
-            while batch := list(islice(waiting, _BATCH)):
-                for decision in batch:
-                    counts[decision.reason] += 1
-                    singers.update((s.singer_id, s) for s in decision.singers if s.singer_id not in singers)
-                rows = [_row(decision, path.suffix == ".csv") for decision in batch]
-                table.write_table(pa.Table.from_pylist(rows, schema))
+
+    def rows() -> Iterator[dict[str, Any]]:
+        for decision in decisions:
+            counts[decision.reason] += 1
+            singers.update((s.singer_id, s) for s in decision.singers if s.singer_id not in singers)
+            yield _row(decision)
+
+    write_table(rows(), _DECISIONS, Path(path))
     return Summary(dict(counts), tuple(singers.values()))
+
+
+def read_decisions(path: str | Path) -> dict[str, Decision]:
+    """Read the decisions' table, by track id.
+
+    Raises:
+        ManifestError: missing file, unknown or missing columns, a repeated ``track_id``, an unknown outcome or reason,
+            or a kept track without exactly one singer.
+    """
+    found: dict[str, Decision] = {}
+    for row in read_table(Path(path), _DECISIONS, _DECISIONS.names[:6]).to_pylist():
+        track_id = row["track_id"]
+        if not track_id or track_id in found:
+            raise ManifestError(path, f"track_id {track_id or '(none)'} is missing or occurs twice", "make it again")
+        try:
+            outcome, reason = Outcome(row["outcome"]), Reason(row["reason"])
+        except ValueError as error:
+            raise ManifestError(path, f"track {track_id}: {error}", "make the table again") from error
+        ids, names = row["singer_ids"] or [], row["singer_names"] or []
+        if len(ids) != len(names) or (outcome is Outcome.KEPT and len(ids) != 1):
+            raise ManifestError(path, f"track {track_id} is {outcome} with {len(ids)} singers", "make the table again")
+        found[track_id] = Decision(
+            track_id,
+            outcome,
+            reason,
+            row["explanation"] or "",
+            tuple(Singer(singer_id, name) for singer_id, name in zip(ids, names, strict=True)),
+            tuple(row["evidence"] or ()),
+            row["title"] or "",
+            tuple(row["isrcs"] or ()),
+            row["musicbrainz_id"],
+            row["release_date"],
+        )
+    return found
 
 
 def write_singers(singers: Iterable[Singer], path: str | Path) -> None:
@@ -147,12 +174,7 @@ def write_singers(singers: Iterable[Singer], path: str | Path) -> None:
     Raises:
         ManifestError: an ending other than ``.parquet`` and ``.csv``.
     """
-    path = Path(path)
-    _check_ending(path)
-    schema = pa.schema([(name, _TEXT) for name in SINGER_COLUMNS])
-    table = pa.Table.from_pylist([asdict(singer) for singer in singers], schema)
-    with atomic(path) as beside:
-        (pa.parquet.write_table if path.suffix == ".parquet" else pa.csv.write_csv)(table, beside)
+    write_table((asdict(singer) for singer in singers), _SINGERS, Path(path))
 
 
 def read_singers(path: str | Path) -> tuple[Singer, ...]:
@@ -161,11 +183,7 @@ def read_singers(path: str | Path) -> tuple[Singer, ...]:
     Raises:
         ManifestError: missing file or column, unknown column, an empty or repeated ``singer_id``.
     """
-    rows = _read(Path(path), SINGER_COLUMNS[:2])
-    for row in rows:
-        if unknown := set(row) - set(SINGER_COLUMNS):
-            raise ManifestError(path, f"unknown column {min(unknown)}", f"the columns are {', '.join(SINGER_COLUMNS)}")
-    singers = tuple(Singer(**row) for row in rows)
+    singers = tuple(Singer(**row) for row in read_table(Path(path), _SINGERS, SINGER_COLUMNS[:2]).to_pylist())
     ids = [singer.singer_id for singer in singers]
     if None in ids or len(set(ids)) < len(ids):
         raise ManifestError(path, "a singer_id is missing or occurs twice", "give each singer an id of their own")
@@ -179,23 +197,24 @@ def annotated(manifest: Manifest, decisions: Iterable[Decision]) -> Manifest:
         ManifestError: no track is kept.
     """
     kept = {decision.track_id: decision for decision in decisions if decision.outcome is Outcome.KEPT}
-    tracks = tuple(
-        replace(
-            track,
-            singer_id=kept[track.track_id].singers[0].singer_id,
-            title=track.title or kept[track.track_id].title,
-            release_date=track.release_date or kept[track.track_id].release_date,
-        )
-        for track in manifest.tracks
-        if track.track_id in kept
-    )
+    tracks = tuple(applied(kept[track.track_id], track) for track in manifest.tracks if track.track_id in kept)
     if not tracks:
         raise ManifestError("annotations", "keep none of the manifest's tracks", "see the decisions' reasons")
     return Manifest(tracks, tuple(piece for piece in manifest.pieces if piece.track_id in kept))
 
 
-def _row(decision: Decision, flat: bool) -> dict[str, Any]:
-    row: dict[str, Any] = {
+def applied(decision: Decision, track: Track) -> Track:
+    """A kept track with its singer's id and what the sources add."""
+    return replace(
+        track,
+        singer_id=decision.singers[0].singer_id,
+        title=track.title or decision.title or None,
+        release_date=track.release_date or decision.release_date,
+    )
+
+
+def _row(decision: Decision) -> dict[str, Any]:
+    return {
         "track_id": decision.track_id,
         "outcome": str(decision.outcome),
         "reason": str(decision.reason),
@@ -208,33 +227,3 @@ def _row(decision: Decision, flat: bool) -> dict[str, Any]:
         "release_date": decision.release_date,
         "evidence": list(decision.evidence),
     }
-    if flat:
-        row = {name: ";".join(value) or None if isinstance(value, list) else value for name, value in row.items()}
-    return row
-
-
-def _check_ending(path: Path) -> None:
-    if path.suffix not in (".parquet", ".csv"):
-        raise ManifestError(path, f"has the ending {path.suffix or '(none)'}", "use .parquet or .csv")
-
-
-def _read(path: Path, required: Iterable[str]) -> list[dict[str, Any]]:
-    if not path.exists():
-        raise ManifestError(path, "no such file", "check the path")
-    _check_ending(path)
-    try:
-        if path.suffix == ".parquet":
-            table = pa.parquet.read_table(path)
-        else:
-            with path.open(encoding="utf-8") as file:
-                header = file.readline().strip().replace('"', "").split(",")
-            options = pa.csv.ConvertOptions(column_types=dict.fromkeys(header, _TEXT), strings_can_be_null=True)
-            table = pa.csv.read_csv(path, convert_options=options)
-    except (pa.ArrowException, OSError) as error:
-        first = str(error).splitlines()[0].rstrip(".")
-        raise ManifestError(path, f"cannot be read ({first})", "correct the table") from error
-    for name in required:
-        if name not in table.column_names:
-            raise ManifestError(path, f"has no column {name}", f"{', '.join(required)} are required")
-    rows: list[dict[str, Any]] = table.to_pylist()
-    return rows

@@ -1,0 +1,127 @@
+"""Whether two files hold the same recording: copies of every kind are, other takes and clones over a band are not."""
+
+import io
+
+import numpy as np
+import pytest
+import soundfile
+from numpy.typing import NDArray
+
+from whosings.audio import SAMPLE_RATE
+from whosings.catalogue.fingerprint import (
+    HOP_S,
+    MOST_DIFFERENT,
+    Sighting,
+    candidates,
+    difference,
+    landmarks,
+    same_recording,
+    words_of,
+)
+from whosings.choir.songs import Singer, draw_singer, record
+
+FloatArray = NDArray[np.float32]
+
+
+@pytest.fixture(scope="module")
+def song() -> FloatArray:
+    return record(draw_singer(3, 0), 3, 0, 40).mixture
+
+
+def encoded(samples: FloatArray, kind: str) -> FloatArray:
+    buffer = io.BytesIO()
+    options = {
+        "mp3 low": {"format": "MP3", "bitrate_mode": "CONSTANT", "compression_level": 0.8},
+        "mp3 high": {"format": "MP3", "bitrate_mode": "CONSTANT", "compression_level": 0.2},
+        "vorbis": {"format": "OGG", "subtype": "VORBIS"},
+        "8 bit": {"format": "WAV", "subtype": "PCM_U8"},
+    }[kind]
+    soundfile.write(buffer, samples, SAMPLE_RATE, **options)
+    buffer.seek(0)
+    return soundfile.read(buffer, dtype="float32")[0]
+
+
+def find(words: np.ndarray, *others: np.ndarray) -> list[int]:
+    """By brute force over all words: what the journal's index does in a database."""
+    seen = [
+        (int(place), Sighting(number, int(there)))
+        for place in landmarks(words)
+        for number, other in enumerate(others)
+        for there in np.flatnonzero(other == words[place])
+        if there in landmarks(other)
+    ]
+    return [c.track for c in candidates(words, seen) if same_recording(words, others[c.track], c.place)]
+
+
+@pytest.mark.parametrize("kind", ["mp3 low", "mp3 high", "vorbis", "8 bit"])
+def test_encoding_makes_no_other_recording(song: FloatArray, kind: str) -> None:
+    original = words_of(song[None])
+    assert find(words_of(encoded(song, kind)[None]), original) == [0]
+
+
+@pytest.mark.parametrize("cut", [0, 1, 137, 256, 400, 5_000, 51_234])
+def test_a_copy_cut_anywhere_is_found_from_both_sides(song: FloatArray, cut: int) -> None:
+    original, copy = words_of(song[None]), words_of(song[None, cut:] * 0.25)
+    assert find(copy, original) == [0]
+    assert find(original, copy) == [0]
+
+
+def test_noise_equaliser_and_leading_silence(song: FloatArray) -> None:
+    rng = np.random.default_rng(0)
+    changed = np.concatenate([np.zeros(SAMPLE_RATE, np.float32), np.diff(song) * 3])
+    changed += rng.normal(0, 1e-3, changed.size).astype(np.float32)
+    assert find(words_of(changed[None]), words_of(song[None])) == [0]
+
+
+def test_a_part_of_a_song_is_not_the_song(song: FloatArray) -> None:
+    original = words_of(song[None])
+    assert find(words_of(song[None, : song.size // 2]), original) == [0]  # all of the shorter one is common
+    other = record(draw_singer(3, 1), 3, 0, 40).mixture
+    medley = np.concatenate([song[: song.size // 2], other[: song.size // 2]])
+    assert find(words_of(medley[None]), original) == []
+
+
+def test_another_voice_over_the_same_band_is_another_recording(song: FloatArray) -> None:
+    first, second = draw_singer(3, 0), draw_singer(3, 1)
+    clone = record(Singer(first.name, second.voice, first.palette), 3, 0, 40).mixture
+    assert find(words_of(clone[None]), words_of(song[None])) == []
+    assert difference(words_of(clone[None])[:1000], words_of(song[None])[:1000]) > MOST_DIFFERENT
+
+
+def test_different_songs_differ_in_half_of_the_bits(song: FloatArray) -> None:
+    others = [words_of(record(draw_singer(3, n), 3, n, 40).mixture[None]) for n in range(1, 5)]
+    own = words_of(song[None])
+    assert find(own, *others) == []
+    for other in others:
+        size = min(own.size, other.size)
+        assert 0.3 < difference(own[:size], other[:size]) < 0.7
+
+
+def test_the_right_one_of_many(song: FloatArray) -> None:
+    others = [words_of(record(draw_singer(3, n), 3, n, 40).mixture[None]) for n in range(1, 5)]
+    others.insert(2, words_of(song[None]))
+    assert find(words_of(encoded(song, "vorbis")[None]), *others) == [2]
+
+
+def test_difference_counts_bits() -> None:
+    one, other = np.array([0b1111, 0xFFFFFFFF, 0], np.uint32), np.array([0b1100, 0xFFFFFFFF, 7], np.uint32)
+    assert difference(one, other) == pytest.approx(2 / 64)  # the last word is silence in one of them
+    assert difference(one[2:], other[2:]) == 1.0
+
+
+def test_silence_and_short_sounds_have_nothing_to_compare() -> None:
+    assert not words_of(np.zeros((1, 5 * SAMPLE_RATE), np.float32)).any()
+    assert words_of(np.ones((1, SAMPLE_RATE // 4), np.float32)).size == 0
+    assert words_of(np.zeros((1, 0), np.float32)).size == 0
+    empty = np.zeros(0, np.uint32)
+    assert landmarks(empty).size == 0 and candidates(empty, []) == []
+
+
+def test_words_are_counted_in_hops() -> None:
+    samples = np.random.default_rng(1).normal(0, 0.1, (2, 10 * SAMPLE_RATE)).astype(np.float32)
+    assert words_of(samples).size == pytest.approx((10 - 0.512) / HOP_S, abs=1)
+
+
+def test_about_a_sixteenth_of_the_words_is_looked_up(song: FloatArray) -> None:
+    words = words_of(song[None])
+    assert 1 / 32 < landmarks(words).size / words.size < 1 / 8

@@ -1,0 +1,134 @@
+"""Whether two files hold the same recording, whatever their format, level, bit rate and leading silence.
+
+Conventions
+-----------
+- A fingerprint is one 32-bit word every 32 ms: the signs of energy differences between neighbouring bands and frames,
+  300 to 3000 Hz (Haitsma and Kalker, ISMIR 2002). Encoding flips a few of the bits, another take about half of them.
+- Two recordings are the same if, at one offset, they overlap in at least ``OVERLAP`` of the shorter one and differ in
+  at most ``MOST_DIFFERENT`` of the bits there. A song over another song's band is not the same recording.
+- To find candidates without comparing with everything, about every sixteenth word, chosen by its own value, is looked up.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whosings.audio import SAMPLE_RATE, FloatArray
+
+Words = NDArray[np.uint32]
+
+HOP_S = 0.032
+"""Seconds a word."""
+OVERLAP = 0.8
+"""Least part of the shorter recording that must be common."""
+MOST_DIFFERENT = 0.15
+"""Largest share of differing bits of one and the same recording."""
+
+_RATE = SAMPLE_RATE // 2  # enough for the highest band
+_HOP, _FRAME = round(HOP_S * _RATE), 4096  # a frame of half a second: a copy cut anywhere falls close to a hop
+_EDGES_HZ = np.geomspace(300, 3000, 34)
+_BLOCK = 512  # frames transformed at once
+_QUIET = 1e-6  # of the loudest frame's energy: no sound to compare
+_VOTES = 3  # looked-up words that must agree on an offset
+_LANDMARK_MASK, _SPREAD = 0xF, np.uint32(2654435761)
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """An indexed word: in which track, at which of its words."""
+
+    track: int
+    place: int
+
+
+def words_of(samples: FloatArray) -> Words:
+    """The fingerprint of a recording.
+
+    Args:
+        samples: (channels, samples) at 16 kHz.
+
+    Returns:
+        uint32 (words,); 0 where there is nothing to hear. Empty below half a second.
+    """
+    mono = samples.mean(axis=0)
+    mono = mono[: mono.size // 2 * 2]
+    smooth = np.convolve(mono, np.array([1, 3, 3, 1], np.float32) / 8, "same") if mono.size else mono
+    mono = np.ascontiguousarray(smooth[::2])
+    frames = max(0, (mono.size - _FRAME) // _HOP + 1)
+    if frames < 2:
+        return np.zeros(0, np.uint32)
+    window = np.hanning(_FRAME).astype(np.float32)
+    bins = np.round(_EDGES_HZ / _RATE * _FRAME).astype(int)
+    energy = np.empty((frames, bins.size - 1))
+    windows = np.lib.stride_tricks.sliding_window_view(mono, _FRAME)[::_HOP]
+    for first in range(0, frames, _BLOCK):
+        spectrum = np.fft.rfft(windows[first : first + _BLOCK] * window)
+        power = spectrum.real**2 + spectrum.imag**2
+        energy[first : first + _BLOCK] = np.add.reduceat(power[:, : bins[-1]], bins[:-1], axis=1)
+    level = energy.sum(axis=1)
+    log = np.log(energy + 1e-9 * level.max() + 1e-12)
+    bits = np.diff(np.diff(log, axis=1), axis=0) > 0
+    words = np.packbits(bits, axis=1).view(">u4")[:, 0].astype(np.uint32)
+    heard = level > _QUIET * level.max()
+    words[~(heard[1:] & heard[:-1])] = 0
+    return words
+
+
+def landmarks(words: Words) -> NDArray[np.intp]:
+    """Places of the words that are looked up."""
+    with np.errstate(over="ignore"):
+        mixed = (words * _SPREAD) >> np.uint32(16)
+    return np.flatnonzero((words != 0) & ((mixed & _LANDMARK_MASK) == 0))
+
+
+def candidates(words: Words, sightings: Iterable[tuple[int, Sighting]]) -> list[Sighting]:
+    """Tracks that may hold the recording, likeliest first.
+
+    Args:
+        sightings: (place in ``words``, where the index has the same word).
+
+    Returns:
+        Each track with the place in it at which ``words`` would begin; negative where it begins earlier.
+    """
+    votes: Counter[tuple[int, int]] = Counter()
+    for place, sighting in sightings:
+        votes[sighting.track, sighting.place - place] += 1
+    best: dict[int, tuple[int, int]] = {}
+    for (track, offset), count in votes.items():
+        # Frames of a shifted copy fall between two of the original's: neighbouring offsets are one.
+        count += max(votes.get((track, offset - 1), 0), votes.get((track, offset + 1), 0))
+        if count >= _VOTES and count > best.get(track, (0, 0))[0]:
+            best[track] = (count, offset)
+    ranked = sorted(best.items(), key=lambda item: (-item[1][0], item[0]))
+    return [Sighting(track, offset) for track, (_, offset) in ranked]
+
+
+def same_recording(words: Words, other: Words, offset: int) -> bool:
+    """Whether two fingerprints are of one recording, ``words`` beginning at ``offset`` (or beside it) of ``other``."""
+    return any(_same_at(words, other, offset + shift) for shift in (0, -1, 1))
+
+
+def difference(words: Words, other: Words) -> float:
+    """Share of differing bits where both have something to hear; 1.0 where they never do."""
+    heard = (words != 0) & (other != 0)
+    if not heard.any():
+        return 1.0
+    return float(np.mean(_BIT_COUNT[(words[heard] ^ other[heard]).view(np.uint8)]) / 8)
+
+
+def _same_at(words: Words, other: Words, offset: int) -> bool:
+    start = max(0, offset)
+    common = min(other.size, offset + words.size) - start
+    if common < OVERLAP * min(words.size, other.size):
+        return False
+    mine = words[start - offset : start - offset + common]
+    return difference(mine, other[start : start + common]) <= MOST_DIFFERENT
+
+
+_BIT_COUNT: NDArray[Any] = np.array([bin(byte).count("1") for byte in range(256)], np.uint8)

@@ -1,0 +1,413 @@
+"""What is known of each track of a catalogue, on disk: an interrupted preparation goes on, and a grown one adds to it.
+
+One SQLite file. Every change is one transaction, so that after ``kill -9`` at any moment what was found out before is
+there. Memory does not grow with the catalogue: questions about all tracks are answered by the database.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
+from enum import StrEnum
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whosings.catalogue.fingerprint import Sighting, Words, candidates, landmarks, same_recording
+from whosings.catalogue.manifest import Track
+from whosings.errors import ManifestError
+
+_FORMAT = "1"
+_SCHEMA = """
+CREATE TABLE about (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE tracks (
+    number INTEGER PRIMARY KEY, track_id TEXT NOT NULL UNIQUE, singer_id TEXT NOT NULL, facts TEXT NOT NULL,
+    path TEXT NOT NULL, stamp TEXT NOT NULL, run INTEGER NOT NULL,
+    outcome TEXT NOT NULL, detail TEXT NOT NULL DEFAULT '',
+    sha256 TEXT, duration_s REAL, vocal REAL, pieces BLOB, words BLOB, twin INTEGER, matched INTEGER NOT NULL DEFAULT 0,
+    stored TEXT
+);
+CREATE INDEX by_content ON tracks (sha256);
+CREATE INDEX by_singer ON tracks (singer_id);
+CREATE INDEX by_twin ON tracks (twin);
+CREATE TABLE words (word INTEGER, track INTEGER, place INTEGER, PRIMARY KEY (word, track, place)) WITHOUT ROWID;
+CREATE INDEX words_of ON words (track);
+"""
+_TO_EXAMINE = "sha256 IS NULL AND outcome = ''"
+_PAGE = 500  # rows in memory at a time
+_MOST_SIGHTINGS = 64  # of one word: a word that so many tracks have says nothing, and looking stays cheap
+
+
+class Outcome(StrEnum):
+    """What became of a track. The order is that of the filters."""
+
+    NO_SINGER = "no singer"
+    SET_APART = "not one lead singer"
+    UNREADABLE = "unreadable"
+    DUPLICATE = "duplicate"
+    FEW_VOCALS = "few vocals"
+    FEW_TRACKS = "few tracks of the singer"
+    NOT_SEPARATED = "not separated"
+    KEPT = "kept"
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A track as it is given to a preparation.
+
+    Attributes:
+        excluded: why it is not even listened to; None if it is.
+        detail: one clause on that.
+    """
+
+    track: Track
+    excluded: Outcome | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Examination:
+    """What listening to a file tells.
+
+    Attributes:
+        sha256: of the file.
+        pieces: (pieces,) vocal probability of each 3-second piece.
+        vocal: share of the duration in pieces that hold singing.
+        words: fingerprint of the recording.
+    """
+
+    sha256: str
+    duration_s: float
+    pieces: NDArray[np.float32]
+    vocal: float
+    words: Words
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Where a kept track's sound lies, and by what method it was made.
+
+    Attributes:
+        sha256: of the file at ``path``.
+    """
+
+    path: str
+    sha256: str
+    vocals_path: str | None
+    instrumental_path: str | None
+    method: str
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One track of the journal; what is not known of it is None."""
+
+    number: int
+    track: Track
+    outcome: Outcome | None
+    detail: str
+    sha256: str | None
+    duration_s: float | None
+    vocal: float | None
+    pieces: NDArray[np.float32]
+    stored: Stored | None
+
+
+class Journal:
+    """Use it as a context manager.
+
+    Args:
+        path: the file; made when it does not exist.
+        method: what the examinations depend on; a journal of another method is examined anew.
+
+    Raises:
+        ManifestError: not a journal, or of another version.
+    """
+
+    def __init__(self, path: str | Path, method: str) -> None:
+        self.path = Path(path)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(self.path, isolation_level=None)
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = NORMAL")  # a crash of the machine may lose the last tracks, no more
+            with self._transaction():
+                if not self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+                    for statement in _SCHEMA.split(";"):
+                        self._db.execute(statement)
+                    facts = [("format", _FORMAT), ("method", method), ("run", "0")]
+                    self._db.executemany("INSERT INTO about VALUES (?, ?)", facts)
+            about = dict(self._db.execute("SELECT key, value FROM about"))
+        except sqlite3.DatabaseError as error:
+            raise ManifestError(path, f"is not a journal of a preparation ({error})", "remove it to begin anew") from error
+        if about.get("format") != _FORMAT:
+            raise ManifestError(path, f"is a journal of format {about.get('format')}", "remove it to begin anew")
+        self._run = int(about["run"])
+        if about["method"] != method:
+            with self._transaction():
+                self._db.execute("UPDATE tracks SET stamp = ''")
+                self._db.execute("UPDATE about SET value = ? WHERE key = 'method'", (method,))
+
+    def list(self, tracks: Iterable[Listed]) -> int:
+        """Begin a run over these tracks, in order; what is known of unchanged files is kept. The number of tracks.
+
+        Raises:
+            ManifestError: two tracks have one id.
+        """
+        self._run += 1
+        count = 0
+        with self._transaction():
+            self._db.execute("UPDATE about SET value = ? WHERE key = 'run'", (str(self._run),))
+            for listed in tracks:
+                self._list(listed)
+                count += 1
+            # What a track was a duplicate of may have left the catalogue.
+            self._db.execute(
+                "UPDATE tracks SET twin = NULL, matched = 0 WHERE run = ? AND twin IN"
+                " (SELECT number FROM tracks WHERE run != ? OR outcome != '')",
+                (self._run, self._run),
+            )
+        return count
+
+    def unexamined(self) -> Iterator[Entry]:
+        """Tracks of this run to be listened to: new, changed, or unreadable last time."""
+        last = -1
+        while True:  # page by page: the caller writes while it reads
+            rows = self._entries(f"{_TO_EXAMINE} AND number > ?", last)
+            if not rows:
+                return
+            yield from rows
+            last = rows[-1].number
+
+    def count_unexamined(self) -> int:
+        """How many those are."""
+        found = self._db.execute(f"SELECT count(*) FROM tracks WHERE run = ? AND {_TO_EXAMINE}", (self._run,))
+        return int(found.fetchone()[0])
+
+    def examined(self, number: int, found: Examination) -> None:
+        """Keep what was found out about a track."""
+        with self._transaction():
+            self._db.execute(
+                "UPDATE tracks SET sha256 = ?, duration_s = ?, vocal = ?, pieces = ?, words = ?, outcome = '', detail = ''"
+                " WHERE number = ?",
+                (found.sha256, found.duration_s, found.vocal, found.pieces.astype("<f4").tobytes(),
+                 found.words.astype("<u4").tobytes(), number),
+            )  # fmt: skip
+
+    def stored(self, number: int, where: Stored) -> None:
+        """Keep where a track's sound lies."""
+        with self._transaction():
+            self._db.execute("UPDATE tracks SET stored = ? WHERE number = ?", (json.dumps(asdict(where)), number))
+
+    def settle(self, number: int, outcome: Outcome, detail: str) -> None:
+        """Say what became of a track."""
+        with self._transaction():
+            self._settle("number = ?", (number,), outcome, detail)
+
+    def match(self) -> Iterator[None]:
+        """Find, for each track not yet compared, the earlier track that holds the same recording; one step a track."""
+        last = -1
+        while True:
+            rows = self._db.execute(
+                "SELECT number, sha256, words FROM tracks WHERE run = ? AND sha256 IS NOT NULL AND outcome = ''"
+                " AND NOT matched AND number > ? ORDER BY number LIMIT ?",
+                (self._run, last, _PAGE),
+            ).fetchall()
+            if not rows:
+                return
+            with self._transaction():
+                for number, sha256, blob in rows:
+                    self._match(number, sha256, np.frombuffer(blob, "<u4"))
+                    yield
+            last = rows[-1][0]
+
+    def decide(self, min_vocal: float, min_tracks: int) -> None:
+        """Apply the filters to what is known: duplicates, share of singing, tracks a singer."""
+        with self._transaction():
+            later = (Outcome.DUPLICATE, Outcome.FEW_VOCALS, Outcome.FEW_TRACKS, Outcome.KEPT)
+            marks = ", ".join("?" * len(later))
+            self._db.execute(
+                f"UPDATE tracks SET outcome = '', detail = '' WHERE run = ? AND outcome IN ({marks})", (self._run, *later)
+            )
+            self._db.execute(
+                "UPDATE tracks SET outcome = ?, detail = 'the same recording as ' || (SELECT track_id FROM tracks AS first"
+                " WHERE first.number = tracks.twin) WHERE run = ? AND outcome = '' AND twin IS NOT NULL",
+                (Outcome.DUPLICATE, self._run),
+            )
+            few = f"somebody sings in less than {min_vocal:.0%} of it"
+            self._settle("run = ? AND outcome = '' AND vocal < ?", (self._run, min_vocal), Outcome.FEW_VOCALS, few)
+            self._db.execute("UPDATE tracks SET outcome = ? WHERE run = ? AND outcome = ''", (Outcome.KEPT, self._run))
+            self._drop_lone(min_tracks)
+
+    def drop_lone(self, min_tracks: int) -> None:
+        """Apply the last filter once more, after kept tracks were lost."""
+        with self._transaction():
+            self._drop_lone(min_tracks)
+
+    def entries(self, *outcomes: Outcome) -> Iterator[Entry]:
+        """The run's tracks in order; those with one of these outcomes, or all."""
+        condition = f"outcome IN ({', '.join('?' * len(outcomes))}) AND " if outcomes else ""
+        last = -1
+        while True:
+            rows = self._entries(f"{condition}number > ?", *outcomes, last)
+            if not rows:
+                return
+            yield from rows
+            last = rows[-1].number
+
+    def tally(self) -> dict[Outcome, tuple[int, int, float]]:
+        """For each outcome: tracks, singers, hours of what could be decoded."""
+        rows = self._db.execute(
+            "SELECT outcome, count(*), count(DISTINCT singer_id), total(duration_s) / 3600 FROM tracks"
+            " WHERE run = ? AND outcome != '' GROUP BY outcome",
+            (self._run,),
+        )
+        return {Outcome(outcome): (tracks, singers, hours) for outcome, tracks, singers, hours in rows}
+
+    def vocal_shares(self, bins: int) -> NDArray[np.int64]:
+        """Histogram (bins,) of the share of singing, 0 to 1, of the tracks that could be decoded."""
+        counts = np.zeros(bins, np.int64)
+        for place, count in self._db.execute(
+            "SELECT min(CAST(vocal * ? AS INTEGER), ? - 1) AS place, count(*) FROM tracks"
+            " WHERE run = ? AND vocal IS NOT NULL GROUP BY place",
+            (bins, bins, self._run),
+        ):
+            counts[place] = count
+        return counts
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # ------------------------------------------------------------------ inside
+
+    def _list(self, listed: Listed) -> None:
+        track = listed.track
+        facts = {field.name: _plain(getattr(track, field.name)) for field in fields(Track)}
+        stamp = _stamp(track.path)
+        row = self._db.execute("SELECT number, stamp, run FROM tracks WHERE track_id = ?", (track.track_id,)).fetchone()
+        values = (track.singer_id, json.dumps(facts), str(track.path), self._run, listed.excluded or "", listed.detail)
+        if row is None:
+            self._db.execute(
+                "INSERT INTO tracks (track_id, stamp, singer_id, facts, path, run, outcome, detail)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (track.track_id, stamp, *values),
+            )
+            return
+        number, known, run = row
+        if run == self._run:
+            raise ManifestError("the catalogue", f"track_id {track.track_id} occurs twice", "give each track an id of its own")
+        self._db.execute(
+            "UPDATE tracks SET singer_id = ?, facts = ?, path = ?, run = ?, outcome = ?, detail = ? WHERE number = ?",
+            (*values, number),
+        )
+        if stamp != known:
+            self._forget(number, stamp)
+
+    def _forget(self, number: int, stamp: str) -> None:
+        """A file has changed: what was found out no longer holds, nor do comparisons with it."""
+        self._db.execute("DELETE FROM words WHERE track = ?", (number,))
+        self._db.execute(
+            "UPDATE tracks SET stamp = ?, sha256 = NULL, duration_s = NULL, vocal = NULL, pieces = NULL, words = NULL,"
+            " stored = NULL, twin = NULL, matched = 0 WHERE number = ?",
+            (stamp, number),
+        )
+        self._db.execute("UPDATE tracks SET twin = NULL, matched = 0 WHERE twin = ?", (number,))
+
+    def _match(self, number: int, sha256: str, words: Words) -> None:
+        twin = self._db.execute(
+            "SELECT number FROM tracks WHERE sha256 = ? AND run = ? AND outcome = '' AND number != ? AND matched"
+            " AND twin IS NULL ORDER BY number LIMIT 1",
+            (sha256, self._run, number),
+        ).fetchone()
+        found = twin[0] if twin else self._twin_by_sound(words)
+        if found is None:
+            rows = [(int(words[place]), number, int(place)) for place in landmarks(words)]
+            self._db.executemany("INSERT OR IGNORE INTO words VALUES (?, ?, ?)", rows)
+        self._db.execute("UPDATE tracks SET twin = ?, matched = 1 WHERE number = ?", (found, number))
+
+    def _twin_by_sound(self, words: Words) -> int | None:
+        seen = [
+            (int(place), Sighting(track, there))
+            for place in landmarks(words)
+            for track, there in self._db.execute(
+                "SELECT track, place FROM words WHERE word = ? LIMIT ?", (int(words[place]), _MOST_SIGHTINGS)
+            )
+        ]
+        for candidate in candidates(words, seen):
+            row = self._db.execute(
+                "SELECT words FROM tracks WHERE number = ? AND run = ? AND outcome = ''", (candidate.track, self._run)
+            ).fetchone()
+            if row is not None and same_recording(words, np.frombuffer(row[0], "<u4"), candidate.place):
+                return candidate.track
+        return None
+
+    def _drop_lone(self, min_tracks: int) -> None:
+        self._db.execute(
+            "UPDATE tracks SET outcome = ?, detail = (SELECT count(*) FROM tracks AS all_of WHERE all_of.run = tracks.run"
+            " AND all_of.singer_id = tracks.singer_id AND all_of.outcome = ?) || ' usable, fewer than ' || ?"
+            " WHERE run = ? AND outcome = ? AND singer_id IN (SELECT singer_id FROM tracks WHERE run = ? AND outcome = ?"
+            " GROUP BY singer_id HAVING count(*) < ?)",
+            (Outcome.FEW_TRACKS, Outcome.KEPT, min_tracks, self._run, Outcome.KEPT, self._run, Outcome.KEPT, min_tracks),
+        )
+
+    def _settle(self, condition: str, values: tuple[Any, ...], outcome: Outcome, detail: str) -> None:
+        self._db.execute(f"UPDATE tracks SET outcome = ?, detail = ? WHERE {condition}", (outcome, detail, *values))
+
+    def _entries(self, condition: str, *values: Any) -> list[Entry]:
+        rows = self._db.execute(
+            "SELECT number, facts, outcome, detail, sha256, duration_s, vocal, pieces, stored FROM tracks"
+            f" WHERE run = ? AND {condition} ORDER BY number LIMIT ?",
+            (self._run, *values, _PAGE),
+        )
+        return [
+            Entry(number, _track(facts), Outcome(outcome) if outcome else None, detail, sha256, duration_s, vocal,
+                  np.frombuffer(pieces or b"", "<f4"), Stored(**json.loads(stored)) if stored else None)
+            for number, facts, outcome, detail, sha256, duration_s, vocal, pieces, stored in rows
+        ]  # fmt: skip
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+
+def _stamp(path: Path) -> str:
+    """Changes when the file does; empty where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return "missing"
+    return f"{status.st_size} {status.st_mtime_ns}"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _track(facts: str) -> Track:
+    values = json.loads(facts)
+    for name in ("path", "vocals_path", "instrumental_path"):
+        values[name] = Path(values[name]) if values[name] is not None else None
+    return Track(**{**values, "target_singer_ids": tuple(values["target_singer_ids"])})

@@ -1,0 +1,103 @@
+"""What a preparation begins with: a folder of songs or a track table, with what annotations say of who sings.
+
+Conventions
+-----------
+- In a folder ``Singer/**/song.mp3`` the first folder names the singer; of files that lie in the folder itself the tag
+  "artist" does, and without one the singer is unknown.
+- Titles, albums, genres and years come from the files' tags where there are any.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from tinytag import TinyTag, TinyTagException
+
+from whosings.audio import AUDIO_ENDINGS
+from whosings.catalogue.annotations.reconcile import Decision
+from whosings.catalogue.annotations.reconcile import Outcome as Verdict
+from whosings.catalogue.journal import Listed, Outcome
+from whosings.catalogue.manifest import Track, read_manifest
+from whosings.errors import ManifestError
+
+
+def listing(source: str | Path, decisions: Mapping[str, Decision] | None = None) -> Iterator[Listed]:
+    """The tracks of a folder or a track table, in order.
+
+    Args:
+        source: a folder, or a track table (.parquet or .csv).
+        decisions: by track id, as ``annotations`` made them; tracks without one are set apart.
+
+    Raises:
+        ManifestError: no such folder or table, nothing in it, or a bad table.
+    """
+    source = Path(source)
+    tracks = folder_tracks(source) if source.is_dir() else iter(read_manifest(source).tracks)
+    for track in tracks:
+        yield _listed(track) if decisions is None else _decided(track, decisions.get(track.track_id))
+
+
+def folder_tracks(root: str | Path) -> Iterator[Track]:
+    """Every audio file below a folder, hidden ones left out, sorted by path; its id is the path from the folder.
+
+    Raises:
+        ManifestError: no such folder, or no audio files in it.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise ManifestError(root, "no such folder", "check the path")
+    found = False
+    for path in _sorted_files(root):
+        found = True
+        yield _tagged(path, root)
+    if not found:
+        raise ManifestError(root, "holds no audio files", "name a folder of songs")
+
+
+def _sorted_files(folder: Path) -> Iterator[Path]:
+    """Folder by folder, so that a large library is never a list in memory."""
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith("."):
+            continue
+        if path.is_dir():
+            yield from _sorted_files(path)
+        elif path.suffix.lower() in AUDIO_ENDINGS:
+            yield path
+
+
+def _tagged(path: Path, root: Path) -> Track:
+    relative = path.relative_to(root)
+    try:
+        tags: TinyTag | None = TinyTag.get(path, duration=False)
+    except (TinyTagException, OSError, ValueError):  # the decoder says later what is wrong with the file
+        tags = None
+
+    def tag(name: str) -> str | None:
+        value = getattr(tags, name, None)
+        return str(value).strip() or None if value is not None else None
+
+    singer = relative.parts[0] if len(relative.parts) > 1 else tag("artist") or ""
+    return Track(
+        track_id=str(relative),
+        singer_id=singer,
+        path=path,
+        title=tag("title") or path.stem,
+        album=tag("album"),
+        genre=tag("genre"),
+        release_date=tag("year"),
+    )
+
+
+def _listed(track: Track) -> Listed:
+    if track.singer_id:
+        return Listed(track)
+    return Listed(track, Outcome.NO_SINGER, "no folder, tag or table names the singer")
+
+
+def _decided(track: Track, decision: Decision | None) -> Listed:
+    if decision is None:
+        return Listed(track, Outcome.NO_SINGER, "the annotations do not know it")
+    if decision.outcome is not Verdict.KEPT:
+        return Listed(track, Outcome.SET_APART, decision.explanation.rstrip("."))
+    return Listed(decision.applied(track))

@@ -1,0 +1,327 @@
+"""From a folder or a list of tracks to a manifest that can train and be evaluated on (paper, section 3.1).
+
+Conventions
+-----------
+- Filters, in order: a singer is known, and only one (annotations); the file decodes; its recording has not come before;
+  somebody sings in at least ``min_vocal`` of it; the singer keeps at least ``min_tracks`` tracks.
+- What passes is stored as 16-kHz mono FLAC, with its stems if a separator is named, under names made from content.
+- The journal remembers every track. The same command, run again after an interruption or with more tracks, only does
+  what is left; memory is bounded by the longest track in each process.
+- The result is ``manifest.parquet`` with its segment table, ``tracks.csv`` with every track and what became of it,
+  and ``summary.json``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+
+from whosings import audio
+from whosings.catalogue.fingerprint import words_of
+from whosings.catalogue.journal import Entry, Examination, Journal, Listed, Outcome, Stored
+from whosings.catalogue.manifest import Piece, Track, remove_tables, write_tables
+from whosings.errors import AudioError, TooShortError, WhosingsError
+from whosings.files import atomic, content_hash, write_atomic
+from whosings.parallel import each
+from whosings.vocals.activity import PIECE_S, Activity, ActivityDetector
+from whosings.vocals.separation import SeparationJob, separate_track
+
+MANIFEST, TRACKS, SUMMARY, JOURNAL = "manifest.parquet", "tracks.csv", "summary.json", "journal.sqlite"
+AUDIO, STEMS = "audio", "stems"
+
+MIN_VOCAL, MIN_VOCAL_OPEN = 0.75, 0.5
+"""Least share of singing: of training sets, and of the open sets FMA and MTG-Jamendo (paper, section 3.1)."""
+
+MIN_DURATION_S = 1.0
+"""Shortest recording that is of any use, in seconds."""
+
+Progress = Callable[[str, int], Callable[[], None]]
+
+_EVERY_TRACK = pa.schema(
+    [
+        ("track_id", pa.string()),
+        ("singer_id", pa.string()),
+        ("title", pa.string()),
+        ("path", pa.string()),
+        ("outcome", pa.string()),
+        ("detail", pa.string()),
+        ("duration_s", pa.float64()),
+        ("vocal", pa.float64()),
+        ("sha256", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What a catalogue is filtered by.
+
+    Attributes:
+        min_vocal: least share of a track in which somebody sings, 0 to 1.
+        min_tracks: least number of usable tracks of a singer.
+    """
+
+    min_vocal: float = MIN_VOCAL
+    min_tracks: int = 2
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What one filter took.
+
+    Attributes:
+        outcome: of the tracks that it dropped; ``Outcome.KEPT`` on the last row, whose tracks are those left.
+        tracks, hours: dropped (or left); hours count what could be decoded.
+    """
+
+    outcome: Outcome
+    tracks: int
+    singers: int
+    hours: float
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The result of a preparation.
+
+    Attributes:
+        listed: tracks given.
+        stages: filters in order, those that took nothing left out, then what is kept.
+        vocal_shares: histogram over 20 equal bins of the share of singing of the tracks that could be decoded.
+        failures: files that could not be used, and why.
+        manifest: the track table; None where nothing is kept.
+    """
+
+    listed: int
+    stages: tuple[Stage, ...]
+    vocal_shares: tuple[int, ...]
+    failures: tuple[WhosingsError, ...]
+    rules: Rules
+    folder: Path
+    manifest: Path | None
+
+    @property
+    def kept(self) -> Stage:
+        """The last row."""
+        return self.stages[-1]
+
+
+def prepare(
+    tracks: Iterable[Listed],
+    out: str | Path,
+    rules: Rules | None = None,
+    separation: SeparationJob | None = None,
+    workers: int = 1,
+    progress: Progress = lambda label, steps: lambda: None,
+) -> Prepared:
+    """Run the whole preparation, or what is left of it.
+
+    Args:
+        out: folder of the result.
+        separation: how to make stems, into ``out``; None keeps those that the tracks have.
+        workers: processes; 0 works in this one.
+
+    Raises:
+        ManifestError: two tracks have one id; ``out`` holds something else's journal.
+        SeparationError, MissingExtraError: there is no such model.
+    """
+    out, rules = Path(out), rules or Rules()
+    detector = ActivityDetector()
+    if separation is not None:
+        separation.open()  # says at once what is wrong with it
+    failures: list[WhosingsError] = []
+    with Journal(out / JOURNAL, method=detector.fingerprint) as journal:
+        listed = journal.list(tracks)
+        _examine(journal, workers, progress, failures)
+        step = progress("comparing", listed)
+        for _ in journal.match():
+            step()
+        journal.decide(rules.min_vocal, rules.min_tracks)
+        _store(journal, out, separation, workers, progress, failures)
+        journal.drop_lone(rules.min_tracks)
+        manifest = _write(journal, out)
+        tally = journal.tally()
+        stages = tuple(Stage(outcome, *tally.get(outcome, (0, 0, 0.0))) for outcome in Outcome)
+        result = Prepared(
+            listed,
+            tuple(stage for stage in stages if stage.tracks or stage.outcome is Outcome.KEPT),
+            tuple(int(count) for count in journal.vocal_shares(20)),
+            tuple(failures),
+            rules,
+            out,
+            manifest,
+        )
+    write_atomic(out / SUMMARY, json.dumps(as_plain(result), indent=1))
+    return result
+
+
+def as_plain(result: Prepared) -> dict[str, object]:
+    """A result for machines."""
+    return {
+        "listed": result.listed,
+        "stages": [
+            {"outcome": str(s.outcome), "tracks": s.tracks, "singers": s.singers, "hours": round(s.hours, 4)}
+            for s in result.stages
+        ],
+        "min_vocal": result.rules.min_vocal,
+        "min_tracks": result.rules.min_tracks,
+        "manifest": None if result.manifest is None else str(result.manifest),
+        "failed": [str(error) for error in result.failures],
+    }
+
+
+def examine(path: Path) -> Examination | AudioError:
+    """Listen to one file: what it holds, or why it cannot be used."""
+    try:
+        whole = audio.load(path)
+        if whole.duration_s < MIN_DURATION_S:
+            raise TooShortError(
+                path, f"lasts {whole.duration_s:.2f} s, less than {MIN_DURATION_S:g}", "leave it out of the catalogue"
+            )
+        activity = _detector()(whole.samples)
+        return Examination(
+            content_hash(path),
+            whole.duration_s,
+            activity.probability.astype("float32"),
+            activity.share(whole.duration_s),
+            words_of(whole.samples),
+        )
+    except AudioError as error:
+        return error
+
+
+@lru_cache(maxsize=1)
+def _detector() -> ActivityDetector:
+    """One a process: loading it takes longer than listening to a song."""
+    return ActivityDetector()
+
+
+def _examine(journal: Journal, workers: int, progress: Progress, failures: list[WhosingsError]) -> None:
+    step = progress("listening", journal.count_unexamined())
+    for done in each(_examine_entry, journal.unexamined(), workers):
+        found = _crashed(done.item) if done.result is None else done.result
+        if isinstance(found, Examination):
+            journal.examined(done.item.number, found)
+        else:
+            journal.settle(done.item.number, Outcome.UNREADABLE, found.problem)
+            failures.append(found)
+        step()
+
+
+def _examine_entry(entry: Entry) -> Examination | AudioError:
+    return examine(entry.track.path)
+
+
+def _crashed(entry: Entry) -> WhosingsError:
+    return WhosingsError(entry.track.path, "ended the process that worked on it", "replace the file, or give more memory")
+
+
+def _store(
+    journal: Journal,
+    out: Path,
+    separation: SeparationJob | None,
+    workers: int,
+    progress: Progress,
+    failures: list[WhosingsError],
+) -> None:
+    """Copies and stems of what is kept."""
+    kept = journal.tally().get(Outcome.KEPT, (0, 0, 0.0))[0]
+    step = progress("storing" if separation is None else "separating", kept)
+
+    def missing() -> Iterator[Entry]:
+        for entry in journal.entries(Outcome.KEPT):
+            if _is_stored(entry, out, separation):
+                step()
+            else:
+                yield entry
+
+    for done in each(partial(_store_entry, out, separation), missing(), workers):
+        found = _crashed(done.item) if done.result is None else done.result
+        if isinstance(found, Stored):
+            journal.stored(done.item.number, found)
+        else:
+            journal.settle(done.item.number, Outcome.NOT_SEPARATED, found.problem)
+            failures.append(found)
+        step()
+
+
+def _is_stored(entry: Entry, out: Path, separation: SeparationJob | None) -> bool:
+    stored = entry.stored
+    if stored is None or stored.method != _method(separation):
+        return False
+    return all((out / name).exists() for name in (stored.path, stored.vocals_path, stored.instrumental_path) if name)
+
+
+def _method(separation: SeparationJob | None) -> str:
+    return "" if separation is None else f"{separation.spec}{' whole' if separation.whole else ''}"
+
+
+def _store_entry(out: Path, separation: SeparationJob | None, entry: Entry) -> Stored | WhosingsError:
+    track = entry.track
+    assert entry.sha256 is not None  # it was examined
+    name = f"{AUDIO}/{entry.sha256[:2]}/{entry.sha256}.flac"
+    vocals = instrumental = None
+    try:
+        if not (out / name).exists():
+            audio.write_flac(out / name, audio.load(track.path).samples)
+        if separation is not None:
+            activity = None if separation.whole else activity_of(entry)
+            stems = separate_track(track.path, separation.open(), out / STEMS, activity)
+            vocals, instrumental = (str(path.relative_to(out)) for path in (stems.vocals, stems.instrumental))
+        return Stored(name, content_hash(out / name), vocals, instrumental, _method(separation))
+    except WhosingsError as error:
+        return error
+
+
+def activity_of(entry: Entry) -> Activity:
+    """Where somebody sings, as the journal has it."""
+    return Activity(np.arange(entry.pieces.size) * PIECE_S, entry.pieces.astype(np.float64), "network")
+
+
+def _write(journal: Journal, out: Path) -> Path | None:
+    """The tables; where the manifest is, if it holds anything."""
+    with atomic(out / TRACKS) as beside, pa.csv.CSVWriter(beside, _EVERY_TRACK) as table:
+        for entries in batched(journal.entries()):
+            table.write_table(pa.Table.from_pylist([_row(entry) for entry in entries], _EVERY_TRACK))
+    path = out / MANIFEST
+    if not journal.tally().get(Outcome.KEPT, (0, 0, 0.0))[0]:
+        remove_tables(path)
+        return None
+    pieces = (
+        Piece(entry.track.track_id, number * PIECE_S, float(vocal))
+        for entry in journal.entries(Outcome.KEPT)
+        for number, vocal in enumerate(entry.pieces)
+    )
+    write_tables((_prepared(entry, out) for entry in journal.entries(Outcome.KEPT)), pieces, path)
+    return path
+
+
+def _prepared(entry: Entry, out: Path) -> Track:
+    stored = entry.stored
+    assert stored is not None  # what is kept is stored
+    track = replace(entry.track, path=out / stored.path, sha256=stored.sha256)
+    if stored.vocals_path is None or stored.instrumental_path is None:
+        return track  # with whatever stems it came with
+    return replace(track, vocals_path=out / stored.vocals_path, instrumental_path=out / stored.instrumental_path)
+
+
+def _row(entry: Entry) -> dict[str, object]:
+    return {
+        "track_id": entry.track.track_id,
+        "singer_id": entry.track.singer_id,
+        "title": entry.track.title,
+        "path": str(entry.track.path),
+        "outcome": str(entry.outcome),
+        "detail": entry.detail,
+        "duration_s": entry.duration_s,
+        "vocal": entry.vocal,
+        "sha256": entry.sha256,
+    }

@@ -1,0 +1,79 @@
+"""Catalogues: prepare."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from whosings.commands.options import Device, Json
+from whosings.console import Report, print_json
+from whosings.errors import ConfigError
+
+if TYPE_CHECKING:
+    from whosings.catalogue.prepare import Prepared
+
+
+def prepare(
+    source: Annotated[Path, typer.Argument(help="Folder of songs (Singer/song.mp3, or tagged), or a track table.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the result; run again, it goes on.")] = Path(
+        "prepared"
+    ),
+    open_sets: Annotated[
+        bool, typer.Option("--open", help="The paper's rule for open sets: half of a track sung is enough.")
+    ] = False,
+    min_vocal: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Least share of a track that is sung; 0.75, with --open 0.5.")
+    ] = None,
+    min_tracks: Annotated[int, typer.Option(min=1, help="Least usable tracks of a singer.")] = 2,
+    separate: Annotated[
+        str, typer.Option(help="Stems by demucs, demucs:NAME, audio-separator:FILE, stems:FOLDER, or none.")
+    ] = "none",
+    whole: Annotated[bool, typer.Option("--whole", help="Separate whole tracks, not only where they are sung.")] = False,
+    annotations: Annotated[
+        Path | None, typer.Option(help="Decisions on who sings (.parquet or .csv); keeps tracks with one lead singer.")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; all cores unless given.")] = None,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Filter a catalogue to tracks that can train: decodable, no duplicates, sung, with enough tracks a singer."""
+    from whosings.catalogue.annotations.tables import read_decisions
+    from whosings.catalogue.funnel import draw
+    from whosings.catalogue.listing import listing
+    from whosings.catalogue.prepare import MIN_VOCAL, MIN_VOCAL_OPEN, Rules, as_plain
+    from whosings.catalogue.prepare import prepare as run_preparation
+    from whosings.parallel import cores
+    from whosings.vocals.separation import SeparationJob
+
+    if open_sets and min_vocal is not None:
+        raise ConfigError("--open and --min-vocal", "both set the least share of singing", "give one of them")
+    run = Report()
+    decisions = None if annotations is None else read_decisions(annotations)
+    job = None if separate == "none" else SeparationJob(separate, out / "stems", device, whole)
+    least = min_vocal if min_vocal is not None else MIN_VOCAL_OPEN if open_sets else MIN_VOCAL
+    with run.bars() as bars:
+        result = run_preparation(
+            listing(source, decisions), out, Rules(least, min_tracks), job, workers or cores(), bars
+        )
+    picture = out / "summary.png"
+    draw(result, picture)
+    run.failures.extend(result.failures)
+    if as_json:
+        print_json({**as_plain(result), "picture": str(picture)})
+    else:
+        _print(run, result, picture)
+    run.finish()
+
+
+def _print(run: Report, result: Prepared, picture: Path) -> None:
+    rows = [(str(s.outcome), f"{s.tracks}", f"{s.singers}", f"{s.hours:.2f}") for s in result.stages]
+    run.print_table(("what became of them", "tracks", "singers", "hours"), rows)
+    if result.manifest is None:
+        run.out.print(f"nothing is kept of {result.listed} tracks; {result.folder / 'tracks.csv'} says why", markup=False)
+        lone = [stage for stage in result.stages if stage.outcome == "few tracks of the singer"]
+        if lone:
+            run.out.print(f"{lone[0].tracks} would be kept with --min-tracks 1", markup=False)
+    else:
+        run.out.print(f"{result.kept.tracks} of {result.listed} tracks in {result.manifest}; {picture}", markup=False)

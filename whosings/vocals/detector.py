@@ -1,0 +1,196 @@
+"""The network that hears singing: a small convolutional net over the log-mel of a whole track (paper, section 3.1).
+
+Conventions
+-----------
+- It gives a probability every 50 ms, each from about 1.7 s of sound on both sides; a 3-second piece's probability is
+  read from the share of its frames in which somebody sings, through a logistic curve fitted on material that did not
+  train (``recipes/vocal_activity.py``).
+- Voices are singing, humming, choirs, rap, screams and speech alike. Instruments that imitate a voice are not.
+- Loudness does not matter: a track is brought to a common level, and a piece far under the track's loud ones is silence.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from whosings.audio import SAMPLE_RATE, FloatArray
+from whosings.config import FrontEndConfig
+from whosings.errors import CheckpointError
+from whosings.files import write_atomic
+from whosings.spectrogram import LogMel
+from whosings.vocals.activity import PIECE_S, Activity, piece_levels_db
+
+FORMAT = "whosings-activity-1"
+
+_FRONT_END = FrontEndConfig(channels=1, peak_normalise=False)
+_STRIDE = 2  # log-mel frames to one of the network's
+_FRAMES = round(PIECE_S * SAMPLE_RATE / _FRONT_END.hop / _STRIDE)  # of a piece
+_LEVEL = 0.125  # root mean square that loud pieces are brought to
+_MEAN, _STD, _FLOOR = -5.0, 5.0, -12.0  # of log-mels at that level
+_QUIET_DB, _SOFTNESS_DB = -45.0, 3.0  # under the loud pieces: silence
+_NOTHING_DB = -80.0  # under full scale
+_BLOCK = 2400  # log-mel frames that are in the network at once: a minute
+_CONTEXT = 96  # log-mel frames on both sides of a block, more than the network looks at; a multiple of the stride
+
+
+@dataclass(frozen=True)
+class Curve:
+    """From the share of sung frames of a piece to a probability: sigmoid(slope * (logit(share) - middle))."""
+
+    slope: float = 1.0
+    middle: float = 0.0
+
+
+class ActivityNetwork(nn.Module):
+    """Log-mel (batch, 1, mel_bins, frames) at ``_LEVEL`` -> logits of singing (batch, frames // 2)."""
+
+    def __init__(self, channels: tuple[int, int, int] = (24, 48, 64), width: int = 128) -> None:
+        super().__init__()
+        first, second, third = channels
+        self.stem = nn.Sequential(
+            _ZeroMean(1, first, 5, stride=(2, _STRIDE), padding=2, bias=False),
+            nn.BatchNorm2d(first),
+            nn.ReLU(),
+            nn.Conv2d(first, second, 3, stride=(2, 1), padding=1, bias=False),
+            nn.BatchNorm2d(second),
+            nn.ReLU(),
+            nn.Conv2d(second, third, 3, stride=(2, 1), padding=1, bias=False),
+            nn.BatchNorm2d(third),
+            nn.ReLU(),
+            nn.Conv2d(third, third, 3, stride=(2, 1), padding=1, groups=third, bias=False),
+            nn.BatchNorm2d(third),
+            nn.ReLU(),
+        )
+        self.drop = nn.Dropout(0.2)
+        self.merge = nn.Conv1d(third * (_FRONT_END.mel_bins // 16), width, kernel_size=1)
+        self.norm = nn.BatchNorm1d(width)
+        self.blocks = nn.ModuleList(_Block(width, dilation) for dilation in (1, 2, 4))
+        self.head = nn.Conv1d(width, 1, kernel_size=1)
+
+    def forward(self, log_mel: Tensor) -> Tensor:
+        """See the class."""
+        maps = self.stem((log_mel.clamp(min=_FLOOR) - _MEAN) / _STD)
+        maps = F.relu(self.norm(self.merge(self.drop(maps.flatten(1, 2)))))
+        for block in self.blocks:
+            maps = block(maps)
+        logits: Tensor = self.head(self.drop(maps))[:, 0]
+        return logits
+
+
+class _ZeroMean(nn.Conv2d):
+    """Kernels whose weights sum to zero: a change of level, anywhere in the spectrum, changes nothing.
+
+    Schlüter and Lehner, "Zero-mean convolutions for level-invariant singing voice detection" (ISMIR 2018).
+    """
+
+    def forward(self, maps: Tensor) -> Tensor:
+        kernels = self.weight - self.weight.mean(dim=(1, 2, 3), keepdim=True)
+        return F.conv2d(maps, kernels, None, self.stride, self.padding)
+
+
+class _Block(nn.Module):
+    """(batch, width, frames) -> the same: depthwise over time, pointwise, with a residual."""
+
+    def __init__(self, width: int, dilation: int) -> None:
+        super().__init__()
+        self.depthwise = nn.Conv1d(width, width, 7, padding=3 * dilation, dilation=dilation, groups=width)
+        self.norm = nn.BatchNorm1d(width)
+        self.pointwise = nn.Conv1d(width, width, 1)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        change: Tensor = F.relu(self.pointwise(F.relu(self.norm(self.depthwise(maps)))))
+        return maps + change
+
+
+class ActivityDetector:
+    """Waveforms of whole tracks -> where somebody sings.
+
+    Args:
+        weights: a file that ``save_detector`` wrote; None takes the one that ships with the package.
+
+    Raises:
+        CheckpointError: missing, damaged, or something else.
+    """
+
+    def __init__(self, weights: str | Path | None = None) -> None:
+        path = Path(weights) if weights is not None else Path(str(files("whosings"))) / "weights/activity/model.safetensors"
+        try:
+            with safe_open(path, framework="pt") as file:
+                header = json.loads((file.metadata() or {})["whosings"])
+                tensors = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118 (not a dict)
+            if header["format"] != FORMAT:
+                raise CheckpointError(path, f"has format {header['format']}", "update whosings")
+            self._network = ActivityNetwork(tuple(header["channels"]), header["width"])
+            self._network.load_state_dict(tensors)
+            self._curve = Curve(**header["curve"])
+            self.card: dict[str, object] = header["card"]
+        except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise CheckpointError(path, "is not a vocal activity network", "name another file") from error
+        self._network.eval().requires_grad_(False)
+        self._log_mel = LogMel(_FRONT_END)
+        self.fingerprint = hashlib.sha256(path.read_bytes()).hexdigest()
+        """Of the file: what judged a piece."""
+
+    @torch.inference_mode()
+    def frames(self, samples: FloatArray) -> FloatArray:
+        """Probability of singing every 50 ms: (frames,).
+
+        Args:
+            samples: (channels, samples) at 16 kHz, of a whole track.
+        """
+        mono = np.asarray(samples.mean(axis=0), np.float32)
+        loud = 10 ** (float(np.percentile(piece_levels_db(samples), 95)) / 20)
+        mono = mono * np.float32(_LEVEL / max(loud, 1e-4))
+        hop = _FRONT_END.hop
+        total = -(-mono.size // (hop * _STRIDE)) * _STRIDE  # log-mel frames, the last one padded
+        padded = np.pad(mono, (0, max(total * hop, 2 * _FRONT_END.fft_size) - mono.size))
+        found = []
+        for first in range(0, total, _BLOCK):
+            begin, end = max(0, first - _CONTEXT), min(total, first + _BLOCK + _CONTEXT)
+            wave = torch.from_numpy(padded[begin * hop : max(end * hop, begin * hop + 2 * _FRONT_END.fft_size)])
+            logits = self._network(self._log_mel(wave[None, None]))[0]
+            skip = (first - begin) // _STRIDE
+            found.append(torch.sigmoid(logits[skip : skip + (min(total, first + _BLOCK) - first) // _STRIDE]).numpy())
+        return np.concatenate(found)
+
+    def __call__(self, samples: FloatArray) -> Activity:
+        """Judge the pieces of a whole track.
+
+        Args:
+            samples: (channels, samples) at 16 kHz.
+        """
+        level = piece_levels_db(samples)
+        frames = self.frames(samples)
+        shares = np.array([frames[n * _FRAMES : (n + 1) * _FRAMES].mean() for n in range(level.size)], np.float64)
+        threshold = max(float(np.percentile(level, 95)) + _QUIET_DB, _NOTHING_DB)
+        heard = 1 / (1 + np.exp(-np.clip((level - threshold) / _SOFTNESS_DB, -30, 30)))
+        return Activity(np.arange(level.size) * PIECE_S, heard * probability(shares, self._curve), "network")
+
+
+def probability(shares: np.ndarray, curve: Curve) -> np.ndarray:
+    """Shares of sung frames, 0 to 1, through a curve."""
+    shares = np.clip(shares, 1e-4, 1 - 1e-4)
+    return 1 / (1 + np.exp(-curve.slope * (np.log(shares / (1 - shares)) - curve.middle)))
+
+
+def save_detector(
+    path: str | Path, network: ActivityNetwork, channels: tuple[int, int, int], width: int, curve: Curve, card: dict[str, object]
+) -> None:
+    """Write a network in half precision, with its curve and what it was made of."""
+    header = {"format": FORMAT, "channels": channels, "width": width, "curve": curve.__dict__, "card": card}
+    tensors = {
+        name: value.half().contiguous() if value.is_floating_point() else value
+        for name, value in network.state_dict().items()
+    }
+    write_atomic(path, save(tensors, metadata={"whosings": json.dumps(header)}))
