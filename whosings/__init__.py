@@ -96,6 +96,6 @@ def vocal_activity(path: str | Path) -> Activity:
         AudioError: the file cannot be used.
     """
     from whosings import audio
-    from whosings.vocals.activity import level_activity
+    from whosings.vocals.detector import ActivityDetector
 
-    return level_activity(audio.load(path).samples)
+    return ActivityDetector()(audio.load(path).samples)

@@ -35,7 +35,8 @@ from whosings.encoder.checkpoint import DEFAULT, Checkpoint, load_checkpoint
 from whosings.errors import AudioError, ConfigError, ManifestError, SilentAudioError, TooShortError
 from whosings.files import atomic
 from whosings.spectrogram import LogMel, conform
-from whosings.vocals.activity import Activity, level_activity, trim
+from whosings.vocals.activity import Activity, trim
+from whosings.vocals.detector import ActivityDetector
 
 MIN_DURATION_S = 1.0
 """Shortest recording that is embedded, in seconds."""
@@ -150,6 +151,7 @@ class TrackEmbedder:
     ) -> None:
         self.segments = segments if isinstance(segments, SegmentEmbedder) else SegmentEmbedder(segments)
         self.front_end = self.segments.front_end
+        self._detector = ActivityDetector()
         self.hop_s = hop_s if hop_s is not None else self.front_end.segment_s / 2
 
     @property
@@ -190,7 +192,7 @@ class TrackEmbedder:
             )
         if float(max(whole.samples.max(), -whole.samples.min())) < _SILENT_PEAK:
             raise SilentAudioError(name, "is silent", "use a recording in which somebody sings")
-        activity = level_activity(whole.samples)
+        activity = self._detector(whole.samples)
         segment_s = self.front_end.segment_s
         short = duration_s < segment_s
         if short:

@@ -39,9 +39,7 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def each(
-    function: Callable[[Item], Result], items: Iterable[Item], workers: int
-) -> Iterator[Done[Item, Result]]:
+def each(function: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Iterator[Done[Item, Result]]:
     """Apply a function to every item, in any order.
 
     Args:

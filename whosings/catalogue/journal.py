@@ -145,7 +145,9 @@ class Journal:
                     self._db.executemany("INSERT INTO about VALUES (?, ?)", facts)
             about = dict(self._db.execute("SELECT key, value FROM about"))
         except sqlite3.DatabaseError as error:
-            raise ManifestError(path, f"is not a journal of a preparation ({error})", "remove it to begin anew") from error
+            raise ManifestError(
+                path, f"is not a journal of a preparation ({error})", "remove it to begin anew"
+            ) from error
         if about.get("format") != _FORMAT:
             raise ManifestError(path, f"is a journal of format {about.get('format')}", "remove it to begin anew")
         self._run = int(about["run"])
@@ -233,7 +235,8 @@ class Journal:
             later = (Outcome.DUPLICATE, Outcome.FEW_VOCALS, Outcome.FEW_TRACKS, Outcome.KEPT)
             marks = ", ".join("?" * len(later))
             self._db.execute(
-                f"UPDATE tracks SET outcome = '', detail = '' WHERE run = ? AND outcome IN ({marks})", (self._run, *later)
+                f"UPDATE tracks SET outcome = '', detail = '' WHERE run = ? AND outcome IN ({marks})",
+                (self._run, *later),
             )
             self._db.execute(
                 "UPDATE tracks SET outcome = ?, detail = 'the same recording as ' || (SELECT track_id FROM tracks AS first"
@@ -310,7 +313,9 @@ class Journal:
             return
         number, known, run = row
         if run == self._run:
-            raise ManifestError("the catalogue", f"track_id {track.track_id} occurs twice", "give each track an id of its own")
+            raise ManifestError(
+                "the catalogue", f"track_id {track.track_id} occurs twice", "give each track an id of its own"
+            )
         self._db.execute(
             "UPDATE tracks SET singer_id = ?, facts = ?, path = ?, run = ?, outcome = ?, detail = ? WHERE number = ?",
             (*values, number),
@@ -362,7 +367,16 @@ class Journal:
             " AND all_of.singer_id = tracks.singer_id AND all_of.outcome = ?) || ' usable, fewer than ' || ?"
             " WHERE run = ? AND outcome = ? AND singer_id IN (SELECT singer_id FROM tracks WHERE run = ? AND outcome = ?"
             " GROUP BY singer_id HAVING count(*) < ?)",
-            (Outcome.FEW_TRACKS, Outcome.KEPT, min_tracks, self._run, Outcome.KEPT, self._run, Outcome.KEPT, min_tracks),
+            (
+                Outcome.FEW_TRACKS,
+                Outcome.KEPT,
+                min_tracks,
+                self._run,
+                Outcome.KEPT,
+                self._run,
+                Outcome.KEPT,
+                min_tracks,
+            ),
         )
 
     def _settle(self, condition: str, values: tuple[Any, ...], outcome: Outcome, detail: str) -> None:

@@ -17,6 +17,7 @@ from tinytag import TinyTag, TinyTagException
 from whosings.audio import AUDIO_ENDINGS
 from whosings.catalogue.annotations.reconcile import Decision
 from whosings.catalogue.annotations.reconcile import Outcome as Verdict
+from whosings.catalogue.annotations.tables import applied
 from whosings.catalogue.journal import Listed, Outcome
 from whosings.catalogue.manifest import Track, read_manifest
 from whosings.errors import ManifestError
@@ -100,4 +101,4 @@ def _decided(track: Track, decision: Decision | None) -> Listed:
         return Listed(track, Outcome.NO_SINGER, "the annotations do not know it")
     if decision.outcome is not Verdict.KEPT:
         return Listed(track, Outcome.SET_APART, decision.explanation.rstrip("."))
-    return Listed(decision.applied(track))
+    return Listed(applied(decision, track))

@@ -17,21 +17,21 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv
 
 from whosings import audio
 from whosings.catalogue.fingerprint import words_of
 from whosings.catalogue.journal import Entry, Examination, Journal, Listed, Outcome, Stored
-from whosings.catalogue.manifest import Piece, Track, remove_tables, write_tables
+from whosings.catalogue.manifest import Piece, Track, segments_path, write_tracks
+from whosings.catalogue.tables import write_table
 from whosings.errors import AudioError, TooShortError, WhosingsError
-from whosings.files import atomic, content_hash, write_atomic
+from whosings.files import content_hash, write_atomic
 from whosings.parallel import each
-from whosings.vocals.activity import PIECE_S, Activity, ActivityDetector
+from whosings.vocals.activity import PIECE_S, Activity
+from whosings.vocals.detector import ActivityDetector
 from whosings.vocals.separation import SeparationJob, separate_track
 
 MANIFEST, TRACKS, SUMMARY, JOURNAL = "manifest.parquet", "tracks.csv", "summary.json", "journal.sqlite"
@@ -221,7 +221,9 @@ def _examine_entry(entry: Entry) -> Examination | AudioError:
 
 
 def _crashed(entry: Entry) -> WhosingsError:
-    return WhosingsError(entry.track.path, "ended the process that worked on it", "replace the file, or give more memory")
+    return WhosingsError(
+        entry.track.path, "ended the process that worked on it", "replace the file, or give more memory"
+    )
 
 
 def _store(
@@ -288,19 +290,18 @@ def activity_of(entry: Entry) -> Activity:
 
 def _write(journal: Journal, out: Path) -> Path | None:
     """The tables; where the manifest is, if it holds anything."""
-    with atomic(out / TRACKS) as beside, pa.csv.CSVWriter(beside, _EVERY_TRACK) as table:
-        for entries in batched(journal.entries()):
-            table.write_table(pa.Table.from_pylist([_row(entry) for entry in entries], _EVERY_TRACK))
+    write_table((_row(entry) for entry in journal.entries()), _EVERY_TRACK, out / TRACKS)
     path = out / MANIFEST
-    if not journal.tally().get(Outcome.KEPT, (0, 0, 0.0))[0]:
-        remove_tables(path)
+    if Outcome.KEPT not in journal.tally():
+        for old in (path, segments_path(path)):
+            old.unlink(missing_ok=True)
         return None
     pieces = (
         Piece(entry.track.track_id, number * PIECE_S, float(vocal))
         for entry in journal.entries(Outcome.KEPT)
         for number, vocal in enumerate(entry.pieces)
     )
-    write_tables((_prepared(entry, out) for entry in journal.entries(Outcome.KEPT)), pieces, path)
+    write_tracks((_prepared(entry, out) for entry in journal.entries(Outcome.KEPT)), pieces, path)
     return path
 
 

@@ -106,7 +106,9 @@ def draw_ensemble(rng: np.random.Generator, lead: str | None = None) -> Ensemble
         figure=one(FIGURES, 0.45),
         lead=one(LEADS[lead]) if lead is not None else None,
         kit=one(_KITS, 0.8),
-        chord_beats=beats((0.0,), (0.0, 2.0), (0.0, 1.0, 2.0, 3.0), (1.0, 3.0), (0.5, 1.5, 2.5, 3.5), (0.0, 1.5, 3.0), eighths),
+        chord_beats=beats(
+            (0.0,), (0.0, 2.0), (0.0, 1.0, 2.0, 3.0), (1.0, 3.0), (0.5, 1.5, 2.5, 3.5), (0.0, 1.5, 3.0), eighths
+        ),
         bass_beats=beats((0.0, 2.0), (0.0, 1.5, 2.0, 3.5), (0.0, 1.0, 2.0, 3.0), eighths, (0.0, 0.75, 2.0, 2.75)),
         kick=beats((0.0, 2.0), (0.0, 1.0, 2.0, 3.0), (0.0, 2.5), (0.0, 1.5, 2.5), (0.0, 0.75, 2.0, 2.75)),
         snare=beats((1.0, 3.0), (2.0,), (1.0, 2.75, 3.0), (0.75, 1.5, 3.0)),
@@ -202,6 +204,8 @@ def render(midi: bytes, soundfont: str | Path) -> FloatArray:
     """
     if shutil.which("fluidsynth") is None:
         raise WhosingsError("the program fluidsynth", "is not installed", "install it, or use the built-in band")
+    if not _is_soundfont(Path(soundfont)):  # FluidSynth would silently take another one
+        raise WhosingsError(soundfont, "is not a soundfont", "name an .sf2 or .sf3 file")
     with tempfile.TemporaryDirectory() as folder:
         song, out = Path(folder) / "song.mid", Path(folder) / "song.wav"
         song.write_bytes(midi)
@@ -210,7 +214,8 @@ def render(midi: bytes, soundfont: str | Path) -> FloatArray:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode or not out.exists() or out.stat().st_size < 100:
             said = (done.stderr or done.stdout).strip().splitlines()
-            raise WhosingsError(soundfont, f"FluidSynth cannot render with it ({said[-1] if said else 'no reason'})", "check the file")
+            reason = said[-1] if said else "no reason given"
+            raise WhosingsError(soundfont, f"FluidSynth cannot render with it ({reason})", "check the file")
         samples = audio.load(out).samples[0]
     return np.asarray(0.9 * samples / max(1e-9, float(np.abs(samples).max())), np.float32)
 
@@ -220,6 +225,14 @@ def find_soundfont() -> Path | None:
     if shutil.which("fluidsynth") is None:
         return None
     return next((Path(place) for place in _PLACES if Path(place).exists()), None)
+
+
+def _is_soundfont(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        head = file.read(12)
+    return head[:4] == b"RIFF" and head[8:] == b"sfbk"
 
 
 def _expression(channel: int, note: Note, start: float, beat_s: float, rng: np.random.Generator) -> list:

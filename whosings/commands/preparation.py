@@ -30,7 +30,9 @@ def prepare(
     separate: Annotated[
         str, typer.Option(help="Stems by demucs, demucs:NAME, audio-separator:FILE, stems:FOLDER, or none.")
     ] = "none",
-    whole: Annotated[bool, typer.Option("--whole", help="Separate whole tracks, not only where they are sung.")] = False,
+    whole: Annotated[
+        bool, typer.Option("--whole", help="Separate whole tracks, not only where they are sung.")
+    ] = False,
     annotations: Annotated[
         Path | None, typer.Option(help="Decisions on who sings (.parquet or .csv); keeps tracks with one lead singer.")
     ] = None,
@@ -71,7 +73,9 @@ def _print(run: Report, result: Prepared, picture: Path) -> None:
     rows = [(str(s.outcome), f"{s.tracks}", f"{s.singers}", f"{s.hours:.2f}") for s in result.stages]
     run.print_table(("what became of them", "tracks", "singers", "hours"), rows)
     if result.manifest is None:
-        run.out.print(f"nothing is kept of {result.listed} tracks; {result.folder / 'tracks.csv'} says why", markup=False)
+        run.out.print(
+            f"nothing is kept of {result.listed} tracks; {result.folder / 'tracks.csv'} says why", markup=False
+        )
         lone = [stage for stage in result.stages if stage.outcome == "few tracks of the singer"]
         if lone:
             run.out.print(f"{lone[0].tracks} would be kept with --min-tracks 1", markup=False)

@@ -14,23 +14,23 @@ from whosings.errors import AudioError
 
 
 def activity(files: Files, as_json: Json = False) -> None:
-    """Where somebody sings, by 3-second pieces (for now judged by level alone)."""
+    """Where somebody sings, by 3-second pieces."""
     from whosings import audio
-    from whosings.vocals.activity import level_activity
+    from whosings.vocals.detector import ActivityDetector
 
     run = Report()
+    detector = ActivityDetector()
     rows: list[dict[str, Any]] = []
     with run.bars() as bars:
         step = bars("listening", len(files))
         for path in files:
             try:
-                found = level_activity(audio.load(path).samples)
+                whole = audio.load(path)
+                found = detector(whole.samples)
                 rows.append({"file": str(path), **asdict(found)})
                 if not as_json:
                     bar = "".join(" ▁▂▃▄▅▆▇█"[round(8 * p)] for p in found.probability)
-                    run.out.print(
-                        f"{path.name} |{bar}| {found.probability.mean():.0%} (by {found.method})", markup=False
-                    )
+                    run.out.print(f"{path.name} |{bar}| {found.share(whole.duration_s):.0%} sung", markup=False)
             except AudioError as error:
                 run.failures.append(error)
             step()

@@ -1,7 +1,7 @@
-"""Which 3-second pieces of a track hold singing.
+"""Which 3-second pieces of a track hold singing: what is said of them, and the plain rule by level.
 
-Limit: until a trained network takes this place, pieces are judged by level alone. Silence and quiet passages are left
-out; loud instrumental passages are taken for singing. On vocal stems level is a good judge, on mixtures it is not.
+On vocal stems level is a good judge; on mixtures it takes loud instrumental passages for singing, and the network in
+``vocals.detector`` is the judge.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Activity:
     Attributes:
         start_s: (pieces,) seconds.
         probability: (pieces,) that somebody sings, 0 to 1.
-        method: ``"level"``: by loudness alone, see the module's limit.
+        method: ``"network"``, or ``"level"``: by loudness alone.
     """
 
     start_s: NDArray[np.floating[Any]]
@@ -44,6 +44,25 @@ class Activity:
         weights = np.clip(covered, 0.0, None)
         return float(weights @ self.probability / weights.sum()) if weights.sum() > 0 else 0.0
 
+    def share(self, duration_s: float, threshold: float = 0.5) -> float:
+        """Share of the track's duration in pieces at or above the threshold, 0 to 1 (paper, section 3.1)."""
+        lengths = np.clip(duration_s - self.start_s, 0.0, PIECE_S)
+        return float(lengths[self.probability >= threshold].sum() / lengths.sum()) if lengths.sum() > 0 else 0.0
+
+
+def piece_levels_db(samples: FloatArray) -> NDArray[np.float64]:
+    """Root mean square of each piece in dB of full scale: (pieces,).
+
+    Args:
+        samples: (channels, samples) of the whole track; a last piece shorter than 30 ms is left out.
+    """
+    mono = samples.mean(axis=0)
+    size = round(PIECE_S * SAMPLE_RATE)
+    pieces = [mono[first : first + size] for first in range(0, mono.size, size)]
+    if len(pieces) > 1 and pieces[-1].size < _FRAME:
+        pieces.pop()
+    return np.array([10 * np.log10(np.mean(np.square(piece, dtype=np.float64)) + 1e-12) for piece in pieces])
+
 
 def level_activity(samples: FloatArray) -> Activity:
     """Judge pieces by their level against the loud pieces of the same track.
@@ -51,16 +70,11 @@ def level_activity(samples: FloatArray) -> Activity:
     Args:
         samples: (channels, samples) of the whole track.
     """
-    mono = samples.mean(axis=0)
-    size = round(PIECE_S * SAMPLE_RATE)
-    pieces = [mono[first : first + size] for first in range(0, mono.size, size)]
-    if len(pieces) > 1 and pieces[-1].size < _FRAME:
-        pieces.pop()
-    level = np.array([10 * np.log10(np.mean(np.square(piece, dtype=np.float64)) + 1e-12) for piece in pieces])
-    peak_db = 20 * np.log10(float(np.abs(mono).max()) + 1e-12)
+    level = piece_levels_db(samples)
+    peak_db = 20 * np.log10(float(np.abs(samples.mean(axis=0)).max()) + 1e-12)
     threshold = max(np.percentile(level, 95) - _BELOW_LOUD_DB, peak_db + _SILENCE_DB, _NOTHING_DB)
     probability = 1 / (1 + np.exp(-np.clip((level - threshold) / _SOFTNESS_DB, -30, 30)))
-    return Activity(np.arange(len(pieces)) * PIECE_S, probability, "level")
+    return Activity(np.arange(level.size) * PIECE_S, probability, "level")
 
 
 def trim(samples: FloatArray, range_db: float = 40.0) -> slice:

@@ -124,7 +124,11 @@ class ActivityDetector:
     """
 
     def __init__(self, weights: str | Path | None = None) -> None:
-        path = Path(weights) if weights is not None else Path(str(files("whosings"))) / "weights/activity/model.safetensors"
+        path = (
+            Path(weights)
+            if weights is not None
+            else Path(str(files("whosings"))) / "weights/activity/model.safetensors"
+        )
         try:
             with safe_open(path, framework="pt") as file:
                 header = json.loads((file.metadata() or {})["whosings"])
@@ -185,7 +189,12 @@ def probability(shares: np.ndarray, curve: Curve) -> np.ndarray:
 
 
 def save_detector(
-    path: str | Path, network: ActivityNetwork, channels: tuple[int, int, int], width: int, curve: Curve, card: dict[str, object]
+    path: str | Path,
+    network: ActivityNetwork,
+    channels: tuple[int, int, int],
+    width: int,
+    curve: Curve,
+    card: dict[str, object],
 ) -> None:
     """Write a network in half precision, with its curve and what it was made of."""
     header = {"format": FORMAT, "channels": channels, "width": width, "curve": curve.__dict__, "card": card}

@@ -1,0 +1,195 @@
+"""The journal of a preparation: filters against a naive reckoning, changes of files, duplicates, damage."""
+
+import sqlite3
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from whosings.catalogue.journal import Examination, Journal, Listed, Outcome, Stored
+from whosings.catalogue.manifest import Track
+from whosings.errors import ManifestError
+
+
+def words(seed: int, size: int = 1200) -> np.ndarray:
+    return np.random.default_rng(seed).integers(1, 2**32, size, dtype=np.uint32)
+
+
+def examination(seed: int, vocal: float = 1.0, sha256: str | None = None) -> Examination:
+    pieces = np.array([0.9, 0.1], np.float32)
+    return Examination(sha256 or f"sha-{seed}", 6.0, pieces, vocal, words(seed))
+
+
+def listed(folder: Path, number: int, singer: str = "ann") -> Listed:
+    path = folder / f"{number}.wav"
+    if not path.exists():
+        path.write_bytes(b"x" * (number + 1))
+    return Listed(Track(f"t{number}", singer, path, title=f"Song {number}", target_singer_ids=("bob", "cy")))
+
+
+def run(journal: Journal, rows: list[Listed], found: dict[str, Examination], **rules: float) -> dict[str, Outcome]:
+    journal.list(rows)
+    for entry in journal.unexamined():
+        journal.examined(entry.number, found[entry.track.track_id])
+    for _ in journal.match():
+        pass
+    journal.decide(**{"min_vocal": 0.75, "min_tracks": 1, **rules})  # type: ignore[arg-type]
+    return {entry.track.track_id: entry.outcome for entry in journal.entries()}
+
+
+@pytest.fixture
+def journal(tmp_path: Path):
+    with Journal(tmp_path / "out" / "journal.sqlite", "method 1") as journal:
+        yield journal
+
+
+def test_tracks_come_back_as_they_were_given(journal: Journal, tmp_path: Path) -> None:
+    rows = [listed(tmp_path, number) for number in range(1200)]  # more than a page
+    assert journal.list(rows) == journal.count_unexamined() == 1200
+    assert [entry.track for entry in journal.unexamined()] == [row.track for row in rows]
+
+
+def test_what_was_found_out_is_kept(tmp_path: Path) -> None:
+    path, rows = tmp_path / "journal.sqlite", [listed(tmp_path, number) for number in range(3)]
+    with Journal(path, "m") as journal:
+        journal.list(rows)
+        journal.examined(1, examination(7, vocal=0.8))
+    with Journal(path, "m") as journal:
+        journal.list(rows)
+        assert [entry.number for entry in journal.unexamined()] == [2, 3]
+        first = next(iter(journal.entries()))
+        assert (first.sha256, first.duration_s, first.vocal) == ("sha-7", 6.0, 0.8)
+        assert first.pieces.tolist() == pytest.approx([0.9, 0.1])
+
+
+def test_a_changed_file_is_examined_anew_and_an_unchanged_one_is_not(journal: Journal, tmp_path: Path) -> None:
+    rows = [listed(tmp_path, number) for number in range(3)]
+    run(journal, rows, {f"t{n}": examination(n) for n in range(3)})
+    rows[1].track.path.write_bytes(b"other content")
+    journal.list(rows)
+    assert [entry.track.track_id for entry in journal.unexamined()] == ["t1"]
+
+
+def test_another_detector_examines_everything_anew(tmp_path: Path) -> None:
+    path, rows = tmp_path / "journal.sqlite", [listed(tmp_path, number) for number in range(2)]
+    with Journal(path, "one") as journal:
+        run(journal, rows, {f"t{n}": examination(n) for n in range(2)})
+    with Journal(path, "two") as journal:
+        journal.list(rows)
+        assert journal.count_unexamined() == 2
+
+
+def test_unreadable_files_are_tried_again(journal: Journal, tmp_path: Path) -> None:
+    rows = [listed(tmp_path, 0)]
+    journal.list(rows)
+    journal.settle(1, Outcome.UNREADABLE, "is damaged")
+    assert journal.count_unexamined() == 0
+    assert [(e.outcome, e.detail) for e in journal.entries()] == [(Outcome.UNREADABLE, "is damaged")]
+    journal.list(rows)
+    assert journal.count_unexamined() == 1
+
+
+def test_excluded_tracks_are_not_listened_to(journal: Journal, tmp_path: Path) -> None:
+    rows = [listed(tmp_path, 0), replace(listed(tmp_path, 1), excluded=Outcome.SET_APART, detail="a duet")]
+    outcomes = run(journal, rows, {"t0": examination(0)})
+    assert outcomes == {"t0": Outcome.KEPT, "t1": Outcome.SET_APART}
+
+
+def test_duplicates_keep_the_first(journal: Journal, tmp_path: Path) -> None:
+    rows = [listed(tmp_path, number) for number in range(4)]
+    same = examination(0)
+    shifted = replace(examination(9), words=same.words[100:])
+    copied = replace(examination(5), sha256=same.sha256)  # one file under two names; it need not be long
+    found = {"t0": same, "t1": shifted, "t2": examination(2), "t3": copied}
+    outcomes = run(journal, rows, found)
+    assert [outcomes[f"t{n}"] for n in range(4)] == [Outcome.KEPT, Outcome.DUPLICATE, Outcome.KEPT, Outcome.DUPLICATE]
+    assert {e.detail for e in journal.entries(Outcome.DUPLICATE)} == {"the same recording as t0"}
+
+
+def test_a_duplicate_takes_the_place_of_a_first_that_went_away(journal: Journal, tmp_path: Path) -> None:
+    rows = [listed(tmp_path, number) for number in range(3)]
+    found = {f"t{n}": replace(examination(n), words=words(0)) for n in range(3)}
+    assert list(run(journal, rows, found).values()) == [Outcome.KEPT, Outcome.DUPLICATE, Outcome.DUPLICATE]
+    assert run(journal, rows[1:], found) == {"t1": Outcome.KEPT, "t2": Outcome.DUPLICATE}
+    excluded = [rows[0], replace(rows[1], excluded=Outcome.SET_APART), rows[2]]
+    outcomes = run(journal, excluded, found)
+    assert outcomes["t1"] is Outcome.SET_APART
+    assert sorted([outcomes["t0"], outcomes["t2"]]) == [Outcome.DUPLICATE, Outcome.KEPT]
+
+
+def test_a_first_that_changed_is_compared_anew(journal: Journal, tmp_path: Path) -> None:
+    rows = [listed(tmp_path, number) for number in range(2)]
+    run(journal, rows, {f"t{n}": replace(examination(n), words=words(0)) for n in range(2)})
+    rows[0].track.path.write_bytes(b"another song")
+    assert run(journal, rows, {"t0": examination(5)}) == {"t0": Outcome.KEPT, "t1": Outcome.KEPT}
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    tracks=st.lists(st.tuples(st.sampled_from("abcd"), st.integers(0, 20), st.booleans()), max_size=25),
+    min_vocal=st.integers(0, 20),
+    min_tracks=st.integers(1, 4),
+)
+def test_filters_equal_a_naive_reckoning(tmp_path_factory, tracks, min_vocal, min_tracks) -> None:
+    folder = tmp_path_factory.mktemp("journal")
+    rows = [listed(folder, number, singer) for number, (singer, _, _) in enumerate(tracks)]
+    found = {f"t{n}": examination(n, vocal / 20) for n, (_, vocal, _) in enumerate(tracks)}
+    with Journal(folder / "journal.sqlite", "m") as journal:
+        got = run(journal, rows, found, min_vocal=min_vocal / 20, min_tracks=min_tracks)
+        for n, (_, _, lost) in enumerate(tracks):
+            if lost and got[f"t{n}"] is Outcome.KEPT:
+                journal.settle(n + 1, Outcome.NOT_SEPARATED, "no stems")
+        journal.drop_lone(min_tracks)
+        got = {entry.track.track_id: entry.outcome for entry in journal.entries()}
+        tally = journal.tally()
+        shares = journal.vocal_shares(20)
+    sung = [n for n, (_, vocal, _) in enumerate(tracks) if vocal >= min_vocal]
+    enough = [n for n in sung if sum(tracks[m][0] == tracks[n][0] for m in sung) >= min_tracks]
+    stored = [n for n in enough if not tracks[n][2]]
+    kept = [n for n in stored if sum(tracks[m][0] == tracks[n][0] for m in stored) >= min_tracks]
+    want = {
+        f"t{n}": Outcome.FEW_VOCALS if n not in sung
+        else Outcome.NOT_SEPARATED if n in enough and n not in stored
+        else Outcome.KEPT if n in kept
+        else Outcome.FEW_TRACKS
+        for n in range(len(tracks))
+    }  # fmt: skip
+    assert got == want
+    for outcome, (count, singers, hours) in tally.items():
+        those = [n for n in range(len(tracks)) if want[f"t{n}"] is outcome]
+        assert count == len(those) and singers == len({tracks[n][0] for n in those})
+        assert hours == pytest.approx(len(those) * 6 / 3600)
+    assert shares.tolist() == [sum(min(v, 19) == b for _, v, _ in tracks) for b in range(20)]
+
+
+def test_places_of_stored_sound(journal: Journal, tmp_path: Path) -> None:
+    rows = [listed(tmp_path, 0)]
+    run(journal, rows, {"t0": examination(0)})
+    where = Stored("audio/a.flac", "f" * 64, "stems/v.flac", None, "demucs")
+    journal.stored(1, where)
+    assert [entry.stored for entry in journal.entries()] == [where]
+    rows[0].track.path.write_bytes(b"changed")
+    journal.list(rows)
+    assert [entry.stored for entry in journal.entries()] == [None]
+
+
+def test_the_same_id_twice(journal: Journal, tmp_path: Path) -> None:
+    with pytest.raises(ManifestError, match="track_id t0 occurs twice"):
+        journal.list([listed(tmp_path, 0), listed(tmp_path, 1), listed(tmp_path, 0)])
+    assert journal.list([listed(tmp_path, 0)]) == 1  # nothing of the bad list stays
+
+
+@pytest.mark.parametrize("content", [b"not a database" * 100, b""])
+def test_something_else_than_a_journal(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "journal.sqlite"
+    if content:
+        path.write_bytes(content)
+        with pytest.raises(ManifestError, match="is not a journal"):
+            Journal(path, "m")
+    else:
+        sqlite3.connect(path).execute("CREATE TABLE songs (name)").connection.commit()
+        with pytest.raises(ManifestError, match="is not a journal"):
+            Journal(path, "m")
