@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from whosings import __version__
-from whosings.commands import demo, singers, tracks, training
+from whosings.commands import demo, separation, singers, tracks, training
 from whosings.console import Report
 from whosings.errors import WhosingsError
 
@@ -25,6 +25,7 @@ _VERBS: dict[str, Callable[..., None]] = {
     "verify": singers.verify,
     "activity": tracks.activity,
     "embed": tracks.embed,
+    "separate": separation.separate,
     "train": training.train,
     "calibrate": training.calibrate,
     "demo": demo.demo,
