@@ -49,7 +49,19 @@ def singers(tmp_path, run, tiny, choir_folder):
 def test_help_lists_every_verb(run):
     code, out, _ = run("--help")
     assert code == 0
-    for verb in ["enrol", "list", "remove", "identify", "verify", "activity", "embed", "train", "calibrate", "demo"]:
+    for verb in [
+        "enrol",
+        "list",
+        "remove",
+        "identify",
+        "verify",
+        "activity",
+        "embed",
+        "separate",
+        "train",
+        "calibrate",
+        "demo",
+    ]:
         assert re.search(rf"^ *{verb} ", out, re.MULTILINE), verb
         code, text, _ = run(verb, "--help")
         assert code == 0
