@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from whosings import __version__
-from whosings.commands import demo, singers, splits, tracks, training
+from whosings.commands import demo, preparation, separation, singers, splits, tracks, training
 from whosings.console import Report
 from whosings.errors import WhosingsError
 
@@ -25,6 +25,8 @@ _VERBS: dict[str, Callable[..., None]] = {
     "verify": singers.verify,
     "activity": tracks.activity,
     "embed": tracks.embed,
+    "prepare": preparation.prepare,
+    "separate": separation.separate,
     "import": splits.import_,
     "split": splits.split,
     "train": training.train,

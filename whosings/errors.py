@@ -86,6 +86,10 @@ class MalformedAnswerError(AnnotationError):
     """A service's answer, or a line of a dump, is not in the documented format."""
 
 
+class SeparationError(WhosingsError):
+    """A separation model cannot be loaded, gives no usable stem, or a ready-made stem is missing."""
+
+
 class CheckpointError(WhosingsError):
     """A checkpoint is missing, damaged, or made for another model."""
 

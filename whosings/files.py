@@ -1,9 +1,10 @@
-"""Files that are whole or not there: atomic writes and content hashes."""
+"""Files and folders that are whole or not there: atomic writes and content hashes."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,31 @@ def atomic(path: str | Path) -> Iterator[Path]:
         _sync(path.parent)
     finally:
         beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: str | Path) -> Iterator[Path]:
+    """Give a new folder beside ``path`` to fill; when the block ends well, it takes the name ``path``.
+
+    A folder that has this name already is replaced. After an error nothing has changed; after a crash a hidden
+    ``.partial`` folder may be left beside it.
+    """
+    path = Path(path)
+    beside = path.with_name(f".partial-{uuid4().hex[:8]}-{path.name}")
+    beside.mkdir(parents=True)
+    try:
+        yield beside
+        for file in beside.iterdir():
+            _sync(file)
+        _sync(beside)
+        if path.exists():  # a folder takes the name of an empty one only
+            old = path.with_name(f".partial-{uuid4().hex[:8]}-{path.name}")
+            path.replace(old)
+            shutil.rmtree(old)
+        beside.replace(path)
+        _sync(path.parent)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
 
 
 def write_atomic(path: str | Path, content: bytes | str) -> None:

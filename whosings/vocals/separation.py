@@ -1,0 +1,255 @@
+"""Tracks to vocal and instrumental stems: streamed, in a cache by content, by any number of processes.
+
+Stems are mono 16-bit FLAC at 16 kHz, as long as ``audio.load`` makes the track; their sum is the mixture (ready-made
+instrumentals excepted). A cache holds a folder for each pair, named by a hash of the track's content, the separator's
+fingerprint and the spans: a pair is there or not, and one that was damaged is made again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import chain, repeat
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+from filelock import FileLock
+
+from whosings import audio
+from whosings.audio import SAMPLE_RATE, FloatArray
+from whosings.errors import SeparationError, TooShortError, WhosingsError
+from whosings.files import atomic_folder, content_hash, write_atomic
+from whosings.vocals.activity import Activity, level_activity
+from whosings.vocals.ready_stems import ReadyStems
+from whosings.vocals.separators import Separator, open_separator
+from whosings.vocals.streaming import WHOLE, Span, Tape, sung_spans, vocals_of
+
+MIN_DURATION_S = 1.0
+"""Seconds; shorter recordings are refused, as they are for embedding."""
+
+VOCALS, INSTRUMENTAL = "vocals.flac", "instrumental.flac"
+
+_FORMAT = 1  # of the stems; another number makes every pair anew
+_CARD = "stems.json"
+_BLOCK_S = 10.0
+
+
+@dataclass(frozen=True)
+class Stems:
+    """One track's pair of stems.
+
+    Attributes:
+        vocals, instrumental: 16-kHz mono FLAC files.
+        duration_s: of the track.
+        separated_s: how much of it a model has separated; elsewhere the vocals are silent.
+        new: whether they were made now, not found in the cache.
+    """
+
+    vocals: Path
+    instrumental: Path
+    duration_s: float
+    separated_s: float
+    new: bool
+
+
+def separate_track(
+    path: str | Path, separator: Separator | ReadyStems, cache: str | Path, activity: Activity | None = None
+) -> Stems:
+    """Separate one track, unless the cache holds its stems; memory does not grow with its length.
+
+    Args:
+        separator: from ``open_separator``, one a process.
+        cache: folder; any number of processes may use it at once.
+        activity: where somebody sings; only these pieces are separated. Without it, the whole track.
+
+    Raises:
+        AudioError: the track cannot be used; ``TooShortError`` under ``MIN_DURATION_S``.
+        SeparationError: the model gave no usable output, or a ready-made stem is missing.
+        OSError: the cache cannot be written.
+    """
+    path = Path(path)
+    duration_s = audio.probe(path).duration_s
+    if duration_s < MIN_DURATION_S:
+        raise TooShortError(path, f"lasts {duration_s:.2f} s, less than {MIN_DURATION_S:g}", "use a longer recording")
+    if isinstance(separator, ReadyStems):
+        found = separator.find(path)
+        with _entry(Path(cache), _key(path, found.fingerprint, ())) as folder:
+            rest = None if found.instrumental is None else Tape(audio.blocks(found.instrumental, block_s=_BLOCK_S))
+            return _held(folder) or _made(folder, path, audio.blocks(found.vocals, block_s=_BLOCK_S), rest, ())
+    spans = WHOLE if activity is None else sung_spans(activity)
+    with _entry(Path(cache), _key(path, separator.fingerprint, spans)) as folder:
+        return _held(folder) or _made(folder, path, _split(path, separator, spans), None, spans)
+
+
+@dataclass(frozen=True)
+class SeparationJob:
+    """What a worker process is given: it opens the model once and then takes any number of tracks.
+
+    Attributes:
+        spec: see ``open_separator``.
+        cache: folder of stems.
+        whole: separate all of a track, not only where somebody sings.
+    """
+
+    spec: str
+    cache: Path
+    device: str = "auto"
+    whole: bool = False
+
+    def open(self) -> Separator | ReadyStems:
+        """This process's model.
+
+        Raises:
+            SeparationError, MissingExtraError, ConfigError: as ``open_separator``; also for the spec ``none``.
+        """
+        separator = _opened(self.spec, self.device)
+        if separator is None:
+            raise SeparationError(self.spec, "separates nothing", "name a model")
+        return separator
+
+    def __call__(self, path: str | Path) -> Stems:
+        """As ``separate_track``; the activity is judged here."""
+        separator = self.open()
+        judged = not self.whole and not isinstance(separator, ReadyStems)
+        activity = level_activity(audio.load(path).samples) if judged else None
+        return separate_track(path, separator, self.cache, activity)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one track: its stems, or why there are none."""
+
+    path: Path
+    result: Stems | WhosingsError
+
+
+def separate_many(paths: Sequence[Path], job: SeparationJob, workers: int = 1) -> Iterator[Outcome]:
+    """Separate tracks, in any order, in this process or in several of one torch thread each.
+
+    Raises:
+        SeparationError, MissingExtraError, ConfigError: the model cannot be opened. What is wrong with single tracks
+            is an outcome.
+    """
+    if workers <= 1:
+        job.open()
+        yield from (_attempt(job, path) for path in paths)
+        return
+    # A fresh interpreter: a forked one would inherit torch's threads and a GPU that it cannot use.
+    pool = ProcessPoolExecutor(min(workers, max(1, len(paths))), get_context("spawn"), _one_thread)
+    try:
+        pool.submit(_try_open, job).result()
+        running = {pool.submit(_attempt, job, path): path for path in paths}
+        for future in as_completed(running):
+            try:
+                yield future.result()
+            except BrokenProcessPool:
+                yield Outcome(running[future], _ended(running[future]))
+    except BrokenProcessPool:
+        raise _ended(job.spec) from None
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _ended(subject: str | Path) -> SeparationError:
+    return SeparationError(subject, "a worker process was ended (out of memory?)", "run again with fewer workers")
+
+
+def _one_thread() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+
+
+def _try_open(job: SeparationJob) -> None:
+    job.open()
+
+
+def _attempt(job: SeparationJob, path: Path) -> Outcome:
+    try:
+        return Outcome(path, job(path))
+    except WhosingsError as error:
+        return Outcome(path, error)
+
+
+@lru_cache(maxsize=1)
+def _opened(spec: str, device: str) -> Separator | ReadyStems | None:
+    """One model a process, whichever tracks it is given."""
+    return open_separator(spec, device)
+
+
+def _key(path: Path, fingerprint: str, spans: tuple[Span, ...]) -> str:
+    decides = [_FORMAT, content_hash(path), fingerprint, [[span.start_s, span.stop_s] for span in spans]]
+    return hashlib.sha256(json.dumps(decides).encode()).hexdigest()
+
+
+@contextmanager
+def _entry(cache: Path, key: str) -> Iterator[Path]:
+    """The folder of a pair, for this process alone; a killed process gives it free and leaves only what is removed."""
+    folder, locks = cache / key[:2] / key, cache / ".locks"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    locks.mkdir(exist_ok=True)
+    with FileLock(locks / key[:4]):  # not one for each pair: lock files stay, and there are millions of pairs
+        for left in folder.parent.glob(f".partial-*-{key}"):
+            shutil.rmtree(left, ignore_errors=True)
+        yield folder
+
+
+def _held(folder: Path) -> Stems | None:
+    """The pair in a cache's folder, unless it is not there or its files are not as they were written."""
+    try:
+        card = json.loads((folder / _CARD).read_text())
+        if any(content_hash(folder / name) != card["sha256"][name] for name in (VOCALS, INSTRUMENTAL)):
+            return None
+        duration_s, separated_s = float(card["duration_s"]), float(card["separated_s"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return Stems(folder / VOCALS, folder / INSTRUMENTAL, duration_s, separated_s, new=False)
+
+
+def _made(
+    folder: Path, path: Path, vocals: Iterator[FloatArray], instrumental: Tape | None, spans: tuple[Span, ...]
+) -> Stems:
+    """Write a pair and its card."""
+    with atomic_folder(folder) as beside:
+        duration_s = _write(beside, Tape(audio.blocks(path, block_s=_BLOCK_S)), vocals, instrumental) / SAMPLE_RATE
+        separated_s = sum(min(span.stop_s, duration_s) - min(span.start_s, duration_s) for span in spans)
+        sha256 = {name: content_hash(beside / name) for name in (VOCALS, INSTRUMENTAL)}
+        card = {"duration_s": duration_s, "separated_s": separated_s, "sha256": sha256}
+        write_atomic(beside / _CARD, json.dumps(card))
+    return Stems(folder / VOCALS, folder / INSTRUMENTAL, duration_s, separated_s, new=True)
+
+
+def _write(folder: Path, mixture: Tape, vocals: Iterator[FloatArray], instrumental: Tape | None) -> int:
+    """Both files, as long as the mixture; returns its samples."""
+    position = 0
+    silence = repeat(np.zeros((1, round(_BLOCK_S * SAMPLE_RATE)), np.float32))
+    with audio.flac_writer(folder / VOCALS) as write_vocals, audio.flac_writer(folder / INSTRUMENTAL) as write_rest:
+        for block in chain(vocals, silence):  # two resamplers may differ by a sample at the end
+            mixed = mixture.read(position, position + block.shape[1])
+            if mixed.shape[1] == 0:
+                break
+            block = block[:, : mixed.shape[1]]
+            rest = mixed - block
+            if instrumental is not None:
+                given = instrumental.read(position, position + mixed.shape[1])
+                rest = np.pad(given, ((0, 0), (0, mixed.shape[1] - given.shape[1])))
+                instrumental.forget(position)
+            write_vocals(block)
+            write_rest(rest)
+            position += mixed.shape[1]
+            mixture.forget(position)
+    return position
+
+
+def _split(path: Path, separator: Separator, spans: tuple[Span, ...]) -> Iterator[FloatArray]:
+    """Vocals at 16 kHz by a model; at silence the model is not asked."""
+    mixture = Tape(audio.blocks(path, separator.sample_rate, channels=2, block_s=_BLOCK_S))
+    return audio.resampled(vocals_of(mixture, separator, spans), separator.sample_rate)
