@@ -24,7 +24,7 @@ def speech() -> np.ndarray:
 
 
 def pitch(samples: np.ndarray) -> np.ndarray:
-    f0, at = pyworld.harvest(samples.astype(np.float64), SAMPLE_RATE, frame_period=10.0)
+    f0, _ = pyworld.harvest(samples.astype(np.float64), SAMPLE_RATE, frame_period=10.0)
     return f0
 
 

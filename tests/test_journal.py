@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from whosings.catalogue.journal import Examination, Journal, Listed, Outcome, Stored
+from whosings.catalogue.entries import Examination, Listed, Outcome, Stored
+from whosings.catalogue.journal import Journal
 from whosings.catalogue.manifest import Track
 from whosings.errors import ManifestError
 
@@ -31,7 +32,7 @@ def listed(folder: Path, number: int, singer: str = "ann") -> Listed:
 
 
 def run(journal: Journal, rows: list[Listed], found: dict[str, Examination], **rules: float) -> dict[str, Outcome]:
-    journal.list(rows)
+    journal.begin(rows)
     for entry in journal.unexamined():
         journal.examined(entry.number, found[entry.track.track_id])
     for _ in journal.match():
@@ -48,17 +49,17 @@ def journal(tmp_path: Path):
 
 def test_tracks_come_back_as_they_were_given(journal: Journal, tmp_path: Path) -> None:
     rows = [listed(tmp_path, number) for number in range(1200)]  # more than a page
-    assert journal.list(rows) == journal.count_unexamined() == 1200
+    assert journal.begin(rows) == journal.count_unexamined() == 1200
     assert [entry.track for entry in journal.unexamined()] == [row.track for row in rows]
 
 
 def test_what_was_found_out_is_kept(tmp_path: Path) -> None:
     path, rows = tmp_path / "journal.sqlite", [listed(tmp_path, number) for number in range(3)]
     with Journal(path, "m") as journal:
-        journal.list(rows)
+        journal.begin(rows)
         journal.examined(1, examination(7, vocal=0.8))
     with Journal(path, "m") as journal:
-        journal.list(rows)
+        journal.begin(rows)
         assert [entry.number for entry in journal.unexamined()] == [2, 3]
         first = next(iter(journal.entries()))
         assert (first.sha256, first.duration_s, first.vocal) == ("sha-7", 6.0, 0.8)
@@ -69,7 +70,7 @@ def test_a_changed_file_is_examined_anew_and_an_unchanged_one_is_not(journal: Jo
     rows = [listed(tmp_path, number) for number in range(3)]
     run(journal, rows, {f"t{n}": examination(n) for n in range(3)})
     rows[1].track.path.write_bytes(b"other content")
-    journal.list(rows)
+    journal.begin(rows)
     assert [entry.track.track_id for entry in journal.unexamined()] == ["t1"]
 
 
@@ -78,17 +79,17 @@ def test_another_detector_examines_everything_anew(tmp_path: Path) -> None:
     with Journal(path, "one") as journal:
         run(journal, rows, {f"t{n}": examination(n) for n in range(2)})
     with Journal(path, "two") as journal:
-        journal.list(rows)
+        journal.begin(rows)
         assert journal.count_unexamined() == 2
 
 
 def test_unreadable_files_are_tried_again(journal: Journal, tmp_path: Path) -> None:
     rows = [listed(tmp_path, 0)]
-    journal.list(rows)
+    journal.begin(rows)
     journal.settle(1, Outcome.UNREADABLE, "is damaged")
     assert journal.count_unexamined() == 0
     assert [(e.outcome, e.detail) for e in journal.entries()] == [(Outcome.UNREADABLE, "is damaged")]
-    journal.list(rows)
+    journal.begin(rows)
     assert journal.count_unexamined() == 1
 
 
@@ -172,14 +173,14 @@ def test_places_of_stored_sound(journal: Journal, tmp_path: Path) -> None:
     journal.stored(1, where)
     assert [entry.stored for entry in journal.entries()] == [where]
     rows[0].track.path.write_bytes(b"changed")
-    journal.list(rows)
+    journal.begin(rows)
     assert [entry.stored for entry in journal.entries()] == [None]
 
 
 def test_the_same_id_twice(journal: Journal, tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match="track_id t0 occurs twice"):
-        journal.list([listed(tmp_path, 0), listed(tmp_path, 1), listed(tmp_path, 0)])
-    assert journal.list([listed(tmp_path, 0)]) == 1  # nothing of the bad list stays
+        journal.begin([listed(tmp_path, 0), listed(tmp_path, 1), listed(tmp_path, 0)])
+    assert journal.begin([listed(tmp_path, 0)]) == 1  # nothing of the bad list stays
 
 
 @pytest.mark.parametrize("content", [b"not a database" * 100, b""])

@@ -10,7 +10,7 @@ from whosings.catalogue.annotations.artists import Singer
 from whosings.catalogue.annotations.reconcile import Decision
 from whosings.catalogue.annotations.reconcile import Outcome as Verdict
 from whosings.catalogue.annotations.verdict import Reason
-from whosings.catalogue.journal import Outcome
+from whosings.catalogue.entries import Outcome
 from whosings.catalogue.listing import folder_tracks, listing
 from whosings.catalogue.manifest import Manifest, Track, write_manifest
 from whosings.errors import ManifestError

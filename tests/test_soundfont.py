@@ -87,5 +87,5 @@ def test_the_sound_follows_the_score() -> None:
 def test_a_soundfont_that_is_none(tmp_path) -> None:
     (tmp_path / "bad.sf2").write_bytes(b"no soundfont")
     midi = arrange(CHORDS_ONLY, Score((), ((60, 64, 67),), 0.5), np.random.default_rng(0))
-    with pytest.raises(WhosingsError, match="is not a soundfont|is not installed"):
+    with pytest.raises(WhosingsError, match=r"is not a soundfont|is not installed"):
         render(midi, tmp_path / "bad.sf2")

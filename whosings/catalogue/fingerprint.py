@@ -5,8 +5,8 @@ Conventions
 - A fingerprint is one 32-bit word every 32 ms: the signs of energy differences between neighbouring bands and frames,
   300 to 3000 Hz (Haitsma and Kalker, ISMIR 2002). Encoding flips a few of the bits, another take about half of them.
 - Two recordings are the same if, at one offset, they overlap in at least ``OVERLAP`` of the shorter one and differ in
-  at most ``MOST_DIFFERENT`` of the bits there. A song over another song's band is not the same recording.
-- To find candidates without comparing with everything, about every sixteenth word, chosen by its own value, is looked up.
+  at most ``MOST_DIFFERENT`` of the bits there. Another voice over the same band is another recording.
+- So that not everything is compared with everything, about every sixteenth word, chosen by its own value, is looked up.
 """
 
 from __future__ import annotations

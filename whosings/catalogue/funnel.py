@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from whosings.catalogue.journal import Outcome
+from whosings.catalogue.entries import Outcome
 from whosings.catalogue.prepare import Prepared
 from whosings.files import atomic
 
@@ -54,6 +54,8 @@ def _draw_filters(axes: Axes, prepared: Prepared) -> None:
 
 
 def _draw_shares(axes: Axes, prepared: Prepared) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     counts = prepared.vocal_shares
     width = 1 / len(counts)
     least = prepared.rules.min_vocal
@@ -66,7 +68,7 @@ def _draw_shares(axes: Axes, prepared: Prepared) -> None:
     )  # fmt: skip
     axes.set_xlim(0, 1)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
-    axes.yaxis.get_major_locator().set_params(integer=True)
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("share of a track with singing")
     axes.set_ylabel("tracks")
     axes.set_title("")

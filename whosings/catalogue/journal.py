@@ -10,8 +10,7 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
-from enum import StrEnum
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -19,8 +18,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from whosings.catalogue.entries import (
+    Entry,
+    Examination,
+    Listed,
+    Outcome,
+    Stored,
+    track_from_json,
+    track_to_json,
+)
 from whosings.catalogue.fingerprint import Sighting, Words, candidates, landmarks, same_recording
-from whosings.catalogue.manifest import Track
 from whosings.errors import ManifestError
 
 _FORMAT = "1"
@@ -42,81 +49,6 @@ CREATE INDEX words_of ON words (track);
 _TO_EXAMINE = "sha256 IS NULL AND outcome = ''"
 _PAGE = 500  # rows in memory at a time
 _MOST_SIGHTINGS = 64  # of one word: a word that so many tracks have says nothing, and looking stays cheap
-
-
-class Outcome(StrEnum):
-    """What became of a track. The order is that of the filters."""
-
-    NO_SINGER = "no singer"
-    SET_APART = "not one lead singer"
-    UNREADABLE = "unreadable"
-    DUPLICATE = "duplicate"
-    FEW_VOCALS = "few vocals"
-    FEW_TRACKS = "few tracks of the singer"
-    NOT_SEPARATED = "not separated"
-    KEPT = "kept"
-
-
-@dataclass(frozen=True)
-class Listed:
-    """A track as it is given to a preparation.
-
-    Attributes:
-        excluded: why it is not even listened to; None if it is.
-        detail: one clause on that.
-    """
-
-    track: Track
-    excluded: Outcome | None = None
-    detail: str = ""
-
-
-@dataclass(frozen=True)
-class Examination:
-    """What listening to a file tells.
-
-    Attributes:
-        sha256: of the file.
-        pieces: (pieces,) vocal probability of each 3-second piece.
-        vocal: share of the duration in pieces that hold singing.
-        words: fingerprint of the recording.
-    """
-
-    sha256: str
-    duration_s: float
-    pieces: NDArray[np.float32]
-    vocal: float
-    words: Words
-
-
-@dataclass(frozen=True)
-class Stored:
-    """Where a kept track's sound lies, and by what method it was made.
-
-    Attributes:
-        sha256: of the file at ``path``.
-    """
-
-    path: str
-    sha256: str
-    vocals_path: str | None
-    instrumental_path: str | None
-    method: str
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One track of the journal; what is not known of it is None."""
-
-    number: int
-    track: Track
-    outcome: Outcome | None
-    detail: str
-    sha256: str | None
-    duration_s: float | None
-    vocal: float | None
-    pieces: NDArray[np.float32]
-    stored: Stored | None
 
 
 class Journal:
@@ -156,7 +88,7 @@ class Journal:
                 self._db.execute("UPDATE tracks SET stamp = ''")
                 self._db.execute("UPDATE about SET value = ? WHERE key = 'method'", (method,))
 
-    def list(self, tracks: Iterable[Listed]) -> int:
+    def begin(self, tracks: Iterable[Listed]) -> int:
         """Begin a run over these tracks, in order; what is known of unchanged files is kept. The number of tracks.
 
         Raises:
@@ -196,8 +128,8 @@ class Journal:
         """Keep what was found out about a track."""
         with self._transaction():
             self._db.execute(
-                "UPDATE tracks SET sha256 = ?, duration_s = ?, vocal = ?, pieces = ?, words = ?, outcome = '', detail = ''"
-                " WHERE number = ?",
+                "UPDATE tracks SET sha256 = ?, duration_s = ?, vocal = ?, pieces = ?, words = ?, outcome = '',"
+                " detail = '' WHERE number = ?",
                 (found.sha256, found.duration_s, found.vocal, found.pieces.astype("<f4").tobytes(),
                  found.words.astype("<u4").tobytes(), number),
             )  # fmt: skip
@@ -239,8 +171,8 @@ class Journal:
                 (self._run, *later),
             )
             self._db.execute(
-                "UPDATE tracks SET outcome = ?, detail = 'the same recording as ' || (SELECT track_id FROM tracks AS first"
-                " WHERE first.number = tracks.twin) WHERE run = ? AND outcome = '' AND twin IS NOT NULL",
+                "UPDATE tracks SET outcome = ?, detail = 'the same recording as ' ||"
+                " (SELECT track_id FROM tracks AS first WHERE first.number = tracks.twin) WHERE run = ? AND outcome = '' AND twin IS NOT NULL",
                 (Outcome.DUPLICATE, self._run),
             )
             few = f"somebody sings in less than {min_vocal:.0%} of it"
@@ -300,10 +232,16 @@ class Journal:
 
     def _list(self, listed: Listed) -> None:
         track = listed.track
-        facts = {field.name: _plain(getattr(track, field.name)) for field in fields(Track)}
         stamp = _stamp(track.path)
         row = self._db.execute("SELECT number, stamp, run FROM tracks WHERE track_id = ?", (track.track_id,)).fetchone()
-        values = (track.singer_id, json.dumps(facts), str(track.path), self._run, listed.excluded or "", listed.detail)
+        values = (
+            track.singer_id,
+            track_to_json(track),
+            str(track.path),
+            self._run,
+            listed.excluded or "",
+            listed.detail,
+        )
         if row is None:
             self._db.execute(
                 "INSERT INTO tracks (track_id, stamp, singer_id, facts, path, run, outcome, detail)"
@@ -363,10 +301,10 @@ class Journal:
 
     def _drop_lone(self, min_tracks: int) -> None:
         self._db.execute(
-            "UPDATE tracks SET outcome = ?, detail = (SELECT count(*) FROM tracks AS all_of WHERE all_of.run = tracks.run"
-            " AND all_of.singer_id = tracks.singer_id AND all_of.outcome = ?) || ' usable, fewer than ' || ?"
-            " WHERE run = ? AND outcome = ? AND singer_id IN (SELECT singer_id FROM tracks WHERE run = ? AND outcome = ?"
-            " GROUP BY singer_id HAVING count(*) < ?)",
+            "UPDATE tracks SET outcome = ?, detail = (SELECT count(*) FROM tracks AS every WHERE every.run = tracks.run"
+            " AND every.singer_id = tracks.singer_id AND every.outcome = ?) || ' usable, fewer than ' || ?"
+            " WHERE run = ? AND outcome = ? AND singer_id IN (SELECT singer_id FROM tracks"
+            " WHERE run = ? AND outcome = ? GROUP BY singer_id HAVING count(*) < ?)",
             (
                 Outcome.FEW_TRACKS,
                 Outcome.KEPT,
@@ -389,8 +327,8 @@ class Journal:
             (self._run, *values, _PAGE),
         )
         return [
-            Entry(number, _track(facts), Outcome(outcome) if outcome else None, detail, sha256, duration_s, vocal,
-                  np.frombuffer(pieces or b"", "<f4"), Stored(**json.loads(stored)) if stored else None)
+            Entry(number, track_from_json(facts), Outcome(outcome) if outcome else None, detail, sha256, duration_s,
+                  vocal, np.frombuffer(pieces or b"", "<f4"), Stored(**json.loads(stored)) if stored else None)
             for number, facts, outcome, detail, sha256, duration_s, vocal, pieces, stored in rows
         ]  # fmt: skip
 
@@ -412,16 +350,3 @@ def _stamp(path: Path) -> str:
     except OSError:
         return "missing"
     return f"{status.st_size} {status.st_mtime_ns}"
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Path):
-        return str(value)
-    return list(value) if isinstance(value, tuple) else value
-
-
-def _track(facts: str) -> Track:
-    values = json.loads(facts)
-    for name in ("path", "vocals_path", "instrumental_path"):
-        values[name] = Path(values[name]) if values[name] is not None else None
-    return Track(**{**values, "target_singer_ids": tuple(values["target_singer_ids"])})

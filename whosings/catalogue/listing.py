@@ -18,7 +18,7 @@ from whosings.audio import AUDIO_ENDINGS
 from whosings.catalogue.annotations.reconcile import Decision
 from whosings.catalogue.annotations.reconcile import Outcome as Verdict
 from whosings.catalogue.annotations.tables import applied
-from whosings.catalogue.journal import Listed, Outcome
+from whosings.catalogue.entries import Listed, Outcome
 from whosings.catalogue.manifest import Track, read_manifest
 from whosings.errors import ManifestError
 

@@ -23,8 +23,9 @@ import numpy as np
 import pyarrow as pa
 
 from whosings import audio
+from whosings.catalogue.entries import Entry, Examination, Listed, Outcome, Stored
 from whosings.catalogue.fingerprint import words_of
-from whosings.catalogue.journal import Entry, Examination, Journal, Listed, Outcome, Stored
+from whosings.catalogue.journal import Journal
 from whosings.catalogue.manifest import Piece, Track, segments_path, write_tracks
 from whosings.catalogue.tables import write_table
 from whosings.errors import AudioError, TooShortError, WhosingsError
@@ -126,7 +127,7 @@ def prepare(
 
     Args:
         out: folder of the result.
-        separation: how to make stems, into ``out``; None keeps those that the tracks have.
+        separation: how to make stems, and into which folder, ``out / STEMS``; None keeps those that the tracks have.
         workers: processes; 0 works in this one.
 
     Raises:
@@ -139,7 +140,7 @@ def prepare(
         separation.open()  # says at once what is wrong with it
     failures: list[WhosingsError] = []
     with Journal(out / JOURNAL, method=detector.fingerprint) as journal:
-        listed = journal.list(tracks)
+        listed = journal.begin(tracks)
         _examine(journal, workers, progress, failures)
         step = progress("comparing", listed)
         for _ in journal.match():
@@ -276,7 +277,7 @@ def _store_entry(out: Path, separation: SeparationJob | None, entry: Entry) -> S
             audio.write_flac(out / name, audio.load(track.path).samples)
         if separation is not None:
             activity = None if separation.whole else activity_of(entry)
-            stems = separate_track(track.path, separation.open(), out / STEMS, activity)
+            stems = separate_track(track.path, separation.open(), separation.cache, activity)
             vocals, instrumental = (str(path.relative_to(out)) for path in (stems.vocals, stems.instrumental))
         return Stored(name, content_hash(out / name), vocals, instrumental, _method(separation))
     except WhosingsError as error:

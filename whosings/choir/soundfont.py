@@ -14,6 +14,7 @@ import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -41,6 +42,7 @@ _DRUM_CHANNEL = 9
 _TICKS = 480  # a beat
 _RATE = 32_000  # Hz that FluidSynth renders at; brought down afterwards, so that nothing folds back
 _BEND_SEMITONES = 2.0
+_Event = tuple[float, int, Any]  # beat, order within it, MIDI message
 _PLACES = (
     "/usr/share/sounds/sf2/FluidR3_GM.sf2",
     "/usr/share/soundfonts/FluidR3_GM.sf2",
@@ -137,7 +139,7 @@ def arrange(ensemble: Ensemble, score: Score, rng: np.random.Generator) -> bytes
     MissingExtraError.require("mido", "a band of sampled instruments", "choir")
     import mido
 
-    events: list[tuple[float, int, mido.Message]] = []  # beat, order within it, message
+    events: list[_Event] = []
 
     def control(channel: int, program: int, level: int, bank: int | None = None) -> None:
         settings = [(7, level), (91, ensemble.reverb), (93, ensemble.chorus), (10, int(rng.integers(44, 84)))]
@@ -235,7 +237,7 @@ def _is_soundfont(path: Path) -> bool:
     return head[:4] == b"RIFF" and head[8:] == b"sfbk"
 
 
-def _expression(channel: int, note: Note, start: float, beat_s: float, rng: np.random.Generator) -> list:
+def _expression(channel: int, note: Note, start: float, beat_s: float, rng: np.random.Generator) -> list[_Event]:
     """Pitch bends of a scoop into the note and a vibrato on it, every 25 ms."""
     import mido
 
@@ -250,7 +252,7 @@ def _expression(channel: int, note: Note, start: float, beat_s: float, rng: np.r
     return events
 
 
-def _file(events: list, beat_s: float) -> bytes:
+def _file(events: list[_Event], beat_s: float) -> bytes:
     import mido
 
     song = mido.MidiFile(ticks_per_beat=_TICKS)

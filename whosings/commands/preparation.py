@@ -44,7 +44,7 @@ def prepare(
     from whosings.catalogue.annotations.tables import read_decisions
     from whosings.catalogue.funnel import draw
     from whosings.catalogue.listing import listing
-    from whosings.catalogue.prepare import MIN_VOCAL, MIN_VOCAL_OPEN, Rules, as_plain
+    from whosings.catalogue.prepare import MIN_VOCAL, MIN_VOCAL_OPEN, STEMS, Rules, as_plain
     from whosings.catalogue.prepare import prepare as run_preparation
     from whosings.parallel import cores
     from whosings.vocals.separation import SeparationJob
@@ -53,7 +53,7 @@ def prepare(
         raise ConfigError("--open and --min-vocal", "both set the least share of singing", "give one of them")
     run = Report()
     decisions = None if annotations is None else read_decisions(annotations)
-    job = None if separate == "none" else SeparationJob(separate, out / "stems", device, whole)
+    job = None if separate == "none" else SeparationJob(separate, out / STEMS, device, whole)
     least = min_vocal if min_vocal is not None else MIN_VOCAL_OPEN if open_sets else MIN_VOCAL
     with run.bars() as bars:
         result = run_preparation(

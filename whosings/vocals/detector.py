@@ -6,7 +6,7 @@ Conventions
   read from the share of its frames in which somebody sings, through a logistic curve fitted on material that did not
   train (``recipes/vocal_activity.py``).
 - Voices are singing, humming, choirs, rap, screams and speech alike. Instruments that imitate a voice are not.
-- Loudness does not matter: a track is brought to a common level, and a piece far under the track's loud ones is silence.
+- Loudness does not matter: a track is brought to a common level, and a piece far under its loud ones is silence.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
@@ -32,6 +33,8 @@ from whosings.spectrogram import LogMel
 from whosings.vocals.activity import PIECE_S, Activity, piece_levels_db
 
 FORMAT = "whosings-activity-1"
+SHIPPED = "weights/activity/model.safetensors"
+"""In the package's folder."""
 
 _FRONT_END = FrontEndConfig(channels=1, peak_normalise=False)
 _STRIDE = 2  # log-mel frames to one of the network's
@@ -57,6 +60,7 @@ class ActivityNetwork(nn.Module):
 
     def __init__(self, channels: tuple[int, int, int] = (24, 48, 64), width: int = 128) -> None:
         super().__init__()
+        self.channels, self.width = channels, width
         first, second, third = channels
         self.stem = nn.Sequential(
             _ZeroMean(1, first, 5, stride=(2, _STRIDE), padding=2, bias=False),
@@ -124,11 +128,7 @@ class ActivityDetector:
     """
 
     def __init__(self, weights: str | Path | None = None) -> None:
-        path = (
-            Path(weights)
-            if weights is not None
-            else Path(str(files("whosings"))) / "weights/activity/model.safetensors"
-        )
+        path = Path(weights) if weights is not None else Path(str(files("whosings"))) / SHIPPED
         try:
             with safe_open(path, framework="pt") as file:
                 header = json.loads((file.metadata() or {})["whosings"])
@@ -182,22 +182,21 @@ class ActivityDetector:
         return Activity(np.arange(level.size) * PIECE_S, heard * probability(shares, self._curve), "network")
 
 
-def probability(shares: np.ndarray, curve: Curve) -> np.ndarray:
+def probability(shares: NDArray[np.float64], curve: Curve) -> NDArray[np.float64]:
     """Shares of sung frames, 0 to 1, through a curve."""
     shares = np.clip(shares, 1e-4, 1 - 1e-4)
-    return 1 / (1 + np.exp(-curve.slope * (np.log(shares / (1 - shares)) - curve.middle)))
+    return np.asarray(1 / (1 + np.exp(-curve.slope * (np.log(shares / (1 - shares)) - curve.middle))))
 
 
-def save_detector(
-    path: str | Path,
-    network: ActivityNetwork,
-    channels: tuple[int, int, int],
-    width: int,
-    curve: Curve,
-    card: dict[str, object],
-) -> None:
+def save_detector(path: str | Path, network: ActivityNetwork, curve: Curve, card: dict[str, object]) -> None:
     """Write a network in half precision, with its curve and what it was made of."""
-    header = {"format": FORMAT, "channels": channels, "width": width, "curve": curve.__dict__, "card": card}
+    header = {
+        "format": FORMAT,
+        "channels": network.channels,
+        "width": network.width,
+        "curve": curve.__dict__,
+        "card": card,
+    }
     tensors = {
         name: value.half().contiguous() if value.is_floating_point() else value
         for name, value in network.state_dict().items()

@@ -1,0 +1,109 @@
+"""One track on its way through a preparation: what is given, found out, stored, and what becomes of it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, fields
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whosings.catalogue.fingerprint import Words
+from whosings.catalogue.manifest import Track
+
+
+class Outcome(StrEnum):
+    """What became of a track. The order is that of the filters."""
+
+    NO_SINGER = "no singer"
+    SET_APART = "not one lead singer"
+    UNREADABLE = "unreadable"
+    DUPLICATE = "duplicate"
+    FEW_VOCALS = "few vocals"
+    FEW_TRACKS = "few tracks of the singer"
+    NOT_SEPARATED = "not separated"
+    KEPT = "kept"
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A track as it is given to a preparation.
+
+    Attributes:
+        excluded: why it is not even listened to; None if it is.
+        detail: one clause on that.
+    """
+
+    track: Track
+    excluded: Outcome | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Examination:
+    """What listening to a file tells.
+
+    Attributes:
+        sha256: of the file.
+        pieces: (pieces,) vocal probability of each 3-second piece.
+        vocal: share of the duration in pieces that hold singing.
+        words: fingerprint of the recording.
+    """
+
+    sha256: str
+    duration_s: float
+    pieces: NDArray[np.float32]
+    vocal: float
+    words: Words
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Where a kept track's sound lies, and by what method it was made.
+
+    Attributes:
+        sha256: of the file at ``path``.
+    """
+
+    path: str
+    sha256: str
+    vocals_path: str | None
+    instrumental_path: str | None
+    method: str
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One track of the journal; what is not known of it is None."""
+
+    number: int
+    track: Track
+    outcome: Outcome | None
+    detail: str
+    sha256: str | None
+    duration_s: float | None
+    vocal: float | None
+    pieces: NDArray[np.float32]
+    stored: Stored | None
+
+
+def track_to_json(track: Track) -> str:
+    """A track as text, for a database."""
+    return json.dumps({field.name: _plain(getattr(track, field.name)) for field in fields(Track)})
+
+
+def track_from_json(text: str) -> Track:
+    """The inverse of ``track_to_json``."""
+    values = json.loads(text)
+    for name in ("path", "vocals_path", "instrumental_path"):
+        values[name] = Path(values[name]) if values[name] is not None else None
+    return Track(**{**values, "target_singer_ids": tuple(values["target_singer_ids"])})
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    return list(value) if isinstance(value, tuple) else value
