@@ -100,7 +100,7 @@ class SeparationJob:
     """
 
     spec: str
-    cache: Path
+    cache: str | Path
     device: str = "auto"
     whole: bool = False
 
@@ -131,7 +131,7 @@ class Outcome:
     result: Stems | WhosingsError
 
 
-def separate_many(paths: Sequence[Path], job: SeparationJob, workers: int = 1) -> Iterator[Outcome]:
+def separate_many(paths: Sequence[str | Path], job: SeparationJob, workers: int = 1) -> Iterator[Outcome]:
     """Separate tracks, in any order, in this process or in several of one torch thread each.
 
     Raises:
@@ -140,13 +140,13 @@ def separate_many(paths: Sequence[Path], job: SeparationJob, workers: int = 1) -
     """
     if workers <= 1:
         job.open()
-        yield from (_attempt(job, path) for path in paths)
+        yield from (_attempt(job, Path(path)) for path in paths)
         return
     # A fresh interpreter: a forked one would inherit torch's threads and a GPU that it cannot use.
     pool = ProcessPoolExecutor(min(workers, max(1, len(paths))), get_context("spawn"), _one_thread)
     try:
         pool.submit(_try_open, job).result()
-        running = {pool.submit(_attempt, job, path): path for path in paths}
+        running = {pool.submit(_attempt, job, path): path for path in map(Path, paths)}
         for future in as_completed(running):
             try:
                 yield future.result()
