@@ -16,8 +16,9 @@ import torch
 from tests.separation_models import SOURCES, save_safetensors, save_th, tiny_demucs
 from whosings import audio
 from whosings.errors import ConfigError, MissingExtraError, SeparationError
+from whosings.vocals.protocol import Windows
 from whosings.vocals.separation import separate_track
-from whosings.vocals.separators import Windows, open_separator
+from whosings.vocals.separators import open_separator
 from whosings.vocals.streaming import Span, Tape, vocals_of
 
 RATE = 44_100
@@ -84,6 +85,14 @@ def test_a_span_is_what_the_whole_track_gives_within_the_models_context(tmp_path
     assert np.corrcoef(part[inside], whole[inside])[0, 1] > 0.98
     assert not part[: 4 * RATE].any()
     assert not part[8 * RATE :].any()
+
+
+@needs_demucs
+def test_a_model_that_fails_is_an_error_of_one_track(tmp_path):
+    save_safetensors(tiny_demucs(), tmp_path / "tiny.safetensors")
+    separator = open_separator(f"demucs:{tmp_path}", "cpu")
+    with pytest.raises(SeparationError, match=r"demucs:.*failed \(Given length 132300"):
+        separator(_music(3)[None])  # longer than a window
 
 
 @needs_demucs

@@ -28,8 +28,9 @@ from whosings.audio import SAMPLE_RATE, FloatArray
 from whosings.errors import SeparationError, TooShortError, WhosingsError
 from whosings.files import atomic_folder, content_hash, write_atomic
 from whosings.vocals.activity import Activity, level_activity
+from whosings.vocals.protocol import Separator
 from whosings.vocals.ready_stems import ReadyStems
-from whosings.vocals.separators import Separator, open_separator
+from whosings.vocals.separators import open_separator
 from whosings.vocals.streaming import WHOLE, Span, Tape, sung_spans, vocals_of
 
 MIN_DURATION_S = 1.0
