@@ -25,7 +25,7 @@ from whosings.config import MODELS, ModelConfig
 from whosings.embedding import TrackEmbedder
 from whosings.encoder.checkpoint import build, save_checkpoint
 from whosings.spectrogram import LogMel, conform
-from whosings.vocals.activity import level_activity
+from whosings.vocals.detector import ActivityDetector
 
 Run = Callable[[Tensor], Tensor]
 
@@ -174,10 +174,11 @@ def whole_file(duration_s: float, repeats: int) -> dict[str, float]:
 def _stages(embed: TrackEmbedder, path: Path) -> dict[str, float]:
     """The steps of ``TrackEmbedder``, one after another."""
     front_end, log_mel, batch = embed.front_end, LogMel(embed.front_end), 16
+    detector = ActivityDetector()
     clock = [time.perf_counter()]
     whole = audio.load(path, front_end.channels)
     clock.append(time.perf_counter())
-    level_activity(whole.samples)
+    detector(whole.samples)
     clock.append(time.perf_counter())
     starts = np.arange(0.0, whole.duration_s - front_end.segment_s, embed.hop_s)
     waveforms = [conform(whole.cut(float(start), front_end.segment_s).samples, front_end) for start in starts]

@@ -558,3 +558,58 @@ def test_write_flac_round_trip(tmp_path: Path) -> None:
     audio.write_flac(path, samples)
     assert audio.probe(path).format == "FLAC/PCM_16"
     assert np.abs(audio.load(path, 2).samples - samples.clip(-1, 1)).max() < 2**-15 * 1.01
+
+
+def test_written_in_blocks_a_file_is_the_same(tmp_path: Path) -> None:
+    samples = music(16_000, 1, 2.0).T
+    audio.write_flac(tmp_path / "whole.flac", samples)
+    with audio.flac_writer(tmp_path / "blocks.flac") as write:
+        for first in range(0, samples.shape[1], 7_001):
+            write(samples[:, first : first + 7_001])
+        assert not (tmp_path / "blocks.flac").exists()
+    whole, blocks = (soundfile.read(tmp_path / f"{name}.flac")[0] for name in ("whole", "blocks"))
+    np.testing.assert_array_equal(blocks, whole)
+    with pytest.raises(KeyboardInterrupt), audio.flac_writer(tmp_path / "half.flac") as write:
+        write(samples)
+        raise KeyboardInterrupt
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["blocks.flac", "whole.flac"]
+
+
+# Streams
+
+
+@pytest.mark.parametrize("name", ["cd.flac", "cbr.mp3", "full.opus", "plain.m4a", "phone.wav", "same.flac"])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_blocks_joined_are_the_whole_file(recording: Recordings, name: str, channels: audio.Channels) -> None:
+    path = recording(name).path
+    blocks = list(audio.blocks(path, channels=channels, block_s=0.7))
+    assert len(blocks) > 10 and all(block.shape[0] == channels and block.shape[1] for block in blocks)
+    whole = audio.load(path, channels).samples
+    np.testing.assert_allclose(np.concatenate(blocks, axis=1), whole, atol=SEGMENT_TOLERANCE)
+
+
+@pytest.mark.parametrize("rate", [8_000, 44_100, 48_000])
+@pytest.mark.parametrize("name", ["cd.flac", "phone.wav", "dat.flac"])
+def test_blocks_at_another_rate(recording: Recordings, name: str, rate: int) -> None:
+    source = recording(name)
+    found = np.concatenate(list(audio.blocks(source.path, rate, 2, block_s=1.0)), axis=1)
+    wanted = soxr.resample(source.source.astype(np.float64), source.rate, rate).T
+    assert abs(found.shape[1] - wanted.shape[1]) <= 1
+    size = min(found.shape[1], wanted.shape[1])
+    np.testing.assert_allclose(found[:, :size], np.broadcast_to(wanted, (2, wanted.shape[1]))[:, :size], atol=1e-4)
+    stream = (source.source[first : first + 999].T for first in range(0, len(source.source), 999))
+    resampled = np.concatenate(list(audio.resampled(stream, source.rate, rate, source.source.shape[1])), axis=1)
+    np.testing.assert_allclose(resampled[:, :size], wanted[:, :size], atol=1e-5)
+
+
+def test_blocks_refuse_what_load_refuses(recording: Recordings, tmp_path: Path) -> None:
+    bad = music(8000, 1, 3.0)
+    bad[-5] = np.nan
+    soundfile.write(tmp_path / "nan.wav", bad, 8000, subtype="FLOAT")
+    blocks = audio.blocks(tmp_path / "nan.wav", block_s=1.0)
+    assert next(blocks).shape[0] == 1  # what comes before is not held back
+    refused(NonFiniteAudioError, tmp_path / "nan.wav", lambda: list(blocks))
+    cut = tmp_path / "cut.wav"
+    cut.write_bytes(recording("pcm16.wav").path.read_bytes()[:900_000])
+    refused(TruncatedAudioError, cut, lambda: list(audio.blocks(cut)))
+    refused(MissingFileError, tmp_path / "none.wav", lambda: next(audio.blocks(tmp_path / "none.wav")))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from whosings.files import atomic, content_hash, write_atomic
+from whosings.files import atomic, atomic_folder, content_hash, write_atomic
 
 
 def test_a_block_that_ends_well_replaces_the_file(tmp_path: Path) -> None:
@@ -40,6 +40,21 @@ def test_a_block_that_writes_nothing_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError), atomic(path):
         pass
     assert path.read_text() == "old"
+
+
+def test_a_folder_is_whole_or_not_there(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "pair"
+    for content in ("first", "second"):
+        with atomic_folder(path) as beside:
+            (beside / "a.txt").write_text(content)
+            assert not path.exists() or (path / "a.txt").read_text() == "first"
+        assert [file.read_text() for file in path.iterdir()] == [content]
+        assert list(path.parent.iterdir()) == [path]
+    with pytest.raises(KeyboardInterrupt), atomic_folder(path) as beside:
+        (beside / "a.txt").write_text("half of the n")
+        raise KeyboardInterrupt
+    assert [file.read_text() for file in path.iterdir()] == ["second"]
+    assert list(path.parent.iterdir()) == [path]
 
 
 def test_a_killed_process_leaves_the_old_content(tmp_path: Path) -> None:

@@ -16,8 +16,9 @@ import torch
 from tests.separation_models import SOURCES, save_safetensors, save_th, tiny_demucs
 from whosings import audio
 from whosings.errors import ConfigError, MissingExtraError, SeparationError
+from whosings.vocals.protocol import Windows
 from whosings.vocals.separation import separate_track
-from whosings.vocals.separators import Windows, open_separator
+from whosings.vocals.separators import open_separator
 from whosings.vocals.streaming import Span, Tape, vocals_of
 
 RATE = 44_100
@@ -84,6 +85,14 @@ def test_a_span_is_what_the_whole_track_gives_within_the_models_context(tmp_path
     assert np.corrcoef(part[inside], whole[inside])[0, 1] > 0.98
     assert not part[: 4 * RATE].any()
     assert not part[8 * RATE :].any()
+
+
+@needs_demucs
+def test_a_model_that_fails_is_an_error_of_one_track(tmp_path):
+    save_safetensors(tiny_demucs(), tmp_path / "tiny.safetensors")
+    separator = open_separator(f"demucs:{tmp_path}", "cpu")
+    with pytest.raises(SeparationError, match=r"demucs:.*failed \(Given length 132300"):
+        separator(_music(3)[None])  # longer than a window
 
 
 @needs_demucs
@@ -252,6 +261,13 @@ def test_none():
 # audio-separator
 
 
+def _list_models(folder: Path, **models: dict[str, object]) -> None:
+    """The package's list of models, with nothing in it but these."""
+    kinds = ["vr", "mdx", "mdx_download_vip", "demucs", "mdx23c", "mdx23c_download_vip", "roformer"]
+    lists = {(kind if kind.endswith("vip") else f"{kind}_download") + "_list": {} for kind in kinds}
+    (folder / "download_checks.json").write_text(json.dumps({**lists, **models}))
+
+
 @pytest.fixture
 def half(tmp_path):
     """An MDX-Net model that gives half of its input, with the lists that the package wants beside it."""
@@ -266,10 +282,7 @@ def half(tmp_path):
     graph = helper.make_graph([node], "half", ends[:1], ends[1:], [factor])
     path = tmp_path / "half.onnx"
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), path)
-    kinds = ["vr", "mdx", "mdx_download_vip", "demucs", "mdx23c", "mdx23c_download_vip", "roformer"]
-    lists = {(kind if kind.endswith("vip") else f"{kind}_download") + "_list": {} for kind in kinds}
-    lists["mdx_download_list"] = {"MDX-Net Model: half": path.name}
-    (tmp_path / "download_checks.json").write_text(json.dumps(lists))
+    _list_models(tmp_path, mdx_download_list={"MDX-Net Model: half": path.name})
     (tmp_path / "vr_model_data.json").write_text("{}")
     card = {"compensate": 1.0, "mdx_dim_f_set": bins, "mdx_dim_t_set": 8, "mdx_n_fft_scale_set": 4096}
     md5 = hashlib.md5(path.read_bytes()).hexdigest()
@@ -297,6 +310,30 @@ def test_audio_separator_separates_a_track(half, tmp_path):
     stems = separate_track(path, open_separator(f"audio-separator:{half}", "cpu"), tmp_path / "cache")
     vocals, mixture = audio.load(stems.vocals).samples[0], audio.load(path).samples[0]
     np.testing.assert_allclose(vocals[8000:-8000], mixture[8000:-8000] / 2, atol=1e-3)
+
+
+def test_audio_separator_with_a_roformer(tmp_path):
+    pytest.importorskip("audio_separator")
+    from audio_separator.separator.uvr_lib_v5.roformer.mel_band_roformer import MelBandRoformer
+
+    shape = {"dim": 16, "depth": 1, "stereo": True, "num_bands": 20, "dim_head": 8, "heads": 2, "stft_hop_length": 441}
+    shape |= {"time_transformer_depth": 1, "freq_transformer_depth": 1, "flash_attn": False, "stft_n_fft": 2048}
+    torch.manual_seed(0)
+    torch.save(MelBandRoformer(**shape).state_dict(), tmp_path / "mel_band_roformer.ckpt")
+    card = {
+        "audio": {"chunk_size": 2 * RATE, "dim_f": 1024, "hop_length": 441, "num_channels": 2, "sample_rate": RATE},
+        "model": shape,
+        "training": {"instruments": ["vocals", "other"], "target_instrument": "vocals"},
+        "inference": {"batch_size": 1, "dim_t": 201, "num_overlap": 2},
+    }
+    (tmp_path / "tiny.yaml").write_text(json.dumps(card))
+    _list_models(tmp_path, roformer_download_list={"Roformer Model: tiny": {"mel_band_roformer.ckpt": "tiny.yaml"}})
+    separator = open_separator(f"audio-separator:{tmp_path / 'mel_band_roformer.ckpt'}", "cpu")
+    mixture = _music(3)[None]
+    once = separator(mixture)
+    assert once.shape == mixture.shape
+    assert np.abs(once).max() > 1e-4
+    np.testing.assert_allclose(separator(mixture / 4), once / 4, atol=0.01 * np.abs(once).max())
 
 
 def test_audio_separator_with_a_damaged_file(half):

@@ -172,7 +172,8 @@ class Journal:
             )
             self._db.execute(
                 "UPDATE tracks SET outcome = ?, detail = 'the same recording as ' ||"
-                " (SELECT track_id FROM tracks AS first WHERE first.number = tracks.twin) WHERE run = ? AND outcome = '' AND twin IS NOT NULL",
+                " (SELECT track_id FROM tracks AS first WHERE first.number = tracks.twin)"
+                " WHERE run = ? AND outcome = '' AND twin IS NOT NULL",
                 (Outcome.DUPLICATE, self._run),
             )
             few = f"somebody sings in less than {min_vocal:.0%} of it"

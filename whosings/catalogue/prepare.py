@@ -34,6 +34,7 @@ from whosings.parallel import each
 from whosings.vocals.activity import PIECE_S, Activity
 from whosings.vocals.detector import ActivityDetector
 from whosings.vocals.separation import SeparationJob, separate_track
+from whosings.vocals.separators import open_device
 
 MANIFEST, TRACKS, SUMMARY, JOURNAL = "manifest.parquet", "tracks.csv", "summary.json", "journal.sqlite"
 AUDIO, STEMS = "audio", "stems"
@@ -246,6 +247,8 @@ def _store(
             else:
                 yield entry
 
+    if separation is not None and open_device(separation.device).type != "cpu":
+        workers = min(workers, 1)  # one model fills a GPU
     for done in each(partial(_store_entry, out, separation), missing(), workers):
         found = _crashed(done.item) if done.result is None else done.result
         if isinstance(found, Stored):
@@ -264,7 +267,11 @@ def _is_stored(entry: Entry, out: Path, separation: SeparationJob | None) -> boo
 
 
 def _method(separation: SeparationJob | None) -> str:
-    return "" if separation is None else f"{separation.spec}{' whole' if separation.whole else ''}"
+    """What decides how stems sound: other ones are made when it changes."""
+    if separation is None:
+        return ""
+    fingerprint = getattr(separation.open(), "fingerprint", "")  # ready-made stems have one a file
+    return f"{separation.spec} {'whole' if separation.whole else 'sung'} {fingerprint}"
 
 
 def _store_entry(out: Path, separation: SeparationJob | None, entry: Entry) -> Stored | WhosingsError:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from whosings.audio import FloatArray
 from whosings.errors import MissingExtraError, SeparationError
-from whosings.vocals.separators import Windows
+from whosings.vocals.protocol import Windows
 
 if TYPE_CHECKING:
     import torch
@@ -46,7 +46,7 @@ class DemucsSeparator:
         import torch
         from demucs.apply import apply_model
 
-        with torch.inference_mode(), _memory_in_one_sentence(self.name):
+        with torch.inference_mode(), _running(self.name):
             given = torch.from_numpy(mixtures).to(self.device)
             total = torch.zeros_like(given)
             for part in self.parts:
@@ -95,22 +95,26 @@ def _one_sentence(name: str) -> Iterator[None]:
     except (SeparationError, MemoryError):
         raise
     except (Exception, SystemExit) as error:  # demucs ends the process where a quantised model needs another package
-        reason = " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
-        raise SeparationError(
-            f"demucs:{name}", f"cannot be loaded ({reason})", "check the name, the network or the model files"
-        ) from error
+        problem = f"cannot be loaded ({_sentence(error)})"
+        raise SeparationError(f"demucs:{name}", problem, "check the name, the network or the model files") from error
 
 
 @contextmanager
-def _memory_in_one_sentence(name: str) -> Iterator[None]:
+def _running(name: str) -> Iterator[None]:
+    """What goes wrong with one track, as an error that the next track survives."""
     import torch
 
     try:
         yield
     except torch.OutOfMemoryError as error:
-        raise SeparationError(
-            name, "does not fit into the device's memory", "use another device or fewer workers"
-        ) from (error)
+        remedy = "use another device or fewer workers"
+        raise SeparationError(name, "does not fit into the device's memory", remedy) from error
+    except (RuntimeError, ValueError) as error:
+        raise SeparationError(name, f"failed ({_sentence(error)})", "try the cpu, or another model") from error
+
+
+def _sentence(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
 
 
 def _load_pretrained(name: str) -> Any:

@@ -36,10 +36,15 @@ FORMAT = "whosings-activity-1"
 SHIPPED = "weights/activity/model.safetensors"
 """In the package's folder."""
 
-_FRONT_END = FrontEndConfig(channels=1, peak_normalise=False)
+FRONT_END = FrontEndConfig(channels=1, peak_normalise=False)
 _STRIDE = 2  # log-mel frames to one of the network's
-_FRAMES = round(PIECE_S * SAMPLE_RATE / _FRONT_END.hop / _STRIDE)  # of a piece
-_LEVEL = 0.125  # root mean square that loud pieces are brought to
+FRAME_S = FRONT_END.hop * _STRIDE / SAMPLE_RATE
+"""Seconds a frame of the network."""
+
+_FRAMES = round(PIECE_S / FRAME_S)  # of a piece
+LEVEL = 0.125
+"""Root mean square that loud pieces are brought to."""
+
 _MEAN, _STD, _FLOOR = -5.0, 5.0, -12.0  # of log-mels at that level
 _QUIET_DB, _SOFTNESS_DB = -45.0, 3.0  # under the loud pieces: silence
 _NOTHING_DB = -80.0  # under full scale
@@ -56,7 +61,7 @@ class Curve:
 
 
 class ActivityNetwork(nn.Module):
-    """Log-mel (batch, 1, mel_bins, frames) at ``_LEVEL`` -> logits of singing (batch, frames // 2)."""
+    """Log-mel (batch, 1, mel_bins, frames) at ``LEVEL`` -> logits of singing (batch, frames // 2)."""
 
     def __init__(self, channels: tuple[int, int, int] = (24, 48, 64), width: int = 128) -> None:
         super().__init__()
@@ -77,7 +82,7 @@ class ActivityNetwork(nn.Module):
             nn.ReLU(),
         )
         self.drop = nn.Dropout(0.2)
-        self.merge = nn.Conv1d(third * (_FRONT_END.mel_bins // 16), width, kernel_size=1)
+        self.merge = nn.Conv1d(third * (FRONT_END.mel_bins // 16), width, kernel_size=1)
         self.norm = nn.BatchNorm1d(width)
         self.blocks = nn.ModuleList(_Block(width, dilation) for dilation in (1, 2, 4))
         self.head = nn.Conv1d(width, 1, kernel_size=1)
@@ -142,7 +147,7 @@ class ActivityDetector:
         except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
             raise CheckpointError(path, "is not a vocal activity network", "name another file") from error
         self._network.eval().requires_grad_(False)
-        self._log_mel = LogMel(_FRONT_END)
+        self._log_mel = LogMel(FRONT_END)
         self.fingerprint = hashlib.sha256(path.read_bytes()).hexdigest()
         """Of the file: what judged a piece."""
 
@@ -155,14 +160,14 @@ class ActivityDetector:
         """
         mono = np.asarray(samples.mean(axis=0), np.float32)
         loud = 10 ** (float(np.percentile(piece_levels_db(samples), 95)) / 20)
-        mono = mono * np.float32(_LEVEL / max(loud, 1e-4))
-        hop = _FRONT_END.hop
+        mono = mono * np.float32(LEVEL / max(loud, 1e-4))
+        hop = FRONT_END.hop
         total = -(-mono.size // (hop * _STRIDE)) * _STRIDE  # log-mel frames, the last one padded
-        padded = np.pad(mono, (0, max(total * hop, 2 * _FRONT_END.fft_size) - mono.size))
+        padded = np.pad(mono, (0, max(total * hop, 2 * FRONT_END.fft_size) - mono.size))
         found = []
         for first in range(0, total, _BLOCK):
             begin, end = max(0, first - _CONTEXT), min(total, first + _BLOCK + _CONTEXT)
-            wave = torch.from_numpy(padded[begin * hop : max(end * hop, begin * hop + 2 * _FRONT_END.fft_size)])
+            wave = torch.from_numpy(padded[begin * hop : max(end * hop, begin * hop + 2 * FRONT_END.fft_size)])
             logits = self._network(self._log_mel(wave[None, None]))[0]
             skip = (first - begin) // _STRIDE
             found.append(torch.sigmoid(logits[skip : skip + (min(total, first + _BLOCK) - first) // _STRIDE]).numpy())

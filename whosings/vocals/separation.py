@@ -11,13 +11,10 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import chain, repeat
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -27,9 +24,12 @@ from whosings import audio
 from whosings.audio import SAMPLE_RATE, FloatArray
 from whosings.errors import SeparationError, TooShortError, WhosingsError
 from whosings.files import atomic_folder, content_hash, write_atomic
-from whosings.vocals.activity import Activity, level_activity
+from whosings.parallel import each
+from whosings.vocals.activity import Activity
+from whosings.vocals.detector import ActivityDetector
+from whosings.vocals.protocol import Separator
 from whosings.vocals.ready_stems import ReadyStems
-from whosings.vocals.separators import Separator, open_separator
+from whosings.vocals.separators import open_separator
 from whosings.vocals.streaming import WHOLE, Span, Tape, sung_spans, vocals_of
 
 MIN_DURATION_S = 1.0
@@ -100,7 +100,7 @@ class SeparationJob:
     """
 
     spec: str
-    cache: Path
+    cache: str | Path
     device: str = "auto"
     whole: bool = False
 
@@ -119,7 +119,7 @@ class SeparationJob:
         """As ``separate_track``; the activity is judged here."""
         separator = self.open()
         judged = not self.whole and not isinstance(separator, ReadyStems)
-        activity = level_activity(audio.load(path).samples) if judged else None
+        activity = _detector()(audio.load(path).samples) if judged else None
         return separate_track(path, separator, self.cache, activity)
 
 
@@ -138,38 +138,13 @@ def separate_many(paths: Sequence[Path], job: SeparationJob, workers: int = 1) -
         SeparationError, MissingExtraError, ConfigError: the model cannot be opened. What is wrong with single tracks
             is an outcome.
     """
-    if workers <= 1:
-        job.open()
-        yield from (_attempt(job, path) for path in paths)
-        return
-    # A fresh interpreter: a forked one would inherit torch's threads and a GPU that it cannot use.
-    pool = ProcessPoolExecutor(min(workers, max(1, len(paths))), get_context("spawn"), _one_thread)
-    try:
-        pool.submit(_try_open, job).result()
-        running = {pool.submit(_attempt, job, path): path for path in paths}
-        for future in as_completed(running):
-            try:
-                yield future.result()
-            except BrokenProcessPool:
-                yield Outcome(running[future], _ended(running[future]))
-    except BrokenProcessPool:
-        raise _ended(job.spec) from None
-    finally:
-        pool.shutdown(cancel_futures=True)
+    job.open()
+    for done in each(partial(_attempt, job), paths, workers if workers > 1 else 0):
+        yield done.result or Outcome(done.item, _ended(done.item))
 
 
 def _ended(subject: str | Path) -> SeparationError:
     return SeparationError(subject, "a worker process was ended (out of memory?)", "run again with fewer workers")
-
-
-def _one_thread() -> None:
-    import torch
-
-    torch.set_num_threads(1)
-
-
-def _try_open(job: SeparationJob) -> None:
-    job.open()
 
 
 def _attempt(job: SeparationJob, path: Path) -> Outcome:
@@ -183,6 +158,11 @@ def _attempt(job: SeparationJob, path: Path) -> Outcome:
 def _opened(spec: str, device: str) -> Separator | ReadyStems | None:
     """One model a process, whichever tracks it is given."""
     return open_separator(spec, device)
+
+
+@lru_cache(maxsize=1)
+def _detector() -> ActivityDetector:
+    return ActivityDetector()
 
 
 def _key(path: Path, fingerprint: str, spans: tuple[Span, ...]) -> str:
