@@ -18,11 +18,14 @@ from numpy.typing import NDArray
 from tests.annotation_service import FakeClock, Service, serving
 from whosings.calibration import calibrate
 from whosings.catalogue.manifest import Manifest, read_manifest
+from whosings.choir.score import VOWELS, Note, Score
 from whosings.choir.songs import write_choir
+from whosings.choir.voice import draw_voice, sing
 from whosings.config import MODELS
 from whosings.embedding import TrackEmbedder
 from whosings.encoder.checkpoint import build, rewrite_card, save_checkpoint
 
+RATE = 16_000
 HAS_AV = importlib.util.find_spec("av") is not None
 
 
@@ -69,6 +72,17 @@ def music(rate: int, channels: int, duration_s: float) -> NDArray[np.float32]:
         voices.append(tone * (0.5 + 0.5 * np.sin(2 * np.pi * 0.7 * time + number)) + 0.4 * burst)
     mixed = np.stack(voices, axis=1)
     return (0.9 * mixed / np.abs(mixed).max()).astype(np.float32)
+
+
+def singing(seconds: float, seed: int = 0) -> NDArray[np.float32]:
+    """A generated singer without a rest, (samples,) at 16 kHz: every piece of it is heard as singing."""
+    rng = np.random.default_rng([4, seed])
+    voice = draw_voice(rng)
+    pitches = voice.centre + rng.integers(-4, 5, round(seconds / 0.5) + 1)
+    vowels = [VOWELS[int(rng.integers(len(VOWELS)))] for _ in pitches]
+    notes = [Note(0.5 * n, 0.5, float(pitch), vowels[n], "n") for n, pitch in enumerate(pitches)]
+    bars = -(-len(notes) // 4)
+    return sing(voice, Score(tuple(notes), ((60, 64, 67),) * bars, 0.5), rng)[: round(seconds * RATE)]
 
 
 # name -> (rate, channels, seconds, encoder's arguments); the name's ending is the file's.

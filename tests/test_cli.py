@@ -12,6 +12,7 @@ import pytest
 import soundfile
 import torch
 
+from tests.conftest import singing
 from whosings import __version__, audio, cli
 from whosings.catalogue.manifest import Manifest, write_manifest
 from whosings.gallery import Gallery
@@ -123,14 +124,14 @@ def test_verify(run, tiny, choir_folder):
 
 
 def test_activity(run, choir_folder, tmp_path):
-    quiet = np.concatenate([np.zeros(6 * RATE), 0.3 * np.random.default_rng(0).standard_normal(6 * RATE)])
+    quiet = np.concatenate([np.zeros(6 * RATE), singing(6)])
     soundfile.write(tmp_path / "a.wav", quiet, RATE)
     code, out, _ = run("activity", tmp_path / "a.wav", "--json")
     assert code == 0
     (row,) = json.loads(out)
-    assert row["method"] == "level"
+    assert row["method"] == "network"
     assert [p > 0.5 for p in row["probability"]] == [False, False, True, True]
-    assert "by level" in run("activity", tmp_path / "a.wav")[1]
+    assert "50% sung" in run("activity", tmp_path / "a.wav")[1]
 
 
 def test_embed_goes_on_where_it_stopped(run, tmp_path, tiny, choir_folder):

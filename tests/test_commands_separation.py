@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from tests.conftest import singing
 from tests.separation_models import save_safetensors, tiny_demucs
 from whosings import audio, cli
 
@@ -38,7 +39,7 @@ def model(tmp_path_factory):
 
 def _song(path: Path, seconds: float = 3.0, seed: int = 0) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(path, np.random.default_rng(seed).normal(0, 0.1, round(seconds * 16_000)), 16_000)
+    soundfile.write(path, singing(seconds, seed), 16_000)
     return path
 
 

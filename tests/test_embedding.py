@@ -3,6 +3,7 @@ import pyarrow.parquet
 import pytest
 import torch
 
+from tests.conftest import singing
 from whosings import audio
 from whosings.audio import SAMPLE_RATE, Segment
 from whosings.embedding import EmbeddingStore, Encoder, SegmentEmbedder, TrackEmbedder
@@ -11,8 +12,7 @@ from whosings.spectrogram import LogMel, conform
 
 
 def _sound(seconds, seed=0, level=0.3):
-    rng = np.random.default_rng(seed)
-    return (level * rng.standard_normal((1, round(seconds * SAMPLE_RATE)))).astype(np.float32).clip(-1, 1)
+    return np.float32(level) * singing(seconds, seed)[None]
 
 
 def _track(seconds, **keywords):

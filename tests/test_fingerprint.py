@@ -122,6 +122,22 @@ def test_words_are_counted_in_hops() -> None:
     assert words_of(samples).size == pytest.approx((10 - 0.512) / HOP_S, abs=1)
 
 
-def test_about_a_sixteenth_of_the_words_is_looked_up(song: FloatArray) -> None:
-    words = words_of(song[None])
-    assert 1 / 32 < landmarks(words).size / words.size < 1 / 8
+def test_a_sixteenth_of_the_words_is_looked_up_but_512_at_least(song: FloatArray) -> None:
+    words = np.random.default_rng(0).integers(1, 2**32, 20_000, dtype=np.uint32)
+    assert landmarks(words).size == 20_000 // 16
+    assert landmarks(words[:5_000]).size == 512
+    assert landmarks(words[:100]).size == 100 and landmarks(np.zeros(100, np.uint32)).size == 0
+    own = words_of(song[None])
+    assert (own[landmarks(own)] != 0).all() and (np.diff(landmarks(own)) > 0).all()
+
+
+def test_the_choice_is_by_value() -> None:
+    words = np.random.default_rng(0).integers(1, 2**32, 20_000, dtype=np.uint32)
+    again = words[np.random.default_rng(1).permutation(words.size)]
+    assert set(words[landmarks(words)].tolist()) == set(again[landmarks(again)].tolist())
+
+
+@pytest.mark.parametrize("seconds", [8, 12, 20])
+def test_short_copies_are_found(song: FloatArray, seconds: int) -> None:
+    short = song[: seconds * SAMPLE_RATE]
+    assert find(words_of(encoded(short[3000:], "mp3 high")[None]), words_of(short[None])) == [0]

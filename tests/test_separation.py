@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from tests.conftest import singing
 from tests.separation_models import MEMORY, Filter, save_safetensors, tiny_demucs
 from whosings import audio
 from whosings.errors import (
@@ -410,7 +411,7 @@ def test_a_worker_that_dies_fails_its_tracks(tmp_path, song):
 
 def test_quiet_parts_are_left_out_unless_the_whole_is_asked_for(tmp_path, model):
     path = tmp_path / "half.wav"
-    samples = _noise(24, RATE, 1)
+    samples = singing(24)[None]
     samples[:, 12 * RATE :] *= 1e-4
     soundfile.write(path, samples.T, RATE)
     (part,) = separate_many([path], SeparationJob(model, tmp_path / "cache", "cpu"))

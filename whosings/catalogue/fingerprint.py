@@ -6,7 +6,8 @@ Conventions
   300 to 3000 Hz (Haitsma and Kalker, ISMIR 2002). Encoding flips a few of the bits, another take about half of them.
 - Two recordings are the same if, at one offset, they overlap in at least ``OVERLAP`` of the shorter one and differ in
   at most ``MOST_DIFFERENT`` of the bits there. Another voice over the same band is another recording.
-- So that not everything is compared with everything, about every sixteenth word, chosen by its own value, is looked up.
+- So that not everything is compared with everything, some words are looked up: every sixteenth, chosen by its own
+  value, and at least 512 of a track, so that short ones have enough that survive encoding.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ _EDGES_HZ = np.geomspace(300, 3000, 34)
 _BLOCK = 512  # frames transformed at once
 _QUIET = 1e-6  # of the loudest frame's energy: no sound to compare
 _VOTES = 3  # looked-up words that must agree on an offset
-_LANDMARK_MASK, _SPREAD = 0xF, np.uint32(2654435761)
+_EVERY, _FEWEST = 16, 512
+_SPREAD = np.uint32(2654435761)  # odd, so that the product is another order of all words
 
 
 @dataclass(frozen=True)
@@ -81,10 +83,11 @@ def words_of(samples: FloatArray) -> Words:
 
 
 def landmarks(words: Words) -> NDArray[np.intp]:
-    """Places of the words that are looked up."""
+    """Places of the words that are looked up, in order."""
     with np.errstate(over="ignore"):
-        mixed = (words * _SPREAD) >> np.uint32(16)
-    return np.flatnonzero((words != 0) & ((mixed & _LANDMARK_MASK) == 0))
+        order = np.argsort(words * _SPREAD, kind="stable")
+    order = order[words[order] != 0]
+    return np.sort(order[: max(_FEWEST, order.size // _EVERY)])
 
 
 def candidates(words: Words, sightings: Iterable[tuple[int, Sighting]]) -> list[Sighting]:

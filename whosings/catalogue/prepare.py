@@ -39,9 +39,6 @@ from whosings.vocals.separators import open_device
 MANIFEST, TRACKS, SUMMARY, JOURNAL = "manifest.parquet", "tracks.csv", "summary.json", "journal.sqlite"
 AUDIO, STEMS = "audio", "stems"
 
-MIN_VOCAL, MIN_VOCAL_OPEN = 0.75, 0.5
-"""Least share of singing: of training sets, and of the open sets FMA and MTG-Jamendo (paper, section 3.1)."""
-
 MIN_DURATION_S = 1.0
 """Shortest recording that is of any use, in seconds."""
 
@@ -64,15 +61,19 @@ _EVERY_TRACK = pa.schema(
 
 @dataclass(frozen=True)
 class Rules:
-    """What a catalogue is filtered by.
+    """What a catalogue is filtered by; the defaults are those of the paper's training set (section 3.1).
 
     Attributes:
         min_vocal: least share of a track in which somebody sings, 0 to 1.
         min_tracks: least number of usable tracks of a singer.
     """
 
-    min_vocal: float = MIN_VOCAL
+    min_vocal: float = 0.75
     min_tracks: int = 2
+
+
+OPEN = Rules(min_vocal=0.5, min_tracks=1)
+"""For the open sets FMA and MTG-Jamendo, whose split asks for five tracks a singer afterwards."""
 
 
 @dataclass(frozen=True)

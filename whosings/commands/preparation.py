@@ -9,7 +9,6 @@ import typer
 
 from whosings.commands.options import Device, Json
 from whosings.console import Report, print_json
-from whosings.errors import ConfigError
 
 if TYPE_CHECKING:
     from whosings.catalogue.prepare import Prepared
@@ -21,12 +20,15 @@ def prepare(
         "prepared"
     ),
     open_sets: Annotated[
-        bool, typer.Option("--open", help="The paper's rule for open sets: half of a track sung is enough.")
+        bool,
+        typer.Option("--open", help="For evaluation: half of a track sung is enough, and one track of a singer."),
     ] = False,
     min_vocal: Annotated[
         float | None, typer.Option(min=0, max=1, help="Least share of a track that is sung; 0.75, with --open 0.5.")
     ] = None,
-    min_tracks: Annotated[int, typer.Option(min=1, help="Least usable tracks of a singer.")] = 2,
+    min_tracks: Annotated[
+        int | None, typer.Option(min=1, help="Least usable tracks of a singer; 2, with --open 1.")
+    ] = None,
     separate: Annotated[
         str, typer.Option(help="Stems by demucs, demucs:NAME, audio-separator:FILE, stems:FOLDER, or none.")
     ] = "none",
@@ -44,21 +46,20 @@ def prepare(
     from whosings.catalogue.annotations.tables import read_decisions
     from whosings.catalogue.funnel import draw
     from whosings.catalogue.listing import listing
-    from whosings.catalogue.prepare import MIN_VOCAL, MIN_VOCAL_OPEN, STEMS, Rules, as_plain
+    from whosings.catalogue.prepare import OPEN, STEMS, Rules, as_plain
     from whosings.catalogue.prepare import prepare as run_preparation
     from whosings.parallel import cores
     from whosings.vocals.separation import SeparationJob
 
-    if open_sets and min_vocal is not None:
-        raise ConfigError("--open and --min-vocal", "both set the least share of singing", "give one of them")
     run = Report()
     decisions = None if annotations is None else read_decisions(annotations)
     job = None if separate == "none" else SeparationJob(separate, out / STEMS, device, whole)
-    least = min_vocal if min_vocal is not None else MIN_VOCAL_OPEN if open_sets else MIN_VOCAL
+    usual = OPEN if open_sets else Rules()
+    rules = Rules(
+        usual.min_vocal if min_vocal is None else min_vocal, usual.min_tracks if min_tracks is None else min_tracks
+    )
     with run.bars() as bars:
-        result = run_preparation(
-            listing(source, decisions), out, Rules(least, min_tracks), job, workers or cores(), bars
-        )
+        result = run_preparation(listing(source, decisions), out, rules, job, workers or cores(), bars)
     picture = out / "summary.png"
     draw(result, picture)
     run.failures.extend(result.failures)
