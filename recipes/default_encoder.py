@@ -20,6 +20,7 @@ import json
 import math
 import multiprocessing
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,9 +32,11 @@ from numpy.typing import NDArray
 from whosings import audio
 from whosings.audio import SAMPLE_RATE
 from whosings.choir.band import draw_palette, play
+from whosings.choir.from_speech import draw_style, sing_speech, voiced_only
 from whosings.choir.score import compose
 from whosings.choir.voice import draw_voice, sing
 from whosings.config import MODELS
+from whosings.errors import TooShortError
 
 Samples = NDArray[np.int16]
 SPEEDS = (1.0, 0.86, 1.16)
@@ -42,47 +45,6 @@ MOST_RECORDINGS = 4  # of a speaker who trains
 
 
 # ---------------------------------------------------------------- the bank
-
-
-def voiced_only(samples: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Drop pauses: 30-ms frames more than 35 dB under the loud ones."""
-    frames = samples[: samples.size // 480 * 480].reshape(-1, 480)
-    level = 10 * np.log10(np.mean(frames**2, axis=1) + 1e-10)
-    loud = level > np.percentile(level, 90) - 35
-    kept = np.convolve(loud, np.ones(7), "same") > 0
-    return frames[kept].reshape(-1)
-
-
-def sung(samples: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-    """Speech to singing: WORLD parameters, voiced frames stretched, a melody instead of the intonation."""
-    import pyworld
-
-    speech = samples.astype(np.float64)
-    f0, at = pyworld.dio(speech, SAMPLE_RATE, frame_period=10.0)
-    f0 = pyworld.stonemask(speech, f0, at, SAMPLE_RATE)
-    envelope = pyworld.cheaptrick(speech, f0, at, SAMPLE_RATE)
-    aperiodicity = pyworld.d4c(speech, f0, at, SAMPLE_RATE)
-    voiced = f0 > 0
-    if voiced.mean() < 0.2:
-        return samples
-    speed = np.where(voiced, 1.0 / rng.uniform(1.3, 2.4), 1.0)  # source frames a target frame
-    source_time = np.cumsum(1.0 / speed)
-    index = np.searchsorted(source_time, np.arange(0, source_time[-1]), side="left").clip(0, f0.size - 1)
-    centre = 69 + 12 * np.log2(np.median(f0[voiced]) / 440.0) + rng.uniform(0, 7)
-    score = compose(rng, index.size * 0.01, float(np.clip(centre, 38, 76)), float(rng.uniform(70, 140)))
-    pitch = np.full(index.size, np.nan)
-    for note in score.notes:
-        pitch[round(note.start_s * 100) : round((note.start_s + note.duration_s) * 100)] = note.pitch
-    known = np.flatnonzero(~np.isnan(pitch))
-    pitch = np.interp(np.arange(index.size), known, pitch[known])
-    glide = np.hanning(int(rng.integers(5, 15)))
-    pitch = np.convolve(np.pad(pitch, glide.size, "edge"), glide / glide.sum(), "same")[glide.size : -glide.size]
-    time_s = np.arange(index.size) * 0.01
-    pitch += rng.uniform(0, 0.5) * np.sin(2 * np.pi * rng.uniform(4.5, 6.5) * time_s) * (np.sin(time_s * 1.7) > 0)
-    melody = np.where(voiced[index], 440.0 * 2 ** ((pitch - 69) / 12), 0.0)
-    spectrum = np.ascontiguousarray(envelope[index])
-    result = pyworld.synthesize(melody, spectrum, np.ascontiguousarray(aperiodicity[index]), SAMPLE_RATE, 10.0)
-    return result.astype(np.float32)
 
 
 def to_int16(samples: NDArray[np.float32]) -> Samples:
@@ -101,7 +63,8 @@ def speaker_clips(task: tuple[str, list[str], int]) -> list[tuple[str, Samples]]
         person = speech if speed == 1.0 else soxr.resample(speech, SAMPLE_RATE * speed, SAMPLE_RATE)
         name = f"{speaker}x{speed}"
         clips.append((name, to_int16(person)))
-        clips.append((name, to_int16(sung(person[: 22 * SAMPLE_RATE], rng))))
+        with suppress(TooShortError):  # hardly any voiced sound
+            clips.append((name, to_int16(sing_speech(person[: 22 * SAMPLE_RATE], draw_style(rng), rng))))
     return clips
 
 

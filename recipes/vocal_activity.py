@@ -3,6 +3,7 @@
     python recipes/vocal_activity.py bank   --out runs/activity --speech LIBRISPEECH --soundfont FluidR3_GM.sf2
     python recipes/vocal_activity.py train  --out runs/activity --steps 6000    # run again, it goes on
     python recipes/vocal_activity.py export --out runs/activity --to whosings/weights/activity/model.safetensors
+    python recipes/vocal_activity.py report --out runs/activity --weights whosings/weights/activity/model.safetensors
 
 `LIBRISPEECH` is a folder `speaker/*.{opus,flac,wav}` (CC BY 4.0); `--soundfont` may be given several times (FluidR3 and
 MuseScore General, both MIT); `--stems TABLE` adds the stems of any track table. No real song takes part.
@@ -21,7 +22,7 @@ import json
 import math
 import multiprocessing
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ from whosings.choir.soundfont import LEADS, arrange, draw_ensemble, render
 from whosings.choir.voice import draw_voice, sing
 from whosings.errors import TooShortError
 from whosings.spectrogram import LogMel
-from whosings.vocals.detector import FRAME_S, FRONT_END, LEVEL, ActivityNetwork, Curve, save_detector
+from whosings.vocals.detector import FRAME_S, FRONT_END, LEVEL, ActivityDetector, ActivityNetwork, Curve, save_detector
 
 Samples = NDArray[np.float32]
 Clip = tuple[str, NDArray[np.int16]]
@@ -237,23 +238,32 @@ def levels(samples: Samples) -> Samples:
     return np.sqrt(np.mean(samples.reshape(-1, FRAME) ** 2, axis=1) + 1e-14)
 
 
-def draw_voice_view(bank: Bank, rng: np.random.Generator) -> Samples:
-    kind = rng.random()
-    if kind < 0.55:
+VOICES = {"singing": 0.55, "rap or speech": 0.17, "choir": 0.14, "humming": 0.06, "screams": 0.08}
+"""Ways of using a voice, and how often each is drawn."""
+
+
+def draw_voice_view(bank: Bank, rng: np.random.Generator, kind: str) -> Samples:
+    """Six seconds of a voice, used in one of the ways of ``VOICES``."""
+    if kind == "singing":
         voice = bank.voice(SUNG, rng)
-    elif kind < 0.72:
-        voice = bank.voice(SPOKEN, rng)  # rap, speech over music
-    elif kind < 0.86:
+    elif kind == "rap or speech":
+        voice = bank.voice(SPOKEN, rng)
+    elif kind == "choir":
         voice = sum(bank.voice(SUNG, rng) * np.float32(rng.uniform(0.4, 1)) for _ in range(int(rng.integers(2, 6))))
-    elif kind < 0.92:
-        voice = filtered(bank.voice(SUNG, rng), below(float(rng.uniform(300, 900))))  # humming
+    elif kind == "humming":
+        voice = filtered(bank.voice(SUNG, rng), below(float(rng.uniform(300, 900))))
     else:
-        voice = bank.voice(SUNG + SPOKEN, rng)  # a scream
+        voice = bank.voice(SUNG + SPOKEN, rng)
         voice = np.tanh(voice / (np.abs(voice).max() + 1e-6) * np.float32(rng.uniform(5, 40)))
     if rng.random() < 0.3:  # doubled
         delay = int(rng.uniform(0.01, 0.04) * SAMPLE_RATE)
         voice[delay:] = voice[delay:] + np.float32(rng.uniform(0.3, 0.9)) * voice[:-delay]
-    if rng.random() < 0.45:  # for a while, or with a rest
+    return np.asarray(voice, np.float32)
+
+
+def with_rest(voice: Samples, rng: np.random.Generator) -> Samples:
+    """Only for a while, or with a rest, in half of the cases."""
+    if rng.random() < 0.45:
         first, last = sorted((rng.uniform(0, VIEW, 2)).astype(int))
         inside = np.zeros(VIEW, np.float32)
         inside[first:last] = 1
@@ -305,7 +315,8 @@ def example(bank: Bank, rng: np.random.Generator) -> tuple[Samples, Samples]:
     sung = np.zeros(VIEW // FRAME, np.float32)
     mixture = band
     if rng.random() < 0.6:
-        voice = produce_voice(draw_voice_view(bank, rng), rng)
+        kind = str(rng.choice(list(VOICES), p=list(VOICES.values())))
+        voice = produce_voice(with_rest(draw_voice_view(bank, rng, kind), rng), rng)
         frames = levels(voice)
         loud = float(np.percentile(frames, 95)) + 1e-9
         heard = frames > loud * 10 ** (-28 / 20)
@@ -346,7 +357,7 @@ class Views(torch.utils.data.IterableDataset[tuple[torch.Tensor, torch.Tensor]])
 # ---------------------------------------------------------------- training
 
 
-def train(out: Path, steps: int, batch: int, peak_rate: float, workers: int, threads: int) -> None:
+def train(out: Path, steps: int, batch: int, peak_rate: float, workers: int, threads: int, held: int) -> None:
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     network, log_mel = ActivityNetwork(), LogMel(FRONT_END)
@@ -357,7 +368,7 @@ def train(out: Path, steps: int, batch: int, peak_rate: float, workers: int, thr
         network.load_state_dict(state["network"])
         optimiser.load_state_dict(state["optimiser"])
         step = state["step"]
-    held = held_back(out, batch)
+    judged = held_back(out, batch, held)
     views = iter(
         torch.utils.data.DataLoader(
             Views(out / "train.npz", 1, batch, step), None, num_workers=workers, prefetch_factor=4
@@ -378,7 +389,7 @@ def train(out: Path, steps: int, batch: int, peak_rate: float, workers: int, thr
         step += 1
         mean = loss.item() if math.isnan(mean) else 0.98 * mean + 0.02 * loss.item()
         if step % 500 == 0 or step == steps:
-            shares, truth = pieces_of(network, held)
+            shares, truth = pieces_of(network, judged)
             print(
                 f"{step} loss {mean:.4f} held-out AUC {auc(shares, truth):.4f} {time.monotonic() - began:.0f} s",
                 flush=True,
@@ -388,10 +399,10 @@ def train(out: Path, steps: int, batch: int, peak_rate: float, workers: int, thr
             (out / "state.partial").rename(state_path)
 
 
-def held_back(out: Path, batch: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """640 views of voices and bands that do not train."""
+def held_back(out: Path, batch: int, count: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Views of voices and bands that do not train."""
     views = iter(Views(out / "held.npz", 2, batch))
-    return [next(views) for _ in range(640 // batch)]
+    return [next(views) for _ in range(count // batch)]
 
 
 def pieces_of(
@@ -430,11 +441,50 @@ def fit_curve(shares: NDArray[np.float64], truth: NDArray[np.bool_]) -> Curve:
     return Curve(float(weights[0]), float(-weights[1] / weights[0]))
 
 
-def export(out: Path, to: Path, batch: int) -> None:
+def report(out: Path, weights: Path, views: int) -> None:
+    """How often hard cases that did not train are heard as singing, piece by piece, at the shipped threshold."""
+    torch.set_num_threads(1)
+    bank, detector = Bank.load(out / "held.npz"), ActivityDetector(weights)
+    rng = np.random.default_rng(3)
+
+    def heard(make: Callable[[], Samples]) -> str:
+        found = [detector(make()[None]).probability >= 0.5 for _ in range(views)]
+        return f"{np.mean(found):.0%}"
+
+    def voiced(kind: str) -> Samples:
+        while True:  # all of it voiced: the clips have rests, too
+            voice = produce_voice(draw_voice_view(bank, rng, kind), rng)
+            frames = levels(voice)
+            if np.mean(frames > np.percentile(frames, 95) * 10 ** (-28 / 20)) > 0.8:
+                return voice / np.float32(voice.std())
+
+    def over_band(kind: str) -> Samples:
+        band = draw_band_view(bank, rng)
+        return (voiced(kind) * np.float32(10 ** (rng.uniform(-3, 6) / 20)) + band) * np.float32(0.1)
+
+    def cathedral() -> Samples:
+        tail = rng.standard_normal(SAMPLE_RATE * 3) * np.exp(-np.arange(SAMPLE_RATE * 3) / SAMPLE_RATE / 0.45)
+        response = torch.fft.rfft(torch.from_numpy((tail / np.sqrt(np.sum(tail**2))).astype(np.float32)), SIZE)
+        return np.float32(0.1) * filtered(voiced("singing"), response)
+
+    print("heard as singing, of pieces with a voice (over a band at -3 to 6 dB unless said)")
+    for kind in VOICES:
+        print(f"  {kind:28} {heard(lambda kind=kind: over_band(kind))}")
+        print(f"  {kind + ', a cappella':28} {heard(lambda kind=kind: voiced(kind) * np.float32(0.1))}")
+    print(f"  {'a cathedral, a cappella':28} {heard(cathedral)}")
+    print("heard as singing, of pieces without one")
+    for kind in dict.fromkeys(bank.band_kinds):
+        clips = [clip for name, clip in zip(bank.band_kinds, bank.bands, strict=True) if name == kind]
+        print(f"  {kind:28} {heard(lambda clips=clips: crop(clips[int(rng.integers(len(clips)))], rng))}")
+    print(f"  {'silence':28} {heard(lambda: np.zeros(VIEW, np.float32))}")
+    print(f"  {'noise':28} {heard(lambda: rng.standard_normal(VIEW, dtype=np.float32) * np.float32(0.1))}")
+
+
+def export(out: Path, to: Path, batch: int, held: int) -> None:
     state = torch.load(out / "state.pt", weights_only=True)
     network = ActivityNetwork()
     network.load_state_dict(state["network"])
-    shares, truth = pieces_of(network.eval(), held_back(out, batch))
+    shares, truth = pieces_of(network.eval(), held_back(out, batch, held))
     card = {
         "name": "activity",
         "data": "LibriSpeech (CC BY 4.0) spoken and turned into singing, parametric singers; bands rendered with "
@@ -463,17 +513,25 @@ def main() -> None:
     learn.add_argument("--threads", type=int, default=1)
     give = commands.add_parser("export")
     give.add_argument("--to", type=Path, required=True)
-    for command in (bank, learn, give):
+    tell = commands.add_parser("report")
+    tell.add_argument("--weights", type=Path, required=True)
+    tell.add_argument("--views", type=int, default=100, help="of each case")
+    for command in (bank, learn, give, tell):
         command.add_argument("--out", type=Path, required=True)
     for command in (learn, give):
         command.add_argument("--batch", type=int, default=32)
+        command.add_argument("--held", type=int, default=640, help="views that do not train, to judge by")
     options = parser.parse_args()
     if options.command == "bank":
         make_bank(options.speech, options.soundfont, options.stems, options.out, options.bands, options.workers)
     elif options.command == "train":
-        train(options.out, options.steps, options.batch, options.peak_rate, options.workers, options.threads)
+        train(
+            options.out, options.steps, options.batch, options.peak_rate, options.workers, options.threads, options.held
+        )
+    elif options.command == "export":
+        export(options.out, options.to, options.batch, options.held)
     else:
-        export(options.out, options.to, options.batch)
+        report(options.out, options.weights, options.views)
 
 
 if __name__ == "__main__":

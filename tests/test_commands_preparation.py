@@ -1,7 +1,6 @@
 """The verb prepare, as people and programs call it."""
 
 import json
-import os
 import re
 import shlex
 from pathlib import Path
@@ -109,5 +108,7 @@ def test_the_commands_of_the_page(call, tmp_path: Path, choir_folder: Path) -> N
         code, out, err = call(*shlex.split(command), "--workers", 1)
         assert code == 0, (out, err)
     for folder in ("prepared", "evaluation", "strict"):
-        assert {"tracks.csv", "summary.png", "summary.json", "journal.sqlite"} <= set(os.listdir(folder))
+        assert {"tracks.csv", "summary.png", "summary.json", "journal.sqlite"} <= {
+            path.name for path in Path(folder).iterdir()
+        }
     assert read_manifest("evaluation/manifest.parquet").pieces
