@@ -21,7 +21,7 @@ from whosings.catalogue.fingerprint import words_of
 from whosings.catalogue.journal import Journal
 from whosings.catalogue.listing import listing
 from whosings.catalogue.manifest import Track
-from whosings.catalogue.prepare import prepare
+from whosings.catalogue.prepare import Rules, prepare
 from whosings.choir.songs import draw_singer, record
 from whosings.files import content_hash
 from whosings.vocals.detector import ActivityDetector
@@ -94,7 +94,7 @@ def made_up(rng: np.random.Generator, number: int) -> Examination:
 
 def main() -> None:
     options = measure.arguments(__doc__)
-    tracks, duration_s = (4, 20.0) if options.quick else (16, 180.0)
+    tracks, duration_s = (4, 20.0) if options.quick else (64, 180.0)
     folder = Path(tempfile.mkdtemp())
     try:
         library = folder / "library"
@@ -102,13 +102,14 @@ def main() -> None:
         print(f"{tracks} MP3s of {duration_s:.0f} s")
         measure.table(["step", "seconds a track", "tracks a minute"], by_stage(library))
         runs: dict[str, float] = {}
+        everything = Rules(min_vocal=0.0, min_tracks=1)
         for workers in (1, 2):
             began = time.perf_counter()
-            found = prepare(listing(library), folder / f"out-{workers}", workers=workers)
+            found = prepare(listing(library), folder / f"out-{workers}", everything, workers=workers)
             runs[f"all, {workers} workers"] = time.perf_counter() - began
             assert found.kept.tracks == tracks, found.stages
             began = time.perf_counter()
-            prepare(listing(library), folder / f"out-{workers}", workers=workers)
+            prepare(listing(library), folder / f"out-{workers}", everything, workers=workers)
             runs[f"again, nothing new, {workers} workers"] = time.perf_counter() - began
         measure.table(["run", "seconds", "tracks a minute"], [[n, s, 60 * tracks / s] for n, s in runs.items()])
         sizes = [100, 400] if options.quick else [500, 2_000, 8_000]

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import soundfile
 
+from tests.conftest import singing
 from whosings import cli
 from whosings.catalogue.manifest import read_manifest
 from whosings.choir.songs import draw_singer, record, write_choir
@@ -74,6 +75,21 @@ def test_console_blocks_print_what_they_say(home, monkeypatch, capsys):
             _same_but_for_numbers(output, capsys.readouterr().out)
             ran += 1
     assert ran >= 3
+
+
+def test_vocal_activity_page(home, monkeypatch, capsys):
+    """Its commands and its Python, on a song that somebody sings throughout."""
+    monkeypatch.chdir(home)
+    Path("song.mp3").unlink(missing_ok=True)
+    soundfile.write("song.mp3", singing(12), 16_000)
+    commands = re.findall(r"^\$ whosings (.*)", "".join(_blocks("docs/vocal-activity.md", "console")), re.MULTILINE)
+    assert len(commands) == 2
+    for command in commands:
+        cli.main(shlex.split(command))
+    assert "100% sung" in capsys.readouterr().out
+    (block,) = _blocks("docs/vocal-activity.md", "python")
+    exec(compile(block, "vocal-activity.md", "exec"), {})
+    assert "[0. 3. 6. 9.]" in capsys.readouterr().out
 
 
 def test_make_targets_of_the_readme_exist():

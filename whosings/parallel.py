@@ -88,6 +88,8 @@ def _until_crash(
 
 def _one_thread() -> None:
     """Parallelism is by processes: threads on top would fight over the cores."""
+    import threadpoolctl
     import torch
 
     torch.set_num_threads(1)
+    threadpoolctl.threadpool_limits(1)  # NumPy's BLAS has threads of its own
