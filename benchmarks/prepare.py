@@ -94,7 +94,7 @@ def made_up(rng: np.random.Generator, number: int) -> Examination:
 
 def main() -> None:
     options = measure.arguments(__doc__)
-    tracks, duration_s = (4, 20.0) if options.quick else (64, 180.0)
+    tracks, duration_s = (4, 20.0) if options.quick else (48, 180.0)
     folder = Path(tempfile.mkdtemp())
     try:
         library = folder / "library"
