@@ -10,6 +10,7 @@ install: $(VENV)/installed
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --editable ".[all,bench,test]"
+	$(BIN)/pip install --quiet --editable ".[speech]" || echo "no C++ compiler: speech is not turned into singing"
 	touch $@
 
 demo: install

@@ -22,7 +22,7 @@ from whosings.catalogue.prepare import Prepared, Rules, as_plain, examine, prepa
 from whosings.choir.band import draw_palette, play
 from whosings.choir.score import compose
 from whosings.choir.songs import Song
-from whosings.errors import AudioError, ManifestError, SeparationError, TooShortError
+from whosings.errors import AudioError, ManifestError, MissingFileError, SeparationError, TooShortError
 from whosings.files import content_hash
 from whosings.vocals.separation import SeparationJob
 
@@ -191,7 +191,7 @@ def test_a_track_that_cannot_be_separated_is_lost_with_its_singer(library: Path,
     stems, out = tmp_path / "stems", tmp_path / "out"
     shutil.copytree(library.parent / f"{library.name}-stems", stems)
     (stems / "Bob" / "1.vocals.flac").unlink()
-    found = prepare(listing(library), out, separation=SeparationJob(f"stems:{stems}", out / "stems", "cpu"), workers=0)
+    found = prepare(listing(library), out, separation=SeparationJob(f"stems:{stems}", "anywhere", "cpu"), workers=0)
     assert outcomes(out)["Bob/1.flac"] == "not separated" and outcomes(out)["Bob/0.flac"] == "few tracks of the singer"
     assert found.kept.tracks == 2 and any(isinstance(error, SeparationError) for error in found.failures)
 
@@ -229,6 +229,14 @@ def test_examining_one_file(library: Path) -> None:
     assert found.sha256 == content_hash(library / "Ann/0.flac")
     assert found.vocal > 0.75 and found.pieces.size == -(-found.duration_s // 3) and found.words.any()
     assert isinstance(examine(library / "Cy/short.wav"), TooShortError)
+
+
+def test_a_file_that_goes_away_while_it_is_read(library: Path, monkeypatch) -> None:
+    def gone(path: Path) -> str:
+        raise OSError
+
+    monkeypatch.setattr("whosings.catalogue.prepare.content_hash", gone)
+    assert isinstance(examine(library / "Ann/0.flac"), MissingFileError)
 
 
 @pytest.mark.slow

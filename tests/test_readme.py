@@ -85,7 +85,9 @@ def test_vocal_activity_page(home, monkeypatch, capsys):
     commands = re.findall(r"^\$ whosings (.*)", "".join(_blocks("docs/vocal-activity.md", "console")), re.MULTILINE)
     assert len(commands) == 2
     for command in commands:
-        cli.main(shlex.split(command))
+        with pytest.raises(SystemExit) as end:
+            cli.main(shlex.split(command))
+        assert not end.value.code
     assert "100% sung" in capsys.readouterr().out
     (block,) = _blocks("docs/vocal-activity.md", "python")
     exec(compile(block, "vocal-activity.md", "exec"), {})

@@ -38,7 +38,10 @@ class Report:
 
     @contextmanager
     def bars(self) -> Iterator[Callable[[str, int], Callable[[], None]]]:
-        """Progress bars on standard error, if that is a terminal: (label, steps) -> what to call after each step."""
+        """Progress bars on standard error, if that is a terminal: (label, steps) -> what to call after each step.
+
+        0 steps are an unknown number of them.
+        """
         columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
         with Progress(
             TextColumn("{task.description}"),
@@ -49,7 +52,7 @@ class Report:
         ) as progress:
 
             def start(label: str, steps: int) -> Callable[[], None]:
-                task = progress.add_task(label, total=steps)
+                task = progress.add_task(label, total=steps or None)
                 return lambda: progress.advance(task)
 
             yield start

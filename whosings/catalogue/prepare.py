@@ -28,7 +28,7 @@ from whosings.catalogue.fingerprint import words_of
 from whosings.catalogue.journal import Journal
 from whosings.catalogue.manifest import Piece, Track, segments_path, write_tracks
 from whosings.catalogue.tables import write_table
-from whosings.errors import AudioError, TooShortError, WhosingsError
+from whosings.errors import AudioError, MissingFileError, TooShortError, WhosingsError
 from whosings.files import content_hash, write_atomic
 from whosings.parallel import each
 from whosings.vocals.activity import PIECE_S, Activity
@@ -129,7 +129,7 @@ def prepare(
 
     Args:
         out: folder of the result.
-        separation: how to make stems, and into which folder, ``out / STEMS``; None keeps those that the tracks have.
+        separation: how to make stems, whatever its cache in ``out / STEMS``; None keeps those that the tracks have.
         workers: processes; 0 works in this one.
 
     Raises:
@@ -139,10 +139,11 @@ def prepare(
     out, rules = Path(out), rules or Rules()
     detector = ActivityDetector()
     if separation is not None:
+        separation = replace(separation, cache=out / STEMS)
         separation.open()  # says at once what is wrong with it
     failures: list[WhosingsError] = []
     with Journal(out / JOURNAL, method=detector.fingerprint) as journal:
-        listed = journal.begin(tracks)
+        listed = journal.begin(_counted(tracks, progress("listing", 0)))
         _examine(journal, workers, progress, failures)
         step = progress("comparing", listed)
         for _ in journal.match():
@@ -199,12 +200,20 @@ def examine(path: Path) -> Examination | AudioError:
         )
     except AudioError as error:
         return error
+    except OSError:  # it was there a moment ago
+        return MissingFileError(path, "can no longer be read", "check the disk")
 
 
 @lru_cache(maxsize=1)
 def _detector() -> ActivityDetector:
     """One a process: loading it takes longer than listening to a song."""
     return ActivityDetector()
+
+
+def _counted(tracks: Iterable[Listed], step: Callable[[], None]) -> Iterator[Listed]:
+    for listed in tracks:
+        yield listed
+        step()
 
 
 def _examine(journal: Journal, workers: int, progress: Progress, failures: list[WhosingsError]) -> None:

@@ -1,7 +1,7 @@
 """Speech turned singing: a melody imposed, vowels stretched, consonants and timbre kept (WORLD vocoder).
 
 A singer made this way keeps the voice of a real speaker; another tract length or speed makes another person. Needs
-pyworld (the ``choir`` extra).
+pyworld (the ``speech`` extra, which needs a C++ compiler).
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def sing_speech(samples: FloatArray, style: Style, rng: np.random.Generator) -> 
     Raises:
         TooShortError: less than a fifth of it is voiced.
     """
-    MissingExtraError.require("pyworld", "speech turned singing", "choir")
+    MissingExtraError.require("pyworld", "speech turned singing", "speech")
     import pyworld
 
     speech = samples.astype(np.float64)

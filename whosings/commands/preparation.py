@@ -46,14 +46,14 @@ def prepare(
     from whosings.catalogue.annotations.tables import read_decisions
     from whosings.catalogue.funnel import draw
     from whosings.catalogue.listing import listing
-    from whosings.catalogue.prepare import OPEN, STEMS, Rules, as_plain
+    from whosings.catalogue.prepare import OPEN, Rules, as_plain
     from whosings.catalogue.prepare import prepare as run_preparation
     from whosings.parallel import cores
     from whosings.vocals.separation import SeparationJob
 
     run = Report()
     decisions = None if annotations is None else read_decisions(annotations)
-    job = None if separate == "none" else SeparationJob(separate, out / STEMS, device, whole)
+    job = None if separate == "none" else SeparationJob(separate, out, device, whole)
     usual = OPEN if open_sets else Rules()
     rules = Rules(
         usual.min_vocal if min_vocal is None else min_vocal, usual.min_tracks if min_tracks is None else min_tracks
