@@ -54,6 +54,17 @@ def test_a_file_that_is_no_audio_is_listed_for_the_decoder_to_judge(tmp_path: Pa
     assert [track.singer_id for track in folder_tracks(tmp_path)] == ["Ann"] * 3
 
 
+def test_the_result_is_no_part_of_the_catalogue_and_links_make_no_circles(tmp_path: Path) -> None:
+    song(tmp_path / "Ann" / "one.flac")
+    song(tmp_path / "prepared" / "audio" / "copy.flac")
+    (tmp_path / "Ann" / "all").symlink_to(tmp_path)
+    elsewhere = tmp_path.parent / f"{tmp_path.name}-elsewhere"
+    song(elsewhere / "two.flac")
+    (tmp_path / "Bob").symlink_to(elsewhere)
+    rows = list(listing(tmp_path, leave_out=tmp_path / "prepared"))
+    assert [row.track.track_id for row in rows] == ["Ann/one.flac", "Bob/two.flac"]
+
+
 @pytest.mark.parametrize("make", [False, True])
 def test_no_folder_and_nothing_in_it(tmp_path: Path, make: bool) -> None:
     folder = tmp_path / "songs"

@@ -68,7 +68,7 @@ def outcomes(out: Path) -> dict[str, str]:
 
 def everything(folder: Path) -> dict[str, str]:
     """Hash of every file of a result but the journal."""
-    files = (p for p in folder.rglob("*") if p.is_file() and "journal" not in p.name and ".locks" not in p.parts)
+    files = (p for p in folder.rglob("*") if p.is_file() and "journal" not in p.name and p.name != ".lock")
     return {str(p.relative_to(folder)): content_hash(p) for p in files}
 
 
@@ -215,6 +215,16 @@ def test_excluded_tracks_are_told(library: Path, tmp_path: Path) -> None:
     found = prepare(rows, tmp_path / "out", workers=0)
     assert [(stage.outcome, stage.tracks) for stage in found.stages] == [(Outcome.NO_SINGER, 1), (Outcome.KEPT, 0)]
     assert outcomes(tmp_path / "out") == {"x": "no singer"}
+
+
+def test_one_preparation_at_a_time(library: Path, tmp_path: Path) -> None:
+    def rows():
+        with pytest.raises(ManifestError, match="by another process"):
+            prepare([], tmp_path / "out", workers=0)
+        yield Listed(Track("x", "Ann", library / "Ann/0.flac"))
+
+    assert prepare(rows(), tmp_path / "out", workers=0).listed == 1
+    assert prepare([], tmp_path / "out", workers=0).listed == 0
 
 
 def test_two_tracks_of_one_id(library: Path, tmp_path: Path) -> None:

@@ -23,23 +23,26 @@ from whosings.catalogue.manifest import Track, read_manifest
 from whosings.errors import ManifestError
 
 
-def listing(source: str | Path, decisions: Mapping[str, Decision] | None = None) -> Iterator[Listed]:
+def listing(
+    source: str | Path, decisions: Mapping[str, Decision] | None = None, leave_out: str | Path | None = None
+) -> Iterator[Listed]:
     """The tracks of a folder or a track table, in order.
 
     Args:
         source: a folder, or a track table (.parquet or .csv).
         decisions: by track id, as ``annotations`` made them; tracks without one are set apart.
+        leave_out: a folder whose files are no songs of the catalogue: where the result lies.
 
     Raises:
         ManifestError: no such folder or table, nothing in it, or a bad table.
     """
     source = Path(source)
-    tracks = folder_tracks(source) if source.is_dir() else iter(read_manifest(source).tracks)
+    tracks = folder_tracks(source, leave_out) if source.is_dir() else iter(read_manifest(source).tracks)
     for track in tracks:
         yield _listed(track) if decisions is None else _decided(track, decisions.get(track.track_id))
 
 
-def folder_tracks(root: str | Path) -> Iterator[Track]:
+def folder_tracks(root: str | Path, leave_out: str | Path | None = None) -> Iterator[Track]:
     """Every audio file below a folder, hidden ones left out, sorted by path; its id is the path from the folder.
 
     Raises:
@@ -49,20 +52,22 @@ def folder_tracks(root: str | Path) -> Iterator[Track]:
     if not root.is_dir():
         raise ManifestError(root, "no such folder", "check the path")
     found = False
-    for path in _sorted_files(root):
+    avoided = (root.resolve(),) if leave_out is None else (root.resolve(), Path(leave_out).resolve())
+    for path in _sorted_files(root, avoided):
         found = True
         yield _tagged(path, root)
     if not found:
         raise ManifestError(root, "holds no audio files", "name a folder of songs")
 
 
-def _sorted_files(folder: Path) -> Iterator[Path]:
-    """Folder by folder, so that a large library is never a list in memory."""
+def _sorted_files(folder: Path, avoided: tuple[Path, ...]) -> Iterator[Path]:
+    """Folder by folder, so that a large library is never a list in memory; links back to a parent are not followed."""
     for path in sorted(folder.iterdir()):
         if path.name.startswith("."):
             continue
         if path.is_dir():
-            yield from _sorted_files(path)
+            if (real := path.resolve()) not in avoided:
+                yield from _sorted_files(path, (*avoided, real))
         elif path.suffix.lower() in AUDIO_ENDINGS:
             yield path
 

@@ -15,12 +15,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from filelock import FileLock, Timeout
 
 from whosings import audio
 from whosings.catalogue.entries import Entry, Examination, Listed, Outcome, Stored
@@ -28,7 +30,7 @@ from whosings.catalogue.fingerprint import words_of
 from whosings.catalogue.journal import Journal
 from whosings.catalogue.manifest import Piece, Track, segments_path, write_tracks
 from whosings.catalogue.tables import write_table
-from whosings.errors import AudioError, MissingFileError, TooShortError, WhosingsError
+from whosings.errors import AudioError, ManifestError, MissingFileError, TooShortError, WhosingsError
 from whosings.files import content_hash, write_atomic
 from whosings.parallel import each
 from whosings.vocals.activity import PIECE_S, Activity
@@ -133,7 +135,7 @@ def prepare(
         workers: processes; 0 works in this one.
 
     Raises:
-        ManifestError: two tracks have one id; ``out`` holds something else's journal.
+        ManifestError: two tracks have one id; ``out`` holds something else's journal, or another process works there.
         SeparationError, MissingExtraError: there is no such model.
     """
     out, rules = Path(out), rules or Rules()
@@ -142,7 +144,7 @@ def prepare(
         separation = replace(separation, cache=out / STEMS)
         separation.open()  # says at once what is wrong with it
     failures: list[WhosingsError] = []
-    with Journal(out / JOURNAL, method=detector.fingerprint) as journal:
+    with _alone(out), Journal(out / JOURNAL, method=detector.fingerprint) as journal:
         listed = journal.begin(_counted(tracks, progress("listing", 0)))
         _examine(journal, workers, progress, failures)
         step = progress("comparing", listed)
@@ -165,6 +167,19 @@ def prepare(
         )
     write_atomic(out / SUMMARY, json.dumps(as_plain(result), indent=1))
     return result
+
+
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Nobody else prepares into this folder meanwhile; the lock of a process that was killed is free."""
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(out / ".lock", timeout=0):
+            yield
+    except Timeout:
+        raise ManifestError(
+            out, "is being prepared by another process", "wait for it, or name another folder"
+        ) from None
 
 
 def as_plain(result: Prepared) -> dict[str, object]:

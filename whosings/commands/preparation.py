@@ -59,7 +59,7 @@ def prepare(
         usual.min_vocal if min_vocal is None else min_vocal, usual.min_tracks if min_tracks is None else min_tracks
     )
     with run.bars() as bars:
-        result = run_preparation(listing(source, decisions), out, rules, job, workers or cores(), bars)
+        result = run_preparation(listing(source, decisions, leave_out=out), out, rules, job, workers or cores(), bars)
     picture = out / "summary.png"
     draw(result, picture)
     run.failures.extend(result.failures)
