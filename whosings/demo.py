@@ -40,12 +40,14 @@ class Recording:
     Attributes:
         part: ``(first, second)`` half of the file as fractions, or None for the whole.
         singer: the truth; None for somebody who is not enrolled.
+        second: who sings, too, in a duet.
     """
 
     path: Path
     title: str
     singer: str | None
     part: tuple[float, float] | None = None
+    second: str | None = None
 
     def sound(self, channels: audio.Channels) -> Segment:
         """Decode it."""
@@ -62,7 +64,8 @@ class DemoRow:
 
     Attributes:
         answer: with every enrolled singer.
-        as_stranger: with the probe's own singer left out; None for somebody not enrolled anyway, or with one singer.
+        as_stranger: with the probe's own singer left out; None for somebody not enrolled anyway, a duet, or where only
+            one singer is enrolled.
     """
 
     probe: Recording
@@ -72,7 +75,7 @@ class DemoRow:
     @property
     def first(self) -> bool:
         """Whether the right singer ranks first, named or not."""
-        return bool(self.answer.top) and self.answer.top[0].singer == self.probe.singer
+        return bool(self.answer.top) and self.answer.top[0].singer in (self.probe.singer, self.probe.second)
 
     @property
     def right(self) -> bool:
@@ -162,7 +165,8 @@ def run_demo(
         rows: list[DemoRow] = []
         for recording, result in _embed(embedder, held_back, failures):
             truth = recording.singer if recording.singer in known else None
-            stranger = identifier.answer(result, leave_out=truth) if truth is not None and len(known) > 1 else None
+            alone = truth is not None and recording.second is None and len(known) > 1
+            stranger = identifier.answer(result, leave_out=truth) if alone else None
             rows.append(DemoRow(recording, identifier.answer(result), stranger))
             step()
     if not rows:
@@ -231,11 +235,11 @@ def _generate(out: Path, seed: int, step: Callable[[], None]) -> tuple[list[Reco
     duet = np.concatenate([first.mixture[:half], second.mixture[:half]])
     length = min(first.vocals.size, second.instrumental.size)
     borrowed = first.vocals[:length] + second.instrumental[:length]
-    for title, samples in (
-        (f"a duet: {names[1]}, then {names[2]}", duet),
-        (f"{names[1]} over the band of {names[2]}", borrowed),
+    for title, samples, other in (
+        (f"a duet: {names[1]}, then {names[2]}", duet, names[2]),
+        (f"{names[1]} over the band of {names[2]}", borrowed, None),
     ):
         path = out / "choir" / "specials" / f"{title.replace(' ', '-').replace(':', '').replace(',', '')}.flac"
         audio.write_flac(path, samples[None])
-        held_back.append(Recording(path, title, names[1]))
+        held_back.append(Recording(path, title, names[1], second=other))
     return enrolled, held_back
