@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from whosings import audio
 from whosings.audio import SAMPLE_RATE
 from whosings.choir.songs import draw_singer, record
-from whosings.vocals.activity import PIECE_S, piece_levels_db
+from whosings.vocals.activity import PIECE_S, level_activity, piece_levels_db
 from whosings.vocals.detector import ActivityDetector
 
 Array = NDArray[np.float64]
@@ -50,12 +50,6 @@ def read_songs(folder: Path) -> list[Song]:
                 covered[round(FINE * float(row["word_start"])) : round(FINE * float(row["word_end"]))] = True
         songs.append(Song(path.stem, samples, covered.reshape(pieces, -1).mean(axis=1) >= SUNG))
     return songs
-
-
-def energy(samples: NDArray[np.float32]) -> Array:
-    """Level of each piece against the track's loud ones."""
-    levels = piece_levels_db(samples)
-    return levels - np.percentile(levels, 95)
 
 
 def silero() -> Callable[[NDArray[np.float32]], Array]:
@@ -92,7 +86,7 @@ def main() -> None:
     detector = ActivityDetector()
     ways: dict[str, Callable[[NDArray[np.float32]], Array]] = {
         "network": lambda samples: detector(samples).probability,
-        "energy rule": energy,
+        "energy rule": lambda samples: level_activity(samples).probability,
         "silero-vad": silero(),
     }
     figures: dict[str, float | None] = {}

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from tests.annotation_service import FakeClock, Service, serving
+from whosings import cli
 from whosings.calibration import calibrate
 from whosings.catalogue.manifest import Manifest, read_manifest
 from whosings.choir.score import VOWELS, Note, Score
@@ -187,6 +188,23 @@ def tiny(tmp_path_factory: pytest.TempPathFactory, small_choir: Manifest) -> Sim
     found = calibrate([t.vectors for t in tracks], [t.singer_id for t in small_choir.tracks], "a small choir")
     rewrite_card(folder, {"name": "tiny", "calibration": found.to_card()})
     return SimpleNamespace(folder=folder, embedder=TrackEmbedder(folder))
+
+
+@pytest.fixture
+def run(capsys):
+    """Run a command line; returns (exit code, standard output, standard error)."""
+
+    def call(*words):
+        capsys.readouterr()
+        try:
+            cli.main([str(word) for word in words])
+            code = 0
+        except SystemExit as error:
+            code = error.code or 0
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return call
 
 
 @pytest.fixture

@@ -13,28 +13,11 @@ import soundfile
 import torch
 
 from tests.conftest import singing
-from whosings import __version__, audio, cli
+from whosings import __version__, audio
 from whosings.catalogue.manifest import Manifest, write_manifest
 from whosings.gallery import Gallery
 
 RATE = 16_000
-
-
-@pytest.fixture
-def run(capsys):
-    """Run a command line; returns (exit code, standard output, standard error)."""
-
-    def call(*words):
-        capsys.readouterr()
-        try:
-            cli.main([str(word) for word in words])
-            code = 0
-        except SystemExit as error:
-            code = error.code or 0
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return call
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ import pytest
 import soundfile
 
 from tests.conftest import singing
-from whosings import cli
 from whosings.catalogue.annotations.artists import Singer
 from whosings.catalogue.annotations.reconcile import Decision, Outcome
 from whosings.catalogue.annotations.tables import write_decisions
@@ -19,19 +18,9 @@ from whosings.catalogue.manifest import from_folder, read_manifest, write_manife
 
 
 @pytest.fixture
-def call(tmp_path, monkeypatch, capsys):
-    """Run a command in an empty folder: (exit code, output, errors)."""
+def call(tmp_path, monkeypatch, run):
+    """``run`` in an empty folder."""
     monkeypatch.chdir(tmp_path)
-
-    def run(*words: object) -> tuple[int, str, str]:
-        capsys.readouterr()
-        try:
-            cli.main([str(word) for word in words])
-            code = 0
-        except SystemExit as end:
-            code = int(end.code or 0)
-        return code, *capsys.readouterr()
-
     return run
 
 

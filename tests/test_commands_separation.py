@@ -9,24 +9,7 @@ import soundfile
 
 from tests.conftest import singing
 from tests.separation_models import save_safetensors, tiny_demucs
-from whosings import audio, cli
-
-
-@pytest.fixture
-def run(capsys):
-    """Run a command line; returns (exit code, standard output, standard error)."""
-
-    def call(*words):
-        capsys.readouterr()
-        try:
-            cli.main([str(word) for word in words])
-            code = 0
-        except SystemExit as error:
-            code = error.code or 0
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return call
+from whosings import audio
 
 
 @pytest.fixture(scope="module")

@@ -9,29 +9,11 @@ from pathlib import Path
 import pytest
 
 from tests import test_datasets, test_published
-from whosings import cli
 from whosings.catalogue.manifest import Manifest, Piece, Track, read_manifest, write_manifest
 from whosings.catalogue.roles import assign_roles, read_roles
 from whosings.catalogue.splits import divide, keep_sung
 
 PAGE = Path(__file__).parent.parent / "docs" / "splits.md"
-
-
-@pytest.fixture
-def run(capsys):
-    """Run a command line; returns (exit code, standard output, standard error)."""
-
-    def call(*words):
-        capsys.readouterr()
-        try:
-            cli.main([str(word) for word in words])
-            code = 0
-        except SystemExit as error:
-            code = error.code or 0
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return call
 
 
 def catalogue(folder: Path, singers: int = 20, tracks: int = 8) -> Manifest:

@@ -33,7 +33,14 @@ import soxr
 from whosings.decoding import MARGIN_S, TRUNCATION_TOLERANCE_S, Source, open_source
 from whosings.decoding import AudioInfo as AudioInfo
 from whosings.decoding import FloatArray as FloatArray
-from whosings.errors import AudioError, EmptyAudioError, NonFiniteAudioError, TooLongError, TruncatedAudioError
+from whosings.errors import (
+    AudioError,
+    EmptyAudioError,
+    NonFiniteAudioError,
+    TooLongError,
+    TooShortError,
+    TruncatedAudioError,
+)
 from whosings.files import atomic
 
 SAMPLE_RATE = 16_000
@@ -41,6 +48,9 @@ SAMPLE_RATE = 16_000
 
 MAX_DURATION_S = 4 * 3600.0
 """Longest file that is decoded whole; about a gigabyte a channel, and twice that while it is put together."""
+
+MIN_DURATION_S = 1.0
+"""Shortest recording that is of any use, in seconds."""
 
 AUDIO_ENDINGS = frozenset(
     [".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".mp4", ".aif", ".aiff", ".aifc"]
@@ -175,6 +185,12 @@ def write_flac(path: str | Path, samples: FloatArray) -> None:
     with atomic(path) as beside:
         # The lowest level: 2 % larger than the default's files, and decoded a quarter faster.
         soundfile.write(beside, samples.T, SAMPLE_RATE, format="FLAC", compression_level=0.0)
+
+
+def refuse_short(subject: str | Path, duration_s: float, remedy: str = "use a longer recording") -> None:
+    """Raise ``TooShortError`` for a recording under ``MIN_DURATION_S``."""
+    if duration_s < MIN_DURATION_S:
+        raise TooShortError(subject, f"lasts {duration_s:.2f} s, less than {MIN_DURATION_S:g}", remedy)
 
 
 @contextmanager

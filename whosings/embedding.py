@@ -32,14 +32,11 @@ from torch import Tensor
 from whosings import audio
 from whosings.audio import FloatArray, Segment
 from whosings.encoder.checkpoint import DEFAULT, Checkpoint, load_checkpoint
-from whosings.errors import AudioError, ConfigError, ManifestError, SilentAudioError, TooShortError
+from whosings.errors import AudioError, ConfigError, ManifestError, SilentAudioError
 from whosings.files import atomic
 from whosings.spectrogram import LogMel, conform
 from whosings.vocals.activity import Activity, trim
 from whosings.vocals.detector import ActivityDetector
-
-MIN_DURATION_S = 1.0
-"""Shortest recording that is embedded, in seconds."""
 
 VOCAL_THRESHOLD = 0.5
 """Least mean vocal probability of a segment that is embedded."""
@@ -186,10 +183,7 @@ class TrackEmbedder:
     def _cut(self, track: str | Path | Segment) -> _Cut:
         whole = track if isinstance(track, Segment) else audio.load(track, self.front_end.channels)
         name, duration_s = whole.track_id, whole.duration_s
-        if duration_s < MIN_DURATION_S:
-            raise TooShortError(
-                name, f"lasts {duration_s:.2f} s, less than {MIN_DURATION_S:g}", "use a longer recording"
-            )
+        audio.refuse_short(name, duration_s)
         if float(max(whole.samples.max(), -whole.samples.min())) < _SILENT_PEAK:
             raise SilentAudioError(name, "is silent", "use a recording in which somebody sings")
         activity = self._detector(whole.samples)

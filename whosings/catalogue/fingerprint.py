@@ -15,7 +15,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -122,7 +121,7 @@ def difference(words: Words, other: Words) -> float:
     heard = (words != 0) & (other != 0)
     if not heard.any():
         return 1.0
-    return float(np.mean(_BIT_COUNT[(words[heard] ^ other[heard]).view(np.uint8)]) / 8)
+    return float(np.mean(np.unpackbits((words[heard] ^ other[heard]).view(np.uint8))))
 
 
 def _same_at(words: Words, other: Words, offset: int) -> bool:
@@ -132,6 +131,3 @@ def _same_at(words: Words, other: Words, offset: int) -> bool:
         return False
     mine = words[start - offset : start - offset + common]
     return difference(mine, other[start : start + common]) <= MOST_DIFFERENT
-
-
-_BIT_COUNT: NDArray[Any] = np.array([bin(byte).count("1") for byte in range(256)], np.uint8)

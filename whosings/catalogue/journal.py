@@ -111,13 +111,7 @@ class Journal:
 
     def unexamined(self) -> Iterator[Entry]:
         """Tracks of this run to be listened to: new, changed, or unreadable last time."""
-        last = -1
-        while True:  # page by page: the caller writes while it reads
-            rows = self._entries(f"{_TO_EXAMINE} AND number > ?", last)
-            if not rows:
-                return
-            yield from rows
-            last = rows[-1].number
+        return self._entries(_TO_EXAMINE)
 
     def count_unexamined(self) -> int:
         """How many those are."""
@@ -188,14 +182,7 @@ class Journal:
 
     def entries(self, *outcomes: Outcome) -> Iterator[Entry]:
         """The run's tracks in order; those with one of these outcomes, or all."""
-        condition = f"outcome IN ({', '.join('?' * len(outcomes))}) AND " if outcomes else ""
-        last = -1
-        while True:
-            rows = self._entries(f"{condition}number > ?", *outcomes, last)
-            if not rows:
-                return
-            yield from rows
-            last = rows[-1].number
+        return self._entries(f"outcome IN ({', '.join('?' * len(outcomes))})" if outcomes else "TRUE", *outcomes)
 
     def tally(self) -> dict[Outcome, tuple[int, int, float]]:
         """For each outcome: tracks, singers, hours of what could be decoded."""
@@ -321,7 +308,14 @@ class Journal:
     def _settle(self, condition: str, values: tuple[Any, ...], outcome: Outcome, detail: str) -> None:
         self._db.execute(f"UPDATE tracks SET outcome = ?, detail = ? WHERE {condition}", (outcome, detail, *values))
 
-    def _entries(self, condition: str, *values: Any) -> list[Entry]:
+    def _entries(self, condition: str, *values: Any) -> Iterator[Entry]:
+        """The run's tracks that meet a condition, page by page: the caller writes while it reads."""
+        last = -1
+        while page := self._page(f"{condition} AND number > ?", *values, last):
+            yield from page
+            last = page[-1].number
+
+    def _page(self, condition: str, *values: Any) -> list[Entry]:
         rows = self._db.execute(
             "SELECT number, facts, outcome, detail, sha256, duration_s, vocal, pieces, stored FROM tracks"
             f" WHERE run = ? AND {condition} ORDER BY number LIMIT ?",

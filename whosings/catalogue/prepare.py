@@ -17,8 +17,9 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -30,19 +31,16 @@ from whosings.catalogue.fingerprint import words_of
 from whosings.catalogue.journal import Journal
 from whosings.catalogue.manifest import Piece, Track, segments_path, write_tracks
 from whosings.catalogue.tables import write_table
-from whosings.errors import AudioError, ManifestError, MissingFileError, TooShortError, WhosingsError
+from whosings.errors import AudioError, ManifestError, MissingFileError, WhosingsError
 from whosings.files import content_hash, write_atomic
-from whosings.parallel import each
+from whosings.parallel import Done, each
 from whosings.vocals.activity import PIECE_S, Activity
-from whosings.vocals.detector import ActivityDetector
+from whosings.vocals.detector import shipped_detector
 from whosings.vocals.separation import SeparationJob, separate_track
 from whosings.vocals.separators import open_device
 
 MANIFEST, TRACKS, SUMMARY, JOURNAL = "manifest.parquet", "tracks.csv", "summary.json", "journal.sqlite"
 AUDIO, STEMS = "audio", "stems"
-
-MIN_DURATION_S = 1.0
-"""Shortest recording that is of any use, in seconds."""
 
 Progress = Callable[[str, int], Callable[[], None]]
 
@@ -139,12 +137,11 @@ def prepare(
         SeparationError, MissingExtraError: there is no such model.
     """
     out, rules = Path(out), rules or Rules()
-    detector = ActivityDetector()
     if separation is not None:
         separation = replace(separation, cache=out / STEMS)
         separation.open()  # says at once what is wrong with it
     failures: list[WhosingsError] = []
-    with _alone(out), Journal(out / JOURNAL, method=detector.fingerprint) as journal:
+    with _alone(out), Journal(out / JOURNAL, method=shipped_detector().fingerprint) as journal:
         listed = journal.begin(_counted(tracks, progress("listing", 0)))
         _examine(journal, workers, progress, failures)
         step = progress("comparing", listed)
@@ -201,11 +198,8 @@ def examine(path: Path) -> Examination | AudioError:
     """Listen to one file: what it holds, or why it cannot be used."""
     try:
         whole = audio.load(path)
-        if whole.duration_s < MIN_DURATION_S:
-            raise TooShortError(
-                path, f"lasts {whole.duration_s:.2f} s, less than {MIN_DURATION_S:g}", "leave it out of the catalogue"
-            )
-        activity = _detector()(whole.samples)
+        audio.refuse_short(path, whole.duration_s, "leave it out of the catalogue")
+        activity = shipped_detector()(whole.samples)
         return Examination(
             content_hash(path),
             whole.duration_s,
@@ -219,12 +213,6 @@ def examine(path: Path) -> Examination | AudioError:
         return MissingFileError(path, "can no longer be read", "check the disk")
 
 
-@lru_cache(maxsize=1)
-def _detector() -> ActivityDetector:
-    """One a process: loading it takes longer than listening to a song."""
-    return ActivityDetector()
-
-
 def _counted(tracks: Iterable[Listed], step: Callable[[], None]) -> Iterator[Listed]:
     for listed in tracks:
         yield listed
@@ -234,12 +222,10 @@ def _counted(tracks: Iterable[Listed], step: Callable[[], None]) -> Iterator[Lis
 def _examine(journal: Journal, workers: int, progress: Progress, failures: list[WhosingsError]) -> None:
     step = progress("listening", journal.count_unexamined())
     for done in each(_examine_entry, journal.unexamined(), workers):
-        found = _crashed(done.item) if done.result is None else done.result
-        if isinstance(found, Examination):
-            journal.examined(done.item.number, found)
+        if isinstance(done.result, Examination):
+            journal.examined(done.item.number, done.result)
         else:
-            journal.settle(done.item.number, Outcome.UNREADABLE, found.problem)
-            failures.append(found)
+            failures.append(_lost(journal, done, Outcome.UNREADABLE))
         step()
 
 
@@ -247,10 +233,14 @@ def _examine_entry(entry: Entry) -> Examination | AudioError:
     return examine(entry.track.path)
 
 
-def _crashed(entry: Entry) -> WhosingsError:
-    return WhosingsError(
-        entry.track.path, "ended the process that worked on it", "replace the file, or give more memory"
-    )
+def _lost(journal: Journal, done: Done[Entry, Any], outcome: Outcome) -> WhosingsError:
+    """Why a track could not be worked on, told to the journal."""
+    error = done.result
+    if not isinstance(error, WhosingsError):
+        crashed = "ended the process that worked on it", "replace the file, or give more memory"
+        error = WhosingsError(done.item.track.path, *crashed)
+    journal.settle(done.item.number, outcome, error.problem)
+    return error
 
 
 def _store(
@@ -264,29 +254,28 @@ def _store(
     """Copies and stems of what is kept."""
     kept = journal.tally().get(Outcome.KEPT, (0, 0, 0.0))[0]
     step = progress("storing" if separation is None else "separating", kept)
+    method = _method(separation)
 
     def missing() -> Iterator[Entry]:
         for entry in journal.entries(Outcome.KEPT):
-            if _is_stored(entry, out, separation):
+            if _is_stored(entry, out, method):
                 step()
             else:
                 yield entry
 
     if separation is not None and open_device(separation.device).type != "cpu":
         workers = min(workers, 1)  # one model fills a GPU
-    for done in each(partial(_store_entry, out, separation), missing(), workers):
-        found = _crashed(done.item) if done.result is None else done.result
-        if isinstance(found, Stored):
-            journal.stored(done.item.number, found)
+    for done in each(partial(_store_entry, out, separation, method), missing(), workers):
+        if isinstance(done.result, Stored):
+            journal.stored(done.item.number, done.result)
         else:
-            journal.settle(done.item.number, Outcome.NOT_SEPARATED, found.problem)
-            failures.append(found)
+            failures.append(_lost(journal, done, Outcome.NOT_SEPARATED))
         step()
 
 
-def _is_stored(entry: Entry, out: Path, separation: SeparationJob | None) -> bool:
+def _is_stored(entry: Entry, out: Path, method: str) -> bool:
     stored = entry.stored
-    if stored is None or stored.method != _method(separation):
+    if stored is None or stored.method != method:
         return False
     return all((out / name).exists() for name in (stored.path, stored.vocals_path, stored.instrumental_path) if name)
 
@@ -299,7 +288,7 @@ def _method(separation: SeparationJob | None) -> str:
     return f"{separation.spec} {'whole' if separation.whole else 'sung'} {fingerprint}"
 
 
-def _store_entry(out: Path, separation: SeparationJob | None, entry: Entry) -> Stored | WhosingsError:
+def _store_entry(out: Path, separation: SeparationJob | None, method: str, entry: Entry) -> Stored | WhosingsError:
     track = entry.track
     assert entry.sha256 is not None  # it was examined
     name = f"{AUDIO}/{entry.sha256[:2]}/{entry.sha256}.flac"
@@ -311,7 +300,7 @@ def _store_entry(out: Path, separation: SeparationJob | None, entry: Entry) -> S
             activity = None if separation.whole else activity_of(entry)
             stems = separate_track(track.path, separation.open(), separation.cache, activity)
             vocals, instrumental = (str(path.relative_to(out)) for path in (stems.vocals, stems.instrumental))
-        return Stored(name, content_hash(out / name), vocals, instrumental, _method(separation))
+        return Stored(name, content_hash(out / name), vocals, instrumental, method)
     except WhosingsError as error:
         return error
 

@@ -134,7 +134,7 @@ def write_roles(split: SingerSplit, manifest_path: str | Path) -> Path:
     Raises:
         ManifestError: an ending other than ``.parquet`` and ``.csv``.
     """
-    path = _roles_path(Path(manifest_path))
+    path = roles_path(Path(manifest_path))
     rows = [{"track_id": t.track_id, "role": role} for role in ROLES for t in getattr(split, role).tracks]
     write_table(rows, _SCHEMA, path)
     return path
@@ -147,7 +147,7 @@ def read_roles(manifest_path: str | Path) -> SingerSplit:
         ManifestError: a table is missing or malformed, a track is not in the manifest or has two roles, or a singer
             has not the roles that it should.
     """
-    manifest, path = read_manifest(manifest_path), _roles_path(Path(manifest_path))
+    manifest, path = read_manifest(manifest_path), roles_path(Path(manifest_path))
     known = {track.track_id: track.singer_id for track in manifest.tracks}
     roles: dict[str, str] = {}
     for row in read_table(path, _SCHEMA, _SCHEMA.names).to_pylist():
@@ -172,5 +172,6 @@ def _split(manifest: Manifest, roles: Mapping[str, str], left_out: Iterable[Left
     return SingerSplit(parts["train"], parts["validation"], parts["test"], parts[UNUSED], tuple(left_out))
 
 
-def _roles_path(manifest_path: Path) -> Path:
+def roles_path(manifest_path: Path) -> Path:
+    """Where a track table's table of roles lies."""
     return manifest_path.with_suffix(f".roles{manifest_path.suffix}")

@@ -36,8 +36,8 @@ def split(
     as_json: Json = False,
 ) -> None:
     """Divide singers into train, validation and closed sets, and the closed ones' tracks into roles."""
-    from whosings.catalogue.manifest import open_manifest, write_manifest
-    from whosings.catalogue.roles import assign_roles, write_roles
+    from whosings.catalogue.manifest import open_manifest, segments_path, write_manifest
+    from whosings.catalogue.roles import assign_roles, roles_path, write_roles
     from whosings.catalogue.splits import divide, keep_sung
 
     if open_set and (closed is not None or validation is not None):
@@ -59,7 +59,7 @@ def split(
     if manifest.resolve() in {path.resolve() for path in files.values()}:
         raise typer.BadParameter(f"{manifest} would be overwritten; give another --out")
     for name, path in files.items():
-        for old in (path, path.with_suffix(".segments.parquet"), path.with_suffix(".roles.parquet")):
+        for old in (path, segments_path(path), roles_path(path)):
             old.unlink(missing_ok=True)
         if parts[name].tracks:
             write_manifest(parts[name], path)

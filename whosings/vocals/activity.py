@@ -72,9 +72,14 @@ def level_activity(samples: FloatArray) -> Activity:
     """
     level = piece_levels_db(samples)
     peak_db = 20 * np.log10(float(np.abs(samples.mean(axis=0)).max()) + 1e-12)
-    threshold = max(np.percentile(level, 95) - _BELOW_LOUD_DB, peak_db + _SILENCE_DB, _NOTHING_DB)
-    probability = 1 / (1 + np.exp(-np.clip((level - threshold) / _SOFTNESS_DB, -30, 30)))
-    return Activity(np.arange(level.size) * PIECE_S, probability, "level")
+    threshold = max(float(np.percentile(level, 95)) - _BELOW_LOUD_DB, peak_db + _SILENCE_DB)
+    return Activity(np.arange(level.size) * PIECE_S, audible(level, threshold), "level")
+
+
+def audible(level_db: NDArray[np.float64], threshold_db: float) -> NDArray[np.float64]:
+    """How surely pieces are above a level, 0 to 1, a half at it; below -80 dB of full scale nothing is."""
+    over = (level_db - max(threshold_db, _NOTHING_DB)) / _SOFTNESS_DB
+    return np.asarray(1 / (1 + np.exp(-np.clip(over, -30, 30))))
 
 
 def trim(samples: FloatArray, range_db: float = 40.0) -> slice:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 
@@ -30,7 +31,7 @@ from whosings.config import FrontEndConfig
 from whosings.errors import CheckpointError
 from whosings.files import write_atomic
 from whosings.spectrogram import LogMel
-from whosings.vocals.activity import PIECE_S, Activity, piece_levels_db
+from whosings.vocals.activity import PIECE_S, Activity, audible, piece_levels_db
 
 FORMAT = "whosings-activity-1"
 SHIPPED = "weights/activity/model.safetensors"
@@ -46,8 +47,7 @@ LEVEL = 0.125
 """Root mean square that loud pieces are brought to."""
 
 _MEAN, _STD, _FLOOR = -5.0, 5.0, -12.0  # of log-mels at that level
-_QUIET_DB, _SOFTNESS_DB = -45.0, 3.0  # under the loud pieces: silence
-_NOTHING_DB = -80.0  # under full scale
+_QUIET_DB = -45.0  # under the loud pieces: silence
 _BLOCK = 2400  # log-mel frames that are in the network at once: a minute
 _CONTEXT = 96  # log-mel frames on both sides of a block, more than the network looks at; a multiple of the stride
 
@@ -151,16 +151,18 @@ class ActivityDetector:
         self.fingerprint = hashlib.sha256(path.read_bytes()).hexdigest()
         """Of the file: what judged a piece."""
 
-    @torch.inference_mode()
     def frames(self, samples: FloatArray) -> FloatArray:
         """Probability of singing every 50 ms: (frames,).
 
         Args:
             samples: (channels, samples) at 16 kHz, of a whole track.
         """
+        return self._frames(samples, _loud_db(piece_levels_db(samples)))
+
+    @torch.inference_mode()
+    def _frames(self, samples: FloatArray, loud_db: float) -> FloatArray:
         mono = np.asarray(samples.mean(axis=0), np.float32)
-        loud = 10 ** (float(np.percentile(piece_levels_db(samples), 95)) / 20)
-        mono = mono * np.float32(LEVEL / max(loud, 1e-4))
+        mono = mono * np.float32(LEVEL / max(10 ** (loud_db / 20), 1e-4))
         hop = FRONT_END.hop
         total = -(-mono.size // (hop * _STRIDE)) * _STRIDE  # log-mel frames, the last one padded
         padded = np.pad(mono, (0, max(total * hop, 2 * FRONT_END.fft_size) - mono.size))
@@ -180,11 +182,22 @@ class ActivityDetector:
             samples: (channels, samples) at 16 kHz.
         """
         level = piece_levels_db(samples)
-        frames = self.frames(samples)
+        loud_db = _loud_db(level)
+        frames = self._frames(samples, loud_db)
         shares = np.array([frames[n * _FRAMES : (n + 1) * _FRAMES].mean() for n in range(level.size)], np.float64)
-        threshold = max(float(np.percentile(level, 95)) + _QUIET_DB, _NOTHING_DB)
-        heard = 1 / (1 + np.exp(-np.clip((level - threshold) / _SOFTNESS_DB, -30, 30)))
-        return Activity(np.arange(level.size) * PIECE_S, heard * probability(shares, self._curve), "network")
+        found = audible(level, loud_db + _QUIET_DB) * probability(shares, self._curve)
+        return Activity(np.arange(level.size) * PIECE_S, found, "network")
+
+
+@lru_cache(maxsize=1)
+def shipped_detector() -> ActivityDetector:
+    """The detector that ships, one a process: loading it takes longer than listening to a song."""
+    return ActivityDetector()
+
+
+def _loud_db(level_db: NDArray[np.float64]) -> float:
+    """Level of a track's loud pieces."""
+    return float(np.percentile(level_db, 95))
 
 
 def probability(shares: NDArray[np.float64], curve: Curve) -> NDArray[np.float64]:

@@ -22,18 +22,15 @@ from filelock import FileLock
 
 from whosings import audio
 from whosings.audio import SAMPLE_RATE, FloatArray
-from whosings.errors import SeparationError, TooShortError, WhosingsError
+from whosings.errors import SeparationError, WhosingsError
 from whosings.files import atomic_folder, content_hash, write_atomic
 from whosings.parallel import each
 from whosings.vocals.activity import Activity
-from whosings.vocals.detector import ActivityDetector
+from whosings.vocals.detector import shipped_detector
 from whosings.vocals.protocol import Separator
 from whosings.vocals.ready_stems import ReadyStems
 from whosings.vocals.separators import open_separator
 from whosings.vocals.streaming import WHOLE, Span, Tape, sung_spans, vocals_of
-
-MIN_DURATION_S = 1.0
-"""Seconds; shorter recordings are refused, as they are for embedding."""
 
 VOCALS, INSTRUMENTAL = "vocals.flac", "instrumental.flac"
 
@@ -71,14 +68,13 @@ def separate_track(
         activity: where somebody sings; only these pieces are separated. Without it, the whole track.
 
     Raises:
-        AudioError: the track cannot be used; ``TooShortError`` under ``MIN_DURATION_S``.
+        AudioError: the track cannot be used; ``TooShortError`` under ``audio.MIN_DURATION_S``.
         SeparationError: the model gave no usable output, or a ready-made stem is missing.
         OSError: the cache cannot be written.
     """
     path = Path(path)
     duration_s = audio.probe(path).duration_s
-    if duration_s < MIN_DURATION_S:
-        raise TooShortError(path, f"lasts {duration_s:.2f} s, less than {MIN_DURATION_S:g}", "use a longer recording")
+    audio.refuse_short(path, duration_s)
     if isinstance(separator, ReadyStems):
         found = separator.find(path)
         with _entry(Path(cache), _key(path, found.fingerprint, ())) as folder:
@@ -119,7 +115,7 @@ class SeparationJob:
         """As ``separate_track``; the activity is judged here."""
         separator = self.open()
         judged = not self.whole and not isinstance(separator, ReadyStems)
-        activity = _detector()(audio.load(path).samples) if judged else None
+        activity = shipped_detector()(audio.load(path).samples) if judged else None
         return separate_track(path, separator, self.cache, activity)
 
 
@@ -158,11 +154,6 @@ def _attempt(job: SeparationJob, path: Path) -> Outcome:
 def _opened(spec: str, device: str) -> Separator | ReadyStems | None:
     """One model a process, whichever tracks it is given."""
     return open_separator(spec, device)
-
-
-@lru_cache(maxsize=1)
-def _detector() -> ActivityDetector:
-    return ActivityDetector()
 
 
 def _key(path: Path, fingerprint: str, spans: tuple[Span, ...]) -> str:
