@@ -2,7 +2,7 @@
 
 Conventions
 -----------
-- It gives a probability every 50 ms, each from about 1.7 s of sound on both sides; a 3-second piece's probability is
+- It gives a probability every 50 ms, each from about 1.2 s of sound on both sides; a 3-second piece's probability is
   read from the share of its frames in which somebody sings, through a logistic curve fitted on material that did not
   train (``recipes/vocal_activity.py``).
 - Voices are singing, humming, choirs, rap, screams and speech alike. Instruments that imitate a voice are not.
