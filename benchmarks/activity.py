@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from whosings import audio
 from whosings.audio import SAMPLE_RATE
-from whosings.choir.songs import draw_singer, record
+from whosings.choir.cast import draw_singer
+from whosings.choir.songs import record
 from whosings.vocals.activity import PIECE_S, level_activity, piece_levels_db
 from whosings.vocals.detector import ActivityDetector
 
@@ -111,7 +112,7 @@ def main() -> None:
         figures = {f"auc {name}": auc(s, sung) for name, s in pooled.items()}
         figures["f1"] = shipped
     duration_s = 30.0 if options.quick else 240.0
-    song = record(draw_singer(0, 0), 0, 0, duration_s).mixture[None]
+    song = record(draw_singer(0, 0), 0, duration_s).mixture[None]
     seconds = measure.interleaved({name: (lambda j=judge: j(song)) for name, judge in ways.items()}, 3)
     measure.table(
         ["way", "seconds", "real-time factor"], [[n, s, s * SAMPLE_RATE / song.shape[1]] for n, s in seconds.items()]

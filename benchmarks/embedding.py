@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from whosings import audio
-from whosings.choir.songs import draw_singer, record
+from whosings.choir.cast import draw_singer
+from whosings.choir.songs import record
 from whosings.config import MODELS, ModelConfig
 from whosings.embedding import TrackEmbedder
 from whosings.encoder.checkpoint import build, save_checkpoint
@@ -197,7 +198,7 @@ def _stages(embed: TrackEmbedder, path: Path) -> dict[str, float]:
 def _spectrograms(config: ModelConfig, count: int) -> Tensor:
     """Log-mel segments of a generated song."""
     front_end = config.front_end
-    song = record(draw_singer(0, 0), 0, 0, 30.0).mixture[None]
+    song = record(draw_singer(0, 0), 0, 30.0).mixture[None]
     starts = np.linspace(0, song.shape[1] - front_end.samples, count).astype(int)
     waveforms = np.stack([conform(song[:, start : start + front_end.samples], front_end) for start in starts])
     with torch.inference_mode():

@@ -164,9 +164,10 @@ def finish(benchmark: str, quick: bool, **figures: float | str | bool | None) ->
 
 @cache
 def _song(duration_s: float, seed: int) -> Song:
-    from whosings.choir.songs import draw_singer, record
+    from whosings.choir.cast import draw_singer
+    from whosings.choir.songs import record
 
-    return record(draw_singer(seed, 0), seed, 0, duration_s)
+    return record(draw_singer(seed, 0), 0, duration_s)
 
 
 def _write_blocks(path: Path, stereo: FloatArray, rate: int, subtype: str) -> None:

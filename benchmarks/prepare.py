@@ -22,7 +22,8 @@ from whosings.catalogue.journal import Journal
 from whosings.catalogue.listing import listing
 from whosings.catalogue.manifest import Track
 from whosings.catalogue.prepare import Rules, prepare
-from whosings.choir.songs import draw_singer, record
+from whosings.choir.cast import draw_singer
+from whosings.choir.songs import record
 from whosings.files import content_hash
 from whosings.vocals.detector import ActivityDetector
 
@@ -32,7 +33,7 @@ def write_library(folder: Path, tracks: int, duration_s: float) -> None:
     for number in range(tracks):
         path = folder / f"singer-{number // 2}" / f"{number % 2}.mp3"
         path.parent.mkdir(parents=True, exist_ok=True)
-        song = record(draw_singer(1, number // 2), 1, number % 2, duration_s)
+        song = record(draw_singer(1, number // 2), number % 2, duration_s)
         stereo = np.stack([song.mixture, song.vocals + 0.7 * song.instrumental], axis=1)
         soundfile.write(path, stereo, audio.SAMPLE_RATE, bitrate_mode="CONSTANT", compression_level=0.4)
 

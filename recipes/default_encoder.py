@@ -33,8 +33,8 @@ from whosings import audio
 from whosings.audio import SAMPLE_RATE
 from whosings.choir.band import draw_palette, play
 from whosings.choir.from_speech import draw_style, sing_speech, voiced_only
+from whosings.choir.parametric import draw_voice, sing
 from whosings.choir.score import compose
-from whosings.choir.voice import draw_voice, sing
 from whosings.config import MODELS
 from whosings.errors import TooShortError
 

@@ -36,10 +36,11 @@ from whosings import audio
 from whosings.audio import SAMPLE_RATE
 from whosings.catalogue.manifest import read_manifest
 from whosings.choir.band import draw_palette, play
+from whosings.choir.expression import Manner
 from whosings.choir.from_speech import Style, sing_speech, voiced_only
+from whosings.choir.parametric import draw_voice, sing
 from whosings.choir.score import compose
 from whosings.choir.soundfont import LEADS, arrange, draw_ensemble, render
-from whosings.choir.voice import draw_voice, sing
 from whosings.errors import TooShortError
 from whosings.spectrogram import LogMel
 from whosings.vocals.detector import FRAME_S, FRONT_END, LEVEL, ActivityDetector, ActivityNetwork, Curve, save_detector
@@ -71,9 +72,11 @@ def draw_wide_style(rng: np.random.Generator) -> Style:
         stretch=float(rng.uniform(1.0, 3.0)),
         lift=float(rng.uniform(-2, 14)),
         tempo=float(rng.uniform(60, 160)),
-        glide_s=float(rng.choice([0.01, 0.05, 0.1, 0.2])),
-        vibrato_hz=float(rng.uniform(4, 7)),
-        vibrato_semitones=float(rng.uniform(0, 0.8)),
+        manner=Manner(
+            glide_s=float(rng.choice([0.01, 0.05, 0.1, 0.2])),
+            vibrato_hz=float(rng.uniform(4, 7)),
+            vibrato_cents=float(rng.uniform(0, 80)),
+        ),
         breath=float(rng.choice([0, 0, rng.uniform(0, 0.6)])),
         tract=float(np.exp(rng.normal(0, 0.1))),
     )

@@ -19,9 +19,9 @@ from tests.annotation_service import FakeClock, Service, serving
 from whosings import cli
 from whosings.calibration import calibrate
 from whosings.catalogue.manifest import Manifest, read_manifest
+from whosings.choir.build import write_choir
+from whosings.choir.parametric import draw_voice, sing
 from whosings.choir.score import VOWELS, Note, Score
-from whosings.choir.songs import write_choir
-from whosings.choir.voice import draw_voice, sing
 from whosings.config import MODELS
 from whosings.embedding import TrackEmbedder
 from whosings.encoder.checkpoint import build, rewrite_card, save_checkpoint

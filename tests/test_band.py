@@ -1,4 +1,4 @@
-"""The band: repeatable, never silent, in the key of its chords, in a room."""
+"""The band: repeatable, never silent, in the key of its chords."""
 
 import hashlib
 import subprocess
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from whosings.audio import SAMPLE_RATE
-from whosings.choir.band import Palette, draw_palette, play, room
+from whosings.choir.band import Palette, draw_palette, play
 from whosings.choir.score import Score, compose
 
 
@@ -102,24 +102,3 @@ def test_palettes_differ_and_keep_their_limits():
     assert {p.octave for p in drawn} == {-12, 0, 12}
     assert 0.1 < np.mean([p.drums == 0 for p in drawn]) < 0.4
     assert all(70 <= p.tempo <= 150 and 0 <= p.wet <= 0.5 and np.isfinite(p.chord_partials).all() for p in drawn)
-
-
-def test_a_room_is_a_tail_after_the_dry_sound():
-    dry = np.zeros(16000)
-    dry[1000] = 1.0
-    rng = np.random.default_rng
-    assert room(dry, 0.0, 0.5, rng(0)) is dry
-    wet = room(dry, 0.5, 0.25, rng(0))
-    tail = wet - dry
-    assert wet.shape == dry.shape
-    assert np.abs(tail[:1000]).max() < 1e-9
-    assert np.sqrt((tail**2).sum()) == pytest.approx(0.5, rel=1e-6)
-    assert np.abs(tail[1000 + 4000 :]).max() < 1e-9
-    early, late = (tail[1000:2000] ** 2).sum(), (tail[4000:5000] ** 2).sum()
-    assert 10 * np.log10(early / late) == pytest.approx(20 * np.log10(np.e) * 3, abs=3)  # e-fold every millisecond
-    # Direct convolution with the same impulse is the oracle.
-    sound = rng(1).normal(0, 1, 3000)
-    impulse = rng(0).normal(0, 1, 400) * np.exp(-4.0 * np.arange(400) / 400)
-    impulse /= np.linalg.norm(impulse)
-    expected = sound + 0.3 * np.convolve(sound, impulse)[:3000]
-    np.testing.assert_allclose(room(sound, 0.3, 0.025, rng(0)), expected, atol=1e-9)

@@ -25,8 +25,8 @@ def singers(tmp_path, run, tiny, choir_folder):
     """A gallery of the small choir's first two songs each."""
     gallery = tmp_path / "g"
     for number in range(6):
-        songs = [choir_folder / f"songs/singer-{number:03d}/song-0{n}.flac" for n in (0, 1)]
-        assert run("enrol", f"singer-{number:03d}", *songs, "-g", gallery, "--encoder", tiny.folder)[0] == 0
+        songs = [choir_folder / f"songs/singer-{number:04d}/song-0{n}.flac" for n in (0, 1)]
+        assert run("enrol", f"singer-{number:04d}", *songs, "-g", gallery, "--encoder", tiny.folder)[0] == 0
     return gallery
 
 
@@ -48,10 +48,10 @@ def test_version(run):
 def test_enrol_list_identify_remove(run, singers, tiny, choir_folder):
     code, out, _ = run("list", "-g", singers, "--json")
     rows = json.loads(out)
-    assert [row["name"] for row in rows] == [f"singer-{n:03d}" for n in range(6)]
+    assert [row["name"] for row in rows] == [f"singer-{n:04d}" for n in range(6)]
     assert all(row["tracks"] == 2 for row in rows)
-    assert "singer-003" in run("list", "-g", singers)[1]
-    probe = choir_folder / "songs/singer-002/song-02.flac"
+    assert "singer-0003" in run("list", "-g", singers)[1]
+    probe = choir_folder / "songs/singer-0002/song-02.flac"
     code, out, _ = run("identify", probe, "-g", singers, "--encoder", tiny.folder, "--json", "--top", 3)
     assert code == 0
     (answer,) = json.loads(out)
@@ -62,11 +62,11 @@ def test_enrol_list_identify_remove(run, singers, tiny, choir_folder):
     code, out, _ = run("identify", probe, "-g", singers, "--encoder", tiny.folder, "--timeline")
     assert "not a proof" in " ".join(out.split())
     assert "song-02.flac" in out
-    assert run("remove", "singer-002", "-g", singers)[0] == 0
-    assert "singer-002" not in run("list", "-g", singers)[1]
-    code, _, err = run("remove", "singer-002", "-g", singers)
+    assert run("remove", "singer-0002", "-g", singers)[0] == 0
+    assert "singer-0002" not in run("list", "-g", singers)[1]
+    code, _, err = run("remove", "singer-0002", "-g", singers)
     assert code == 1
-    assert "nobody named singer-002" in err
+    assert "nobody named singer-0002" in err
 
 
 def test_enrol_from_a_folder_and_again(run, tmp_path, tiny, choir_folder):
@@ -87,14 +87,14 @@ def test_enrol_from_a_manifest_leaves_clones_out(run, tmp_path, tiny, small_choi
 
 
 def test_identify_draws(run, singers, tiny, choir_folder, tmp_path):
-    probe = choir_folder / "songs/singer-002/song-02.flac"
+    probe = choir_folder / "songs/singer-0002/song-02.flac"
     code, _, _ = run("identify", probe, "-g", singers, "--encoder", tiny.folder, "--picture", tmp_path / "p.png")
     assert code == 0
     assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_verify(run, tiny, choir_folder):
-    files = [choir_folder / f"songs/singer-00{n}/song-00.flac" for n in (0, 1)]
+    files = [choir_folder / f"songs/singer-000{n}/song-00.flac" for n in (0, 1)]
     code, out, _ = run("verify", files[0], files[0], "--encoder", tiny.folder, "--json")
     assert code == 0
     result = json.loads(out)
@@ -139,7 +139,7 @@ def test_train_then_use(run, tmp_path, choir_folder):
     assert result["calibrated"] is True
     gallery = tmp_path / "g"
     assert run("enrol", "--from", choir_folder / "songs", "-g", gallery, "--encoder", out / "best")[0] == 0
-    probe = choir_folder / "songs/singer-002/song-02.flac"
+    probe = choir_folder / "songs/singer-0002/song-02.flac"
     code, text, _ = run("identify", probe, "-g", gallery, "--encoder", out / "best", "--json")
     assert json.loads(text)[0]["top"]
 
@@ -180,7 +180,7 @@ def test_wrong_usage_exits_with_2(run, tmp_path):
 
 def test_outputs_that_cannot_be_written_are_a_sentence(run, tmp_path, tiny, choir_folder):
     (tmp_path / "file").touch()
-    song = choir_folder / "songs/singer-000/song-00.flac"
+    song = choir_folder / "songs/singer-0000/song-00.flac"
     code, _, err = run("embed", song, "-o", tmp_path / "file" / "e.parquet", "--encoder", tiny.folder)
     assert code == 1
     assert "check the path" in err
@@ -250,7 +250,7 @@ BAD = [
 @pytest.mark.parametrize("kind", BAD)
 def test_bad_audio_is_named_and_the_rest_goes_on(run, tmp_path, tiny, choir_folder, kind):
     path, says = _bad_files(tmp_path)[kind]
-    good = choir_folder / "songs/singer-002/song-02.flac"
+    good = choir_folder / "songs/singer-0002/song-02.flac"
     gallery = tmp_path / "g"
     code, out, err = run("enrol", "Ann", path, good, "-g", gallery, "--encoder", tiny.folder)
     assert code == 1
@@ -279,7 +279,7 @@ def test_bad_audio_is_named_and_the_rest_goes_on(run, tmp_path, tiny, choir_fold
 def test_huge_file(run, tmp_path, tiny, monkeypatch, choir_folder):
     monkeypatch.setattr(audio, "MAX_DURATION_S", 5.0)
     code, _, err = run(
-        "enrol", "Ann", choir_folder / "songs/singer-002/song-02.flac", "-g", tmp_path / "g", "--encoder", tiny.folder
+        "enrol", "Ann", choir_folder / "songs/singer-0002/song-02.flac", "-g", tmp_path / "g", "--encoder", tiny.folder
     )
     assert code == 1
     assert "cut it into shorter files" in err
@@ -331,7 +331,7 @@ def test_bad_settings(run, tmp_path, choir_folder):
 
 
 def test_bad_encoders(run, tmp_path, tiny, choir_folder, singers):
-    probe = choir_folder / "songs/singer-002/song-02.flac"
+    probe = choir_folder / "songs/singer-0002/song-02.flac"
     torch.save({"a": 1}, tmp_path / "model.pt")
     (tmp_path / "broken").mkdir()
     whole = (tiny.folder / "model.safetensors").read_bytes()
@@ -352,7 +352,7 @@ def test_another_encoders_gallery(run, tmp_path, singers, tiny, choir_folder):
 
     torch.manual_seed(1)
     save_checkpoint(tmp_path / "other", MODELS["tiny"], build(MODELS["tiny"]), dict(tiny.embedder.checkpoint.card))
-    probe = choir_folder / "songs/singer-002/song-02.flac"
+    probe = choir_folder / "songs/singer-0002/song-02.flac"
     before = singers.read_bytes()
     for words in (["identify", probe], ["enrol", "Zoe", probe]):
         code, _, err = run(*words, "-g", singers, "--encoder", tmp_path / "other")
@@ -362,7 +362,7 @@ def test_another_encoders_gallery(run, tmp_path, singers, tiny, choir_folder):
 
 
 def test_bad_galleries(run, tmp_path, tiny, choir_folder):
-    probe = choir_folder / "songs/singer-002/song-02.flac"
+    probe = choir_folder / "songs/singer-0002/song-02.flac"
     (tmp_path / "text").write_text("hello " * 200)
     for name, says in (("gone", "no such gallery"), ("text", "is damaged or not a gallery")):
         code, _, err = run("identify", probe, "-g", tmp_path / name, "--encoder", tiny.folder)

@@ -35,11 +35,11 @@ def test_a_folder_becomes_a_manifest_and_a_picture(call, choir_folder: Path) -> 
 
 def test_json_and_failures(call, tmp_path: Path, choir_folder: Path) -> None:
     songs = tmp_path / "songs"
-    for name in ("singer-000", "singer-001"):
+    for name in ("singer-0000", "singer-0001"):
         (songs / name).mkdir(parents=True)
         for song in sorted((choir_folder / "songs" / name).glob("*.flac"))[:2]:
             (songs / name / song.name).symlink_to(song)
-    (songs / "singer-000" / "bad.mp3").write_text("no music")
+    (songs / "singer-0000" / "bad.mp3").write_text("no music")
     code, out, err = call("prepare", songs, "--out", "made", "--min-vocal", 0, "--workers", 1, "--json")
     found = json.loads(out)
     assert code == 1 and "1 failure" in err and "bad.mp3" in err
@@ -60,7 +60,7 @@ def test_open_sets_keep_half_sung_tracks_and_single_ones(call, tmp_path: Path) -
 
 
 def test_annotations_name_the_singer(call, tmp_path: Path, choir_folder: Path) -> None:
-    songs = sorted((choir_folder / "songs/singer-000").glob("*.flac"))
+    songs = sorted((choir_folder / "songs/singer-0000").glob("*.flac"))
     (tmp_path / "songs").mkdir()
     for song in songs:
         (tmp_path / "songs" / song.name).symlink_to(song)

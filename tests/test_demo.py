@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from whosings import audio, demo
+from whosings.choir.plan import Part, Preset
 from whosings.demo import run_demo
 from whosings.errors import AudioError, ManifestError
 from whosings.identification import Verdict
@@ -11,25 +12,25 @@ from whosings.identification import Verdict
 
 @pytest.fixture
 def brief(monkeypatch):
-    """A generated demo of three singers and one stranger, with short songs."""
-    monkeypatch.setattr(demo, "_SINGERS", 3)
+    """A generated demo of three singers and one stranger, with short songs and a clone of each of two."""
+    parts = (Part(4, 3), Part(1, 1), Part(0, 0))
+    monkeypatch.setitem(demo.PRESETS, "small", Preset("small", *parts, targets=2, clones=1, duration_s=8.0))
     monkeypatch.setattr(demo, "_STRANGERS", 1)
-    monkeypatch.setattr(demo, "_SONG_S", 8.0)
 
 
 def test_generated_demo(tmp_path, tiny, brief):
     steps = []
     report = run_demo(tiny.embedder, tmp_path, progress=lambda label, n: lambda: steps.append(label))
     assert report.singers == 3
-    assert [row.probe.singer for row in report.rows] == [
-        "singer-000", "singer-001", "singer-002", None, "singer-001", "singer-001",
-    ]  # fmt: skip
+    names = [f"singer-000{n}" for n in range(3)]
+    assert [row.probe.singer for row in report.rows] == [*names, None, names[1], names[1], *names[:2]]
+    assert [row.probe.clone for row in report.rows] == [False] * 6 + [True] * 2
     assert report.failures == ()
-    assert {label: steps.count(label) for label in set(steps)} == {"singing": 12, "enrolling": 6, "identifying": 6}
+    assert {label: steps.count(label) for label in set(steps)} == {"singing": 7, "enrolling": 6, "identifying": 8}
     assert report.picture.read_bytes().startswith(b"\x89PNG")
     written = json.loads((tmp_path / "answers.json").read_text())
     assert written["summary"] == report.summary()
-    assert len(written["answers"]) == 6
+    assert len(written["answers"]) == 8
 
 
 def test_nothing_that_is_enrolled_is_a_probe(tmp_path, tiny, brief, monkeypatch):
@@ -44,9 +45,12 @@ def test_nothing_that_is_enrolled_is_a_probe(tmp_path, tiny, brief, monkeypatch)
 def test_summary_counts(tmp_path, tiny, brief):
     report = run_demo(tiny.embedder, tmp_path)
     summary = report.summary()
-    known = [row for row in report.rows if row.probe.singer]
+    known = [row for row in report.rows if row.probe.singer and not row.probe.clone]
     assert summary["probes"] == len(known) == 5
-    assert summary["stranger_probes"] == 5  # a duet without one singer is still the other one's
+    clones = [row for row in report.rows if row.probe.clone]
+    assert summary["clone_probes"] == len(clones) == 2
+    assert summary["clones_top_1"] == np.mean([row.answer.top[0].singer == row.probe.singer for row in clones])
+    assert summary["stranger_probes"] == 7  # a duet without one singer is still the other one's
     assert summary["top_1"] == np.mean(
         [row.answer.top[0].singer in {row.probe.singer, row.probe.second} for row in known]
     )
@@ -83,7 +87,7 @@ def test_broken_files_are_listed_and_the_rest_goes_on(tmp_path, tiny, small_choi
         folder = tmp_path / "songs" / track.singer_id
         folder.mkdir(parents=True, exist_ok=True)
         (folder / track.path.name).symlink_to(track.path)
-    (tmp_path / "songs" / "singer-000" / "a-broken.mp3").write_text("la la")
+    (tmp_path / "songs" / "singer-0000" / "a-broken.mp3").write_text("la la")
     report = run_demo(tiny.embedder, tmp_path / "out", tmp_path / "songs")
     assert ["a-broken.mp3" in str(error) for error in report.failures] == [True]
     assert len(report.rows) == 2

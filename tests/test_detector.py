@@ -11,8 +11,9 @@ from tests.conftest import singing
 from whosings import audio
 from whosings.audio import SAMPLE_RATE
 from whosings.choir.band import draw_palette, play
+from whosings.choir.cast import draw_singer
 from whosings.choir.score import compose
-from whosings.choir.songs import draw_singer, record
+from whosings.choir.songs import record
 from whosings.errors import CheckpointError
 from whosings.vocals.activity import PIECE_S
 from whosings.vocals.detector import (
@@ -93,7 +94,7 @@ def test_the_curve_in_closed_form() -> None:
 def test_a_voice_a_band_and_both(detector: ActivityDetector) -> None:
     voices = [detector(singing(30, seed)[None]).probability.mean() for seed in range(6)]
     bands = [detector(playing(30, seed)[None]).probability.mean() for seed in range(6)]
-    songs = [detector(record(draw_singer(9, n), 9, n, 30).mixture[None]).probability.mean() for n in range(6)]
+    songs = [detector(record(draw_singer(9, n), n, 30).mixture[None]).probability.mean() for n in range(6)]
     assert min(voices) > 0.8 and np.mean(bands) < 0.2 and np.mean(songs) > 0.8
 
 
@@ -106,7 +107,7 @@ def test_it_hears_when_the_voice_comes_in(detector: ActivityDetector) -> None:
 
 
 def test_loudness_does_not_matter(detector: ActivityDetector) -> None:
-    song = record(draw_singer(9, 0), 9, 0, 20).mixture[None]
+    song = record(draw_singer(9, 0), 0, 20).mixture[None]
     want = detector(song).probability
     for gain in (0.01, 0.3, 1.5):
         assert detector(song * np.float32(gain)).probability == pytest.approx(want, abs=0.02)

@@ -12,7 +12,9 @@ import soundfile
 from tests.conftest import singing
 from whosings import cli
 from whosings.catalogue.manifest import read_manifest
-from whosings.choir.songs import draw_singer, record, write_choir
+from whosings.choir.build import write_choir
+from whosings.choir.cast import draw_singer
+from whosings.choir.songs import record
 from whosings.config import Settings, load_settings
 
 ROOT = Path(__file__).parent.parent
@@ -43,7 +45,7 @@ def home(tmp_path_factory):
     home = tmp_path_factory.mktemp("home")
     for name, number in (("ann", 0), ("bob", 1)):
         for song in range(3):
-            mixture = record(draw_singer(5, number), 5, song, 20).mixture
+            mixture = record(draw_singer(6, number), song, 20).mixture
             soundfile.write(home / f"{name}-{song + 1}.flac", mixture, 16_000)
     return home
 
@@ -106,7 +108,7 @@ def test_training_page(tmp_path, monkeypatch, capsys):
     write_choir(tmp_path, singers=6, songs=2, duration_s=4.0)
     (tmp_path / "choir.parquet").rename(tmp_path / "songs.parquet")
     (tmp_path / "configs").symlink_to(ROOT / "configs")
-    (tmp_path / "new-song.mp3").symlink_to(tmp_path / "songs/singer-000/song-00.flac")
+    (tmp_path / "new-song.mp3").symlink_to(tmp_path / "songs/singer-0000/song-00.flac")
     monkeypatch.chdir(tmp_path)
     commands = re.findall(r"^\$ whosings (.*)", "".join(_blocks("docs/training.md", "console")), re.MULTILINE)
     assert len(commands) == 5

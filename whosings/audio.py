@@ -19,6 +19,7 @@ Conventions
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -59,6 +60,7 @@ AUDIO_ENDINGS = frozenset(
 
 Channels = Literal[1, 2]
 
+_OPUS_LEVEL = 0.75  # about 64 kbit/s a channel
 _BLOCK_S = 30.0  # seconds decoded at a time
 _BLOCK_VALUES = 1 << 24  # and never more than this, whatever rate and channel count a header claims
 
@@ -187,6 +189,18 @@ def write_flac(path: str | Path, samples: FloatArray) -> None:
         soundfile.write(beside, samples.T, SAMPLE_RATE, format="FLAC", compression_level=0.0)
 
 
+def write_opus(path: str | Path, samples: FloatArray) -> None:
+    """Write (channels, samples) at ``SAMPLE_RATE`` as Opus, whole or not at all; one input gives one file."""
+    with atomic(path) as beside:
+        # In blocks: libsndfile's Ogg encoders overflow the stack when given minutes at once.
+        with soundfile.SoundFile(
+            beside, "w", SAMPLE_RATE, samples.shape[0], "OPUS", format="OGG", compression_level=_OPUS_LEVEL
+        ) as file:
+            for first in range(0, samples.shape[1], SAMPLE_RATE):
+                file.write(samples.T[first : first + SAMPLE_RATE])
+        beside.write_bytes(_same_serial(beside.read_bytes()))
+
+
 def refuse_short(subject: str | Path, duration_s: float, remedy: str = "use a longer recording") -> None:
     """Raise ``TooShortError`` for a recording under ``MIN_DURATION_S``."""
     if duration_s < MIN_DURATION_S:
@@ -310,3 +324,24 @@ def _check_duration(info: AudioInfo, frames: int) -> None:
     hours, limit = frames / info.sample_rate / 3600, MAX_DURATION_S / 3600
     if hours > limit:
         raise TooLongError(info.path, f"lasts {hours:.1f} hours, more than {limit:g}", "cut it into shorter files")
+
+
+def _same_serial(stream: bytes) -> bytes:
+    """An Ogg stream with serial number 0, where libsndfile wrote a random one, and the pages' checksums to match."""
+    out, at = bytearray(stream), 0
+    while at < len(out):
+        size = 27 + out[at + 26] + sum(out[at + 27 : at + 27 + out[at + 26]])
+        out[at + 14 : at + 18] = out[at + 22 : at + 26] = bytes(4)
+        out[at + 22 : at + 26] = _ogg_checksum(bytes(out[at : at + size])).to_bytes(4, "little")
+        at += size
+    return bytes(out)
+
+
+def _ogg_checksum(page: bytes) -> int:
+    """CRC-32 with Ogg's bit order: zlib's runs the other way, starts from ones and inverts what comes out."""
+    mirror = bytes(int(f"{value:08b}"[::-1], 2) for value in range(256))
+    mirrored = page.translate(mirror)
+    # Starting from zero is starting from ones with the first four bytes inverted.
+    first = bytes(value ^ 0xFF for value in mirrored[:4])
+    found = zlib.crc32(first + mirrored[4:]) ^ 0xFFFFFFFF
+    return int(f"{found:032b}"[::-1], 2)

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from whosings import __version__
-from whosings.commands import demo, preparation, separation, singers, splits, tracks, training
+from whosings.commands import choir, demo, preparation, separation, singers, splits, tracks, training
 from whosings.console import Report
 from whosings.errors import WhosingsError
 
@@ -31,6 +31,7 @@ _VERBS: dict[str, Callable[..., None]] = {
     "split": splits.split,
     "train": training.train,
     "calibrate": training.calibrate,
+    "choir": choir.choir,
     "demo": demo.demo,
 }
 

@@ -1,6 +1,7 @@
 """The main job, once through: enrol singers, identify what was held back, say how it went, draw it.
 
-Runs on generated singers, or on any folder ``Singer/*.mp3``. Of a singer with several recordings the last ones are held
+Runs on the small choir of generated singers, with clones of some of them among the probes, or on any folder
+``Singer/*.mp3``. Of a singer with several recordings the last ones are held
 back (or those whose names match a pattern); a singer with a single recording is enrolled from its first half and
 identified from its second. Every probe is answered twice: as it is, and with its own singer left out of the gallery,
 which ought to give ``unknown``.
@@ -19,7 +20,10 @@ import numpy as np
 from whosings import audio
 from whosings.audio import SAMPLE_RATE, Segment
 from whosings.catalogue.manifest import from_folder
-from whosings.choir.songs import draw_singer, record, write_choir
+from whosings.choir.build import build
+from whosings.choir.cast import draw_singer
+from whosings.choir.plan import PRESETS, make_plan
+from whosings.choir.songs import record
 from whosings.embedding import Embeddings, TrackEmbedder
 from whosings.errors import AudioError, GalleryError, WhosingsError
 from whosings.files import content_hash, write_atomic
@@ -27,9 +31,9 @@ from whosings.gallery import Gallery
 from whosings.identification import Answer, Identifier, Verdict
 from whosings.picture import Scene, draw
 
-_SINGERS, _SONGS, _SONG_S = 12, 3, 30.0  # of the generated demo
+_CHOIR = "small"  # the preset of the generated demo
 _STRANGERS = 2  # generated singers who are never enrolled
-_MOST_ROWS = 14  # of the picture
+_MOST_ROWS = 16  # of the picture
 _HELD_BACK = 0.25  # of a singer's recordings, one at least
 
 
@@ -41,6 +45,7 @@ class Recording:
         part: ``(first, second)`` half of the file as fractions, or None for the whole.
         singer: the truth; None for somebody who is not enrolled.
         second: who sings, too, in a duet.
+        clone: whether ``singer`` is only imitated.
     """
 
     path: Path
@@ -48,6 +53,7 @@ class Recording:
     singer: str | None
     part: tuple[float, float] | None = None
     second: str | None = None
+    clone: bool = False
 
     def sound(self, channels: audio.Channels) -> Segment:
         """Decode it."""
@@ -101,7 +107,8 @@ class DemoReport:
 
     def summary(self) -> dict[str, float | None]:
         """Counts, and rates among them: of enrolled singers' probes and of probes whose singer is not enrolled."""
-        known = [row for row in self.rows if row.probe.singer is not None]
+        known = [row for row in self.rows if row.probe.singer is not None and not row.probe.clone]
+        clones = [row for row in self.rows if row.probe.clone]
         strangers = [row.answer if row.probe.singer is None else row.as_stranger for row in self.rows]
         foreign = [answer for answer in strangers if answer is not None]
         return {
@@ -110,6 +117,9 @@ class DemoReport:
             "top_1": _rate([row.first for row in known]),
             "named_right": _rate([row.right for row in known]),
             "named_wrong": _rate([row.answer.verdict is Verdict.SINGER and not row.first for row in known]),
+            "clone_probes": len(clones),
+            "clones_top_1": _rate([row.first for row in clones]),
+            "clones_named_right": _rate([row.right for row in clones]),
             "stranger_probes": len(foreign),
             "strangers_named": _rate([answer.verdict is Verdict.SINGER for answer in foreign]),
         }
@@ -125,6 +135,7 @@ def run_demo(
     songs: str | Path | None = None,
     probes: str | None = None,
     seed: int = 0,
+    workers: int = 0,
     progress: Callable[[str, int], Callable[[], None]] = lambda label, steps: lambda: None,
 ) -> DemoReport:
     """Enrol, identify, draw.
@@ -134,6 +145,7 @@ def run_demo(
         songs: folder ``Singer/*.mp3`` (any format); None generates singers.
         probes: pattern of file names that are held back, for example ``*-live*``; None as in the module's text.
         seed: of the generated singers.
+        workers: processes that make them; 0 makes them in this one.
         progress: given a label and a number of steps, returns what is called after each step.
 
     Raises:
@@ -141,7 +153,7 @@ def run_demo(
     """
     out = Path(out)
     if songs is None:
-        enrolled, held_back = _generate(out, seed, progress("singing", (_SINGERS + _STRANGERS) * _SONGS))
+        enrolled, held_back = _generate(out, seed, workers, progress)
     else:
         enrolled, held_back = _divide(Path(songs), probes)
     failures: list[WhosingsError] = []
@@ -216,22 +228,26 @@ def _divide(folder: Path, probes: str | None) -> tuple[list[Recording], list[Rec
     return enrolled, held_back
 
 
-def _generate(out: Path, seed: int, step: Callable[[], None]) -> tuple[list[Recording], list[Recording]]:
-    """Singers with a song held back each, strangers, a duet, and a voice over another singer's band."""
-    manifest = write_choir(out / "choir", _SINGERS + _STRANGERS, _SONGS, _SONG_S, seed, step)
-    names = list(manifest.by_singer)
+def _generate(
+    out: Path, seed: int, workers: int, progress: Callable[[str, int], Callable[[], None]]
+) -> tuple[list[Recording], list[Recording]]:
+    """Singers with a song held back each, strangers, a duet, a voice over another singer's band, and clones."""
+    preset = PRESETS[_CHOIR]
+    built = build(make_plan(preset, seed), out / "choir", workers=workers, progress=progress)
+    if built.failures:
+        raise built.failures[0]
+    tracks = {name: [t for t in own if not t.cloned] for name, own in built.manifest.by_singer.items()}
+    names = [name for name in tracks if name.startswith("singer-")]
     enrolled: list[Recording] = []
     held_back: list[Recording] = []
-    for number, name in enumerate(names):
-        *known, last = manifest.by_singer[name]
-        stranger = number >= _SINGERS
-        if not stranger:
-            enrolled += [Recording(track.path, f"{name}, {track.title}", name) for track in known]
-        held_back.append(
-            Recording(last.path, f"{name}, {'a stranger' if stranger else last.title}", None if stranger else name)
-        )
-    first, second = (record(draw_singer(seed, number), seed, _SONGS, _SONG_S) for number in (1, 2))
-    half = round(_SONG_S / 2 * SAMPLE_RATE)
+    for name in names[:-_STRANGERS]:
+        *known, last = tracks[name]
+        enrolled += [Recording(track.path, f"{name}, {track.title}", name) for track in known]
+        held_back.append(Recording(last.path, f"{name}, {last.title}", name))
+    for name in names[-_STRANGERS:]:
+        held_back.append(Recording(tracks[name][-1].path, f"{name}, a stranger", None))
+    first, second = (record(draw_singer(seed, number), preset.closed.songs, preset.duration_s) for number in (1, 2))
+    half = round(preset.duration_s / 2 * SAMPLE_RATE)
     duet = np.concatenate([first.mixture[:half], second.mixture[:half]])
     length = min(first.vocals.size, second.instrumental.size)
     borrowed = first.vocals[:length] + second.instrumental[:length]
@@ -242,4 +258,10 @@ def _generate(out: Path, seed: int, step: Callable[[], None]) -> tuple[list[Reco
         path = out / "choir" / "specials" / f"{title.replace(' ', '-').replace(':', '').replace(',', '')}.flac"
         audio.write_flac(path, samples[None])
         held_back.append(Recording(path, title, names[1], second=other))
+    clones = [track for track in built.manifest.tracks if track.cloned]
+    for number, target in enumerate(dict.fromkeys(clone.target_singer_ids[0] for clone in clones)):
+        own = [clone for clone in clones if clone.target_singer_ids == (target,)]
+        chosen = own[number % len(own)]  # so that methods and bands take turns
+        title = f"{target}, cloned from {chosen.singer_id} ({chosen.clone_method})"
+        held_back.append(Recording(chosen.path, title, target, clone=True))
     return enrolled, held_back

@@ -37,6 +37,8 @@ _TRACK_SCHEMA = pa.schema(
         ("release_date", pa.string()),
         ("cloned", pa.bool_()),
         ("target_singer_ids", pa.list_(pa.string())),
+        ("clone_method", pa.string()),
+        ("instrumental_singer_id", pa.string()),
         ("licence", pa.string()),
         ("sha256", pa.string()),
     ]
@@ -54,7 +56,10 @@ class Track:
         path: the mixture.
         album: title or id; a singer's tracks with the same text are of one album.
         vocals_path, instrumental_path: its stems, where there are any.
-        cloned: whether the voice is a clone; then ``target_singer_ids`` are the singers it imitates.
+        cloned: whether the voice is a clone; then ``singer_id`` is whose performance was converted, and
+            ``target_singer_ids`` are the singers it imitates.
+        clone_method: how it was made.
+        instrumental_singer_id: who usually sings with the band that plays, where that is known of a clone.
         sha256: of the file at ``path``.
     """
 
@@ -70,6 +75,8 @@ class Track:
     release_date: str | None = None
     cloned: bool = False
     target_singer_ids: tuple[str, ...] = ()
+    clone_method: str | None = None
+    instrumental_singer_id: str | None = None
     licence: str | None = None
     sha256: str | None = None
 

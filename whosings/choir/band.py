@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whosings.audio import SAMPLE_RATE, FloatArray
+from whosings.choir.effects import room
 from whosings.choir.score import Score
 
 Array = NDArray[np.float64]
@@ -98,18 +99,6 @@ def play(palette: Palette, score: Score, rng: np.random.Generator) -> FloatArray
                 _add(mix, kit["hat"], at + score.beat_s / 2, 0.2 * palette.drums)
     mix = room(mix, palette.wet, palette.room_s, rng)
     return np.asarray(0.9 * mix / max(1e-9, float(np.abs(mix).max())), np.float32)
-
-
-def room(dry: Array, wet: float, decay_s: float, rng: np.random.Generator) -> Array:
-    """A diffuse room: exponentially decaying noise as impulse response; same length as ``dry``."""
-    if wet <= 0:
-        return dry
-    length = max(1, round(decay_s * SAMPLE_RATE))
-    impulse = rng.normal(0, 1, length) * np.exp(-4.0 * np.arange(length) / length)
-    impulse /= np.sqrt(np.sum(impulse**2))
-    size = 1 << int(np.ceil(np.log2(dry.size + length)))
-    echo = np.fft.irfft(np.fft.rfft(dry, size) * np.fft.rfft(impulse, size), size)[: dry.size]
-    return np.asarray(dry + wet * echo)
 
 
 def _tone(pitch: float, partials: Array, decay_s: float, length_s: float) -> Array:

@@ -1,108 +1,130 @@
-"""Songs of generated singers as files with stems and a manifest: for the demo, for tests and for first trainings."""
+"""From singers to recordings: a song is composed, performed, accompanied and produced.
+
+Every step draws from random numbers of its own, named by the singer's seed and the song's number: a song comes out the
+same whatever else is made, and whoever makes it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from whosings import audio
 from whosings.audio import FloatArray
-from whosings.catalogue.manifest import Manifest, Track, write_manifest
-from whosings.choir.band import Palette, draw_palette, play
-from whosings.choir.score import compose
-from whosings.choir.voice import Voice, draw_voice, sing
-from whosings.files import content_hash
+from whosings.choir import band, soundfont
+from whosings.choir.cast import Album, Singer, aged, aged_manner
+from whosings.choir.effects import apply, tilted
+from whosings.choir.score import Score, compose
+from whosings.choir.vocoder import Array, Frames, sound
 
-MANIFEST = "choir.parquet"
+_COMPOSE, _PERFORM, _SONG, _SOUND, _ACCOMPANY, _PRODUCE = range(10, 16)  # streams, apart from those of ``cast``
+PEAK = 0.95
+"""Of the loudest of mixture and stems."""
 
 
 @dataclass(frozen=True)
-class Singer:
-    """A generated singer: a voice and the band it usually sings with."""
+class Performance:
+    """A song as a singer performs it, before there is sound.
 
-    name: str
-    voice: Voice
-    palette: Palette
+    Attributes:
+        seed: of the song; what is still to be drawn for it comes from here.
+    """
+
+    singer: Singer
+    album: Album
+    score: Score
+    frames: Frames
+    seed: tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class Song:
-    """Stems and mixture of one song: float32 (samples,) at 16 kHz, peaks at most 0.95."""
+    """Stems of one song: float32 (samples,) at 16 kHz; they and their sum have peaks of at most 0.95."""
 
-    mixture: FloatArray
     vocals: FloatArray
     instrumental: FloatArray
 
+    @property
+    def mixture(self) -> FloatArray:
+        """Both together."""
+        return self.vocals + self.instrumental
 
-def draw_singer(seed: int, number: int) -> Singer:
-    """Singer ``number`` of a seed; the same on every machine."""
-    rng = np.random.default_rng([seed, 0, number])
-    return Singer(f"singer-{number:03d}", draw_voice(rng), draw_palette(rng))
 
-
-def record(singer: Singer, seed: int, number: int, duration_s: float, voice_db: float = 3.0) -> Song:
+def perform(singer: Singer, number: int, duration_s: float) -> Performance:
     """Song ``number`` of a singer.
 
     Args:
         duration_s: at least; songs end with a bar.
-        voice_db: level of the voice over the band.
     """
-    rng = np.random.default_rng([seed, 1, int(singer.name.removeprefix("singer-")), number])
-    score = compose(
-        rng, duration_s, singer.voice.centre + rng.normal(0, 1.5), singer.palette.tempo * float(rng.uniform(0.9, 1.1))
-    )
-    voice, band = sing(singer.voice, score, rng), play(singer.palette, score, rng)
-    loudness = [np.sqrt(np.mean(stem[np.abs(stem) > 0.01] ** 2) + 1e-12) for stem in (voice, band)]
-    band = band * np.float32(loudness[0] / loudness[1] * 10 ** (-voice_db / 20))
-    scale = np.float32(0.95 / max(np.abs(voice + band).max(), np.abs(voice).max(), np.abs(band).max()))
-    return Song((voice + band) * scale, voice * scale, band * scale)
+    album = singer.album(number)
+    rng = np.random.default_rng([*singer.seed, _COMPOSE, number])
+    centre = singer.performer.centre + singer.ageing.semitones * album.years + float(rng.normal(0, 1.0))
+    tempo = album.palette.tempo * float(rng.uniform(0.93, 1.07))
+    score = compose(rng, duration_s, centre, tempo, replace(singer.genre.form, language=singer.language))
+    manner = aged_manner(singer.manner, singer.ageing, album.years)
+    frames = singer.performer.perform(score, manner, np.random.default_rng([*singer.seed, _PERFORM, number]))
+    return Performance(singer, album, score, aged(frames, singer.ageing, album.years), (*singer.seed, _SONG, number))
 
 
-def write_choir(
-    folder: str | Path,
-    singers: int,
-    songs: int,
-    duration_s: float,
-    seed: int = 0,
-    progress: Callable[[], None] = lambda: None,
-) -> Manifest:
-    """Write ``Singer/song.flac`` with stems beside it, and a manifest; files that are already there are kept.
+def accompany(album: Album, score: Score, seed: tuple[int, ...], samples: Path | None = None) -> FloatArray:
+    """An album's band plays a score: float32 (samples,) at 16 kHz.
 
     Args:
-        progress: called after each song.
+        samples: a soundfont to play it with; None is the built-in band.
+
+    Raises:
+        WhosingsError: FluidSynth or mido is missing, or the soundfont cannot be used.
     """
-    folder = Path(folder)
-    tracks: list[Track] = []
-    for singer_number in range(singers):
-        singer = draw_singer(seed, singer_number)
-        for number in range(songs):
-            base = folder / "songs" / singer.name / f"song-{number:02d}.flac"
-            stems = folder / "stems" / singer.name
-            paths = {
-                "mixture": base,
-                "vocals": stems / f"song-{number:02d}.vocals.flac",
-                "instrumental": stems / f"song-{number:02d}.instrumental.flac",
-            }
-            if not all(path.exists() for path in paths.values()):
-                song = record(singer, seed, number, duration_s)
-                for stem, path in paths.items():
-                    audio.write_flac(path, getattr(song, stem)[None])
-            tracks.append(
-                Track(
-                    track_id=f"{singer.name}/{number:02d}",
-                    singer_id=singer.name,
-                    path=base,
-                    title=f"Song {number}",
-                    vocals_path=paths["vocals"],
-                    instrumental_path=paths["instrumental"],
-                    licence="CC0-1.0",
-                    sha256=content_hash(base),
-                )
-            )
-            progress()
-    manifest = Manifest(tuple(tracks))
-    write_manifest(manifest, folder / MANIFEST)
-    return manifest
+    rng = np.random.default_rng([*seed, _ACCOMPANY])
+    if samples is None:
+        return band.play(album.palette, score, rng)
+    return soundfont.render(soundfont.arrange(album.ensemble, score, rng), samples)
+
+
+def produce(
+    voice: FloatArray, instrumental: FloatArray, album: Album, score: Score, seed: tuple[int, ...], voice_db: float
+) -> Song:
+    """Effects, balance and mastering; the stems add up to the mixture.
+
+    Args:
+        voice, instrumental: dry, (samples,); the shorter one is filled up with silence.
+        voice_db: level of the voice over the band.
+    """
+    length = max(voice.size, instrumental.size)
+    dry, music = (np.pad(part.astype(np.float64), (0, length - part.size)) for part in (voice, instrumental))
+    wet = apply(album.chain, dry, score.beat_s, score.chords, np.random.default_rng([*seed, _PRODUCE]))
+    wet, music = tilted(wet, album.master_db), tilted(music, album.master_db)
+    music *= level(wet) / level(music) * 10 ** (-voice_db / 20)
+    mixture = wet + music
+    scale = PEAK / max(float(np.abs(part).max()) for part in (mixture, wet, music))
+    return Song(*((part * scale).astype(np.float32) for part in (wet, music)))
+
+
+def record(
+    singer: Singer, number: int, duration_s: float, voice_db: float | None = None, samples: Path | None = None
+) -> Song:
+    """Song ``number`` of a singer, from composition to master.
+
+    Args:
+        voice_db: level of the voice over the band; None as on the album.
+        samples: as for ``accompany``.
+    """
+    song = perform(singer, number, duration_s)
+    return mix(song, song.frames, song.album, voice_db, samples)
+
+
+def mix(
+    song: Performance, frames: Frames, album: Album, voice_db: float | None = None, samples: Path | None = None
+) -> Song:
+    """A performance, or what a conversion made of it, over an album's band and with its production."""
+    voice = sound(frames, np.random.default_rng([*song.seed, _SOUND]))
+    instrumental = accompany(album, song.score, song.seed, samples)
+    balance = album.voice_db if voice_db is None else voice_db
+    return produce(voice, instrumental, album, song.score, song.seed, balance)
+
+
+def level(stem: FloatArray | Array) -> float:
+    """Root of the mean power where it sounds, that is, within 40 dB of its peak."""
+    loud = stem[np.abs(stem) > 0.01 * np.abs(stem).max()]
+    return float(np.sqrt(np.mean(loud**2))) if loud.size else 1.0

@@ -23,11 +23,12 @@ def demo(
     """Enrol singers, identify held-back songs, print a table, draw a timeline."""
     from whosings.demo import run_demo
     from whosings.identification import NOTICE
+    from whosings.parallel import cores
     from whosings.picture import verdict_line
 
     run = Report()
     with run.bars() as bars:
-        report = run_demo(open_embedder(encoder, device), out, songs, probes, seed, bars)
+        report = run_demo(open_embedder(encoder, device), out, songs, probes, seed, cores(), bars)
     run.failures.extend(report.failures)
     summary = report.summary()
     if as_json:
@@ -45,11 +46,17 @@ def demo(
             ],
         )
         rate = {key: "-" if value is None else f"{value:.0%}" for key, value in summary.items()}
+        clones = (
+            f"of {summary['clone_probes']} clones, the imitated singer first {rate['clones_top_1']}, "
+            f"named {rate['clones_named_right']}; "
+            if summary["clone_probes"]
+            else ""
+        )
         run.out.print(
             f"\n{report.singers} singers enrolled, {summary['probes']} held-back probes: "
             f"the right singer first {rate['top_1']}, named {rate['named_right']}, "
             f"another named {rate['named_wrong']}; "
-            f"strangers named as somebody {rate['strangers_named']} of {summary['stranger_probes']}\n"
+            f"{clones}strangers named as somebody {rate['strangers_named']} of {summary['stranger_probes']}\n"
             f"timeline: {report.picture}\n{NOTICE}",
             markup=False,
         )

@@ -1,0 +1,67 @@
+"""``whosings choir`` from the command line."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from whosings.catalogue.manifest import read_manifest
+from whosings.choir.build import PUBLISHED
+from whosings.choir.soundfont import find_soundfont
+
+
+@pytest.fixture(scope="module")
+def tiny_choir(tmp_path_factory) -> Path:
+    """Where the tests below make ``choir tiny``; the first one does, the others find it."""
+    return tmp_path_factory.mktemp("tiny-choir")
+
+
+def test_tiny_is_made_shown_and_found_again(run, tiny_choir):
+    code, out, err = run("choir", "tiny", "--out", tiny_choir, "--workers", 1)
+    assert code == 0, err
+    lines = [line.split() for line in out.splitlines()]
+    assert ["closed", "4", "12"] in lines and ["cloned", "2", "6"] in lines
+    assert "24 tracks made, 0 kept" in out
+    assert (tiny_choir / "contact-sheet.png").stat().st_size > 50_000
+    assert (tiny_choir / "listen.html").exists()
+    assert len(read_manifest(tiny_choir / "choir.parquet").tracks) == 24
+    code, out, _ = run("choir", "tiny", "--out", tiny_choir, "--workers", 2, "--json")
+    said = json.loads(out)
+    assert code == 0 and said["made"] == 0 and said["kept"] == 24 and said["clones"] == 6
+    assert said["counts"]["clones by method"] == {"neighbours": 2, "statistics": 2, "degraded": 2}
+    assert said["published"] is (said["digest"] == PUBLISHED["tiny"])
+
+
+def test_another_seed_does_not_go_into_the_same_folder(run, tiny_choir):
+    run("choir", "tiny", "--out", tiny_choir)
+    code, _, err = run("choir", "tiny", "--out", tiny_choir, "--seed", 1)
+    assert code == 1 and "holds another choir (seed, plan differ); take another folder or delete it." in err
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (("huge",), 2, "no preset huge; there are tiny, small, standard"),
+        (("standard-speech",), 1, "is made from speech; name a folder with --speech"),
+        (("standard-speech", "--speech", "nowhere"), 1, "nowhere"),
+        (("tiny", "--band", "nowhere.sf2"), 1, "nowhere.sf2"),
+        (("tiny", "--format", "mp3"), 2, "mp3"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_a_sentence(run, tmp_path, words, code, message):
+    found, _, err = run("choir", *words, "--out", tmp_path / "choir")
+    assert found == code and message in err.replace("\n", " ") and "Traceback" not in err
+
+
+@pytest.mark.slow
+def test_a_soundfont_plays_where_there_is_one(run, tmp_path):
+    pytest.importorskip("mido")
+    if find_soundfont() is None:
+        pytest.skip("needs FluidSynth and a soundfont")
+    digests = []
+    for name, band in (("a", "auto"), ("b", str(find_soundfont()))):
+        code, out, err = run("choir", "tiny", "--out", tmp_path / name, "--band", band, "--json")
+        assert code == 0, err
+        digests.append(json.loads(out)["digest"])
+        assert json.loads(out)["published"] is None
+    assert digests[0] == digests[1] != PUBLISHED["tiny"]
