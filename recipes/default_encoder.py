@@ -32,9 +32,15 @@ from numpy.typing import NDArray
 from whosings import audio
 from whosings.audio import SAMPLE_RATE
 from whosings.choir.band import draw_palette, play
-from whosings.choir.from_speech import draw_style, sing_speech, voiced_only
-from whosings.choir.parametric import draw_voice, sing
-from whosings.choir.score import compose
+from whosings.choir.conversion import METHODS, gather
+from whosings.choir.effects import apply
+from whosings.choir.from_speech import draw_style, read_speaker, sing_speech, voiced_only
+from whosings.choir.genres import GENRES, draw_chain
+from whosings.choir.parametric import draw_voice
+from whosings.choir.performer import Performer
+from whosings.choir.score import Score, compose
+from whosings.choir.soundfont import LEADS, arrange, draw_ensemble, find_soundfont, render
+from whosings.choir.vocoder import sound
 from whosings.config import MODELS
 from whosings.errors import TooShortError
 
@@ -42,6 +48,7 @@ Samples = NDArray[np.int16]
 SPEEDS = (1.0, 0.86, 1.16)
 TEACHER_DIMENSIONS = 256
 MOST_RECORDINGS = 4  # of a speaker who trains
+TAUGHT = 2  # clips of a person that the teacher hears: speech and singing, none of them imitated
 
 
 # ---------------------------------------------------------------- the bank
@@ -52,52 +59,82 @@ def to_int16(samples: NDArray[np.float32]) -> Samples:
 
 
 def speaker_clips(task: tuple[str, list[str], int]) -> list[tuple[str, Samples]]:
-    """All clips of one speaker: at each speed, spoken and sung."""
+    """All clips of one speaker and of the persons that other speeds make of it.
+
+    Each speaks, sings twice (the speech as it runs, and syllable by syllable), and is imitated in another's song.
+    """
     import soxr
 
     speaker, files, seed = task
     clips = []
-    speech = voiced_only(np.concatenate([audio.load(f).samples[0] for f in files])[: 40 * SAMPLE_RATE])
+    recordings = [audio.load(f).samples[0] for f in files]
+    speech = voiced_only(np.concatenate(recordings)[: 40 * SAMPLE_RATE])
     for number, speed in enumerate(SPEEDS):
         rng = np.random.default_rng([seed, number])
         person = speech if speed == 1.0 else soxr.resample(speech, SAMPLE_RATE * speed, SAMPLE_RATE)
         name = f"{speaker}x{speed}"
         clips.append((name, to_int16(person)))
         with suppress(TooShortError):  # hardly any voiced sound
-            clips.append((name, to_int16(sing_speech(person[: 22 * SAMPLE_RATE], draw_style(rng), rng))))
+            clips.append((name, to_int16(sing_speech(person[: 14 * SAMPLE_RATE], draw_style(rng), rng))))
+        with suppress(TooShortError):
+            singer = read_speaker([Path(f) for f in files], rng, 1 / speed)
+            clips.append((name, studio(performed(singer, rng), rng)))
+            own = gather([singer.perform(score_for(singer, rng), singer.manner, rng)], name)
+            other = draw_voice(rng)
+            song = other.perform(score_for(other, rng), other.manner, rng)
+            method = METHODS[("neighbours", "neighbours", "statistics")[int(rng.integers(3))]]
+            clips.append((name, studio(sound(method(song, own), rng), rng)))
     return clips
+
+
+def score_for(singer: Performer, rng: np.random.Generator) -> Score:
+    return compose(rng, 13, singer.centre + float(rng.normal(0, 2)), float(rng.uniform(75, 140)))
+
+
+def performed(singer: Performer, rng: np.random.Generator) -> NDArray[np.float32]:
+    return sound(singer.perform(score_for(singer, rng), singer.manner, rng), rng)
+
+
+_CHORDS = ((60, 64, 67), (57, 60, 64), (53, 57, 60), (55, 59, 62)) * 4  # for a channel vocoder
+
+
+def studio(voice: NDArray[np.float32], rng: np.random.Generator) -> Samples:
+    """Two voices of five get a genre's effects: corrected, doubled, driven, echoed, rarely vocoded."""
+    voice = voiced_only(voice)
+    if rng.random() < 0.4:
+        chain = draw_chain(GENRES[int(rng.integers(len(GENRES)))], rng)
+        voice = apply(chain, voice.astype(np.float64), 0.5, _CHORDS, rng)
+    return to_int16(voice)
 
 
 def parametric_clips(seed: int) -> list[tuple[str, Samples]]:
     rng = np.random.default_rng([7, seed])
     voice = draw_voice(rng)
-    return [
-        (
-            f"parametric-{seed}",
-            to_int16(
-                voiced_only(sing(voice, compose(rng, 12, voice.centre + rng.normal(0, 2), rng.uniform(80, 140)), rng))
-            ),
-        )
-        for _ in range(2)
-    ]
+    return [(f"parametric-{seed}", studio(performed(voice, rng), rng)) for _ in range(2)]
 
 
 def band_clip(seed: int) -> Samples:
+    """Two bands of three are sampled instruments, one of two of these with a melody instrument."""
     rng = np.random.default_rng([9, seed])
     palette = draw_palette(rng)
-    return to_int16(play(palette, compose(rng, 20, 60, palette.tempo), rng))
+    score = compose(rng, 20, 60, palette.tempo)
+    soundfont = find_soundfont()
+    if soundfont is None or rng.random() < 1 / 3:
+        return to_int16(play(palette, score, rng))
+    lead = str(rng.choice(sorted(LEADS))) if rng.random() < 0.5 else None
+    return to_int16(render(arrange(draw_ensemble(rng, lead), score, rng), soundfont)[: 30 * SAMPLE_RATE])
 
 
-def teach(clip: Samples) -> NDArray[np.float16]:
-    """resemblyzer's embeddings of 1.6-s windows, one every 0.77 s: (windows, 256)."""
+def teach(clips: list[Samples]) -> NDArray[np.float32]:
+    """resemblyzer's embedding of one person, (256,): the mean over clips."""
     torch.set_num_threads(1)
     global _TEACHER
     if _TEACHER is None:
         from resemblyzer import VoiceEncoder
 
         _TEACHER = VoiceEncoder("cpu", verbose=False)
-    _, partials, _ = _TEACHER.embed_utterance(clip.astype(np.float32) / 32768, return_partials=True)
-    return partials.astype(np.float16)
+    heard = [_TEACHER.embed_utterance(clip.astype(np.float32) / 32768) for clip in clips]
+    return np.mean(heard, axis=0).astype(np.float32)
 
 
 _TEACHER = None  # one a worker process
@@ -115,21 +152,24 @@ def make_bank(speech: Path, out: Path, parametric: int, bands: int, workers: int
         for i, f in enumerate(speaker_folders(speech, for_training=True))
     ]
     out.mkdir(parents=True, exist_ok=True)
-    with multiprocessing.get_context("spawn").Pool(workers) as pool:
+    with multiprocessing.get_context("spawn").Pool(workers, torch.set_num_threads, (1,)) as pool:
         clips = [c for some in pool.imap(speaker_clips, tasks, 4) for c in some]
         print(f"speech: {len(clips)} clips", flush=True)
         clips += [c for some in pool.imap(parametric_clips, range(parametric), 8) for c in some]
         clips = [(name, clip) for name, clip in clips if clip.size >= 3 * SAMPLE_RATE]
+        people: dict[str, list[Samples]] = {}
+        for name, clip in clips:
+            people.setdefault(name, []).append(clip)
+        clips = [(name, clip) for name, own in people.items() for clip in own]
         band = list(pool.imap(band_clip, range(bands), 4))
         print(f"{len(clips)} clips, {sum(c.size for _, c in clips) / SAMPLE_RATE / 3600:.1f} h; teaching", flush=True)
-        targets = list(pool.imap(teach, [c for _, c in clips], 8))
+        targets = list(pool.imap(teach, [own[:TAUGHT] for own in people.values()], 8))
     np.savez(
         out / "bank.npz",
         names=np.array([n for n, _ in clips]),
         lengths=np.array([c.size for _, c in clips]),
         samples=np.concatenate([c for _, c in clips]),
-        targets=np.concatenate(targets),
-        target_lengths=np.array([len(t) for t in targets]),
+        targets=np.stack(targets),
         band=np.concatenate(band),
     )
 
@@ -142,32 +182,27 @@ class Bank:
     """Voices by identity, their targets, and one long tape of bands."""
 
     clips: list[Samples]
-    targets: list[NDArray[np.float16]]
     people: list[list[int]]
+    targets: NDArray[np.float32]
     band: Samples
 
     @classmethod
     def load(cls, path: Path) -> Bank:
         data = np.load(path)
         clips = np.split(data["samples"], np.cumsum(data["lengths"])[:-1])
-        targets = np.split(data["targets"], np.cumsum(data["target_lengths"])[:-1])
         by_name: dict[str, list[int]] = {}
         for index, name in enumerate(data["names"]):
             by_name.setdefault(str(name), []).append(index)
-        return cls(clips, targets, list(by_name.values()), data["band"])
+        return cls(clips, list(by_name.values()), data["targets"], data["band"])
 
 
-def crop(
-    bank: Bank, clip_index: int, samples: int, rng: np.random.Generator
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """(voice, teacher's target) of a random stretch of a clip."""
-    clip, partials = bank.clips[clip_index], bank.targets[clip_index]
+def crop(clip: Samples, samples: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    """A random stretch of a clip."""
     first = int(rng.integers(0, max(1, clip.size - samples)))
     voice = clip[first : first + samples].astype(np.float32) / 32768
-    low = int(np.clip(first / (0.77 * SAMPLE_RATE), 0, len(partials) - 1))
-    if rng.random() < 0.25:  # a short recording, repeated as inference repeats it
+    if rng.random() < 0.2:  # a short recording, repeated as inference repeats it
         voice = voice[: int(rng.uniform(0.4, 1.0) * voice.size)]
-    return np.resize(voice, samples), partials[low : low + 3].astype(np.float32).mean(axis=0)
+    return np.resize(voice, samples)
 
 
 def tape(bank: Bank, samples: int, rng: np.random.Generator) -> NDArray[np.float32]:
@@ -223,13 +258,17 @@ def equaliser(views: int, bins: int, deviation_db: float, rng: np.random.Generat
 
 
 def batch(bank: Bank, people: int, samples: int, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-    """Two views of each of ``people`` voices: (2, people, samples) and (2, people, 256)."""
+    """Two views of each of ``people`` voices, from different clips: (2, people, samples), and targets (people, 256).
+
+    Half as many bands as views: each plays behind two voices, so that the band tells nothing.
+    """
     chosen = rng.choice(len(bank.people), people, replace=False)
-    crops = [crop(bank, int(rng.choice(bank.people[p])), samples, rng) for _ in range(2) for p in chosen]
-    voices = torch.from_numpy(np.stack([voice for voice, _ in crops]))
-    bands = torch.from_numpy(np.stack([tape(bank, samples, rng) for _ in crops]))
-    targets = torch.from_numpy(np.stack([target for _, target in crops]))
-    return produce(voices, bands, rng).reshape(2, people, samples), targets.reshape(2, people, -1)
+    clips = [rng.permutation(bank.people[p]) for p in chosen]
+    voices = [crop(bank.clips[own[side % own.size]], samples, rng) for side in range(2) for own in clips]
+    bands = np.stack([tape(bank, samples, rng) for _ in range(people)])
+    both = np.concatenate([bands, np.roll(bands, int(rng.integers(1, people)), axis=0)])
+    views = produce(torch.from_numpy(np.stack(voices)), torch.from_numpy(both), rng)
+    return views.reshape(2, people, samples), torch.from_numpy(bank.targets[chosen])
 
 
 # ---------------------------------------------------------------- training
@@ -254,7 +293,7 @@ def train(out: Path, steps: int, people: int, peak_rate: float, threads: int, va
     to_teacher = torch.nn.Linear(config.encoder.embedding, TEACHER_DIMENSIONS)
     parameters = [*encoder.parameters(), *to_teacher.parameters()]
     optimiser = torch.optim.AdamW(parameters, lr=peak_rate, weight_decay=0.02)
-    mean_target = torch.from_numpy(np.mean([t.astype(np.float32).mean(axis=0) for t in bank.targets], axis=0))
+    mean_target = torch.from_numpy(bank.targets.mean(axis=0))
     step = 0
     state_path = out / "state.pt"
     if state_path.exists():
@@ -277,7 +316,7 @@ def train(out: Path, steps: int, people: int, peak_rate: float, threads: int, va
         targets = targets - mean_target
         taught = to_teacher(embeddings)
         contrast = nt_xent(F.normalize(embeddings[0], dim=-1), F.normalize(embeddings[1], dim=-1), 0.1)
-        distil = (info_nce(taught[0], targets[0], 0.05) + info_nce(taught[1], targets[1], 0.05)) / 2
+        distil = (info_nce(taught[0], targets, 0.05) + info_nce(taught[1], targets, 0.05)) / 2
         loss = contrast + distil
         optimiser.zero_grad()
         loss.backward()

@@ -191,7 +191,7 @@ def test_two_processes_train_as_one(tmp_path, halves):
     torch.manual_seed(0)
     start = build(MODEL).state_dict()
     for name in one:
-        torch.testing.assert_close(one[name], two[name], rtol=0, atol=5e-6, msg=name)
+        torch.testing.assert_close(one[name], two[name], rtol=0, atol=3e-5, msg=name)
     assert max((one[name] - start[name]).abs().max() for name in one) > 1e-3, "large steps against that tolerance"
     histories = [json.loads((tmp_path / f"run{n}" / "history.json").read_text()) for n in (1, 2)]
     for left, right in zip(*histories, strict=True):

@@ -175,6 +175,33 @@ class TrainingConfig(_Settings):
     """Decoding processes for each training process."""
 
 
+class HeadConfig(_Settings):
+    """A classifier on frozen embeddings, and how it is trained (paper: Singer identification)."""
+
+    kind: Literal["projector", "linear", "prototype"] = "projector"
+    """projector: the projection head's three layers, the last as wide as there are singers; prototype: the nearest
+    mean, without training."""
+    hidden: tuple[PositiveInt, PositiveInt] = (2048, 1024)
+    """Outputs of the first two layers of ``projector``."""
+    normalise_outputs: bool = False
+    """Outputs of unit length before the softmax, as in the authors' code."""
+    batch: PositiveInt = 100
+    """Segments a step."""
+    learning_rate: PositiveFloat = 0.01
+    iterations_per_epoch: PositiveInt = 32
+    plateau_epochs: PositiveInt = 10
+    """Epochs without better validation loss after which the learning rate falls."""
+    plateau_factor: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    stop_epochs: PositiveInt = 20
+    """Epochs without better validation loss after which training stops."""
+    max_epochs: PositiveInt = 1000
+    """Upper bound; the paper has none."""
+    validation_segments: PositiveInt = 4
+    """Of each validation track, drawn once a run."""
+    precision: Literal["auto", "float32", "bf16"] = "auto"
+    """auto: bf16 matrix products where the processor or GPU computes them natively."""
+
+
 class Settings(_Settings):
     """One experiment."""
 

@@ -102,6 +102,10 @@ class TrainingError(WhosingsError):
     """Training cannot start or go on with the given data and settings."""
 
 
+class EvaluationError(WhosingsError):
+    """An evaluation cannot run on what it was given."""
+
+
 class MissingExtraError(WhosingsError):
     """An optional dependency is needed and not installed."""
 

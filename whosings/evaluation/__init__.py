@@ -1,0 +1,1 @@
+"""The paper's evaluation protocol, its tables and its figures."""

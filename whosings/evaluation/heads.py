@@ -1,0 +1,364 @@
+"""Classifier heads on frozen embeddings, the heads of many runs trained at once (paper: Singer identification).
+
+Conventions
+-----------
+- All runs share one matrix of embeddings; a track is a range of its rows. A run's singers are classes 0, 1, 2, ...
+- A batch draws a singer, then one of its tracks, then one of its segments, each uniformly.
+- Every run draws from random numbers of its own seed, and its arithmetic is a slice of batched matrix products: what
+  comes of it does not depend on the runs beside it.
+- Kinds of head: ``projector``, the paper's; ``linear``; ``prototype``, the nearest mean of unit embeddings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from safetensors.torch import load, save
+from torch import Tensor
+from torch.optim.adam import adam
+
+from whosings.audio import FloatArray
+from whosings.config import HeadConfig
+from whosings.errors import EvaluationError
+
+_MOMENTUM, _EPS = 0.1, 1e-5  # of batch norm
+_SHARPNESS = 20.0  # from a prototype's cosine to a logit
+_ROWS = 8192  # embeddings scored at a time
+
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Tracks:
+    """Tracks as ranges of rows: ``start``, ``length`` and class ``label``, each (tracks,)."""
+
+    label: Rows
+    start: Rows
+    length: Rows
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What one run's head learns.
+
+    Attributes:
+        train, validation: tracks of every class.
+        classes: how many.
+        seed: of its weights and draws.
+    """
+
+    train: Tracks
+    validation: Tracks
+    classes: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Votes:
+    """What segments say of tracks.
+
+    Attributes:
+        counts: (tracks, classes) segments that answer each class; several equal best classes share a segment.
+        means: (tracks, classes) mean probability over segments.
+    """
+
+    counts: FloatArray
+    means: FloatArray
+
+
+@dataclass(frozen=True)
+class Head:
+    """A trained head.
+
+    Attributes:
+        weights: by name, without the dimension of runs.
+        epochs: it was trained for, up to the best.
+        loss: on the validation segments, the least.
+    """
+
+    config: HeadConfig
+    weights: dict[str, Tensor]
+    epochs: int = 0
+    loss: float = float("nan")
+
+    @property
+    def classes(self) -> int:
+        """How many singers it knows."""
+        return int(self.weights["out.weight"].shape[1])
+
+    @torch.inference_mode()
+    def __call__(self, vectors: Tensor) -> Tensor:
+        """Embeddings (rows, dimensions) -> probabilities (rows, classes)."""
+        stacked = {name: value[None].to(vectors.device) for name, value in self.weights.items()}
+        parts = []
+        with _precision(self.config, vectors.device):
+            for block in torch.split(vectors, _ROWS):
+                parts.append(
+                    _forward(stacked, block[None], self.config, training=False)[0].to(vectors.dtype).softmax(dim=-1)
+                )
+        return torch.cat(parts) if parts else vectors.new_zeros(0, self.classes)
+
+    def to_bytes(self) -> bytes:
+        """Weights as safetensors, without the settings."""
+        return bytes(save({name: value.cpu().contiguous() for name, value in self.weights.items()}))
+
+    @classmethod
+    def from_bytes(cls, content: bytes, config: HeadConfig) -> Head:
+        """What ``to_bytes`` gave."""
+        return cls(config, load(content))
+
+
+def train_heads(
+    vectors: Tensor,
+    lessons: Sequence[Lesson],
+    config: HeadConfig,
+    progress: Callable[[int], None] = lambda running: None,
+) -> tuple[Head, ...]:
+    """A head for each lesson, all trained at once, each until it stops.
+
+    Args:
+        vectors: (rows, dimensions) on the device that is to compute; rows of unit length or not (then consider
+            standardising them before).
+        lessons: all with as many classes.
+        progress: called after each epoch with the number of heads still in training.
+
+    Raises:
+        EvaluationError: lessons with different numbers of classes, or a class without training track or segments.
+    """
+    if len({lesson.classes for lesson in lessons}) > 1:
+        raise EvaluationError("the runs", "have different numbers of classes", "train them in groups")
+    samplers = [_Sampler(lesson, config, vectors.device) for lesson in lessons]
+    if config.kind == "prototype":
+        return tuple(Head(config, _prototypes(vectors, lesson), 0) for lesson in lessons)
+    return _Trainer(vectors, lessons, samplers, config).run(progress)
+
+
+def vote(head: Head, vectors: Tensor, tracks: Tracks) -> Votes:
+    """Answers of a head for whole tracks; a track without segments has no votes and no probability."""
+    own = [np.arange(start, start + n) for start, n in zip(tracks.start, tracks.length, strict=True)]
+    rows = np.concatenate([np.zeros(0, np.int64), *own])
+    owner = torch.from_numpy(np.repeat(np.arange(tracks.start.size), tracks.length)).to(vectors.device)
+    counts, means = (vectors.new_zeros(tracks.start.size, head.classes) for _ in range(2))
+    index = torch.from_numpy(rows).to(vectors.device)
+    for block, whose in zip(torch.split(index, _ROWS), torch.split(owner, _ROWS), strict=True):
+        found = head(vectors[block])
+        best = (found == found.amax(dim=1, keepdim=True)).float()
+        counts.index_add_(0, whose, best / best.sum(dim=1, keepdim=True))
+        means.index_add_(0, whose, found)
+    lengths = torch.from_numpy(tracks.length).to(vectors.device).clamp(min=1)
+    return Votes(counts.cpu().numpy(), (means / lengths[:, None]).cpu().numpy())
+
+
+class _Sampler:
+    """Draws segments of one run."""
+
+    def __init__(self, lesson: Lesson, config: HeadConfig, device: torch.device) -> None:
+        for name, tracks in (("training", lesson.train), ("validation", lesson.validation)):
+            counts = np.bincount(tracks.label, minlength=lesson.classes)
+            if counts.size != lesson.classes or (counts == 0).any() or (tracks.length <= 0).any():
+                raise EvaluationError("a run", f"has a class without {name} track or segments", "leave it out")
+        order = np.argsort(lesson.train.label, kind="stable")
+        counts = np.bincount(lesson.train.label, minlength=lesson.classes)
+
+        def on_device(values: Rows) -> Tensor:
+            return torch.from_numpy(np.ascontiguousarray(values)).to(device)
+
+        self._count, self._first = on_device(counts), on_device(np.cumsum(counts) - counts)
+        self._start, self._length = on_device(lesson.train.start[order]), on_device(lesson.train.length[order])
+        self._shape = (config.iterations_per_epoch, config.batch)
+        self._generator = torch.Generator(device).manual_seed(lesson.seed)
+        held = lesson.validation
+        strata = torch.arange(config.validation_segments, device=device)
+        draws = torch.rand(held.start.size, strata.numel(), generator=self._generator, device=device)
+        # One of each quarter of a track's segments: different ones, where there are as many.
+        length = on_device(held.length)[:, None]
+        first, end = strata * length // strata.numel(), (strata + 1) * length // strata.numel()
+        rows = on_device(held.start)[:, None] + first + _floor(draws, (end - first).clamp(min=1))
+        self.validation = rows.flatten()
+        self.validation_labels = on_device(held.label).repeat_interleave(strata.numel())
+
+    def uniform(self, shape: tuple[int, ...], bound: float) -> Tensor:
+        """Between -bound and bound."""
+        device = self._generator.device
+        return (torch.rand(shape, generator=self._generator, device=device) * 2 - 1) * bound
+
+    def epoch(self) -> tuple[Tensor, Tensor]:
+        """Rows and classes of an epoch's batches, (iterations, batch) each."""
+        draws = torch.rand(3, *self._shape, generator=self._generator, device=self._generator.device)
+        label = _floor(draws[0], self._count.new_tensor(self._count.numel()))
+        track = self._first[label] + _floor(draws[1], self._count[label])
+        return self._start[track] + _floor(draws[2], self._length[track]), label
+
+
+class _Trainer:
+    """The heads still in training as stacked weights, and the best of each so far."""
+
+    def __init__(
+        self, vectors: Tensor, lessons: Sequence[Lesson], samplers: Sequence[_Sampler], config: HeadConfig
+    ) -> None:
+        self._vectors, self._config = vectors, config
+        self._samplers = list(samplers)
+        self._owner = list(range(len(lessons)))
+        self._best: list[Head] = [Head(config, {}, 0, float("inf")) for _ in lessons]
+        self._rate = [config.learning_rate] * len(lessons)
+        self._since_drop, self._since_best = [0] * len(lessons), [0] * len(lessons)
+        sizes = [vectors.shape[1], *(config.hidden if config.kind == "projector" else ()), lessons[0].classes]
+        state: dict[str, list[Tensor]] = {}
+        for sampler in samplers:
+            for name, value in _initial(sizes, sampler).items():
+                state.setdefault(name, []).append(value.to(vectors.dtype))
+        self._state = {name: torch.stack(values) for name, values in state.items()}
+        self._learned = [name for name in self._state if not name.endswith(("mean", "variance"))]
+        self._first = {name: torch.zeros_like(self._state[name]) for name in self._learned}
+        self._second = {name: torch.zeros_like(self._state[name]) for name in self._learned}
+        self._steps = torch.zeros(1)
+
+    def run(self, progress: Callable[[int], None]) -> tuple[Head, ...]:
+        for epoch in range(1, self._config.max_epochs + 1):
+            batches = [sampler.epoch() for sampler in self._samplers]
+            rows, labels = (torch.stack([b[side] for b in batches], dim=1) for side in (0, 1))
+            for row, label in zip(rows, labels, strict=True):
+                self._step(self._vectors[row], label)
+            self._judge(epoch)
+            progress(len(self._owner))
+            if not self._owner:
+                break
+        return tuple(self._best)
+
+    def _step(self, batch: Tensor, labels: Tensor) -> None:
+        """One step of every head: batch (runs, size, dimensions), labels (runs, size)."""
+        leaves = [self._state[name].requires_grad_() for name in self._learned]
+        with _precision(self._config, batch.device):
+            logits = _forward(self._state, batch, self._config, training=True)
+        losses = F.cross_entropy(logits.to(batch.dtype).flatten(0, 1), labels.flatten(), reduction="none")
+        gradients = torch.autograd.grad(losses.sum() / batch.shape[1], leaves)
+        self._steps += 1
+        with torch.no_grad():
+            for run, rate in enumerate(self._rate):
+                adam(
+                    [leaf.detach()[run] for leaf in leaves],
+                    [gradient[run] for gradient in gradients],
+                    [self._first[name][run] for name in self._learned],
+                    [self._second[name][run] for name in self._learned],
+                    [],
+                    [self._steps.clone() - 1 for _ in self._learned],
+                    fused=batch.device.type == "cpu",
+                    foreach=batch.device.type != "cpu",
+                    amsgrad=False,
+                    beta1=0.9,
+                    beta2=0.999,
+                    lr=rate,
+                    weight_decay=0.0,
+                    eps=1e-8,
+                    maximize=False,
+                )
+
+    @torch.no_grad()
+    def _judge(self, epoch: int) -> None:
+        """Validation losses; keep the best, lower rates, drop the heads that are done."""
+        config, going = self._config, []
+        for place, owner in enumerate(self._owner):
+            sampler = self._samplers[place]
+            state = {name: value[place : place + 1].detach() for name, value in self._state.items()}
+            total = 0.0
+            for block, labels in zip(
+                torch.split(sampler.validation, _ROWS), torch.split(sampler.validation_labels, _ROWS), strict=True
+            ):
+                with _precision(config, self._vectors.device):
+                    logits = _forward(state, self._vectors[block][None], config, training=False)[0]
+                total += float(F.cross_entropy(logits.to(self._vectors.dtype), labels, reduction="sum"))
+            loss = total / sampler.validation.numel()
+            if loss < self._best[owner].loss:
+                kept = {name: value[0].clone() for name, value in state.items()}
+                self._best[owner] = Head(config, kept, epoch, loss)
+                self._since_best[place] = self._since_drop[place] = 0
+            else:
+                self._since_best[place] += 1
+                self._since_drop[place] += 1
+            if self._since_drop[place] >= config.plateau_epochs:
+                self._rate[place] *= config.plateau_factor
+                self._since_drop[place] = 0
+            if self._since_best[place] < config.stop_epochs:
+                going.append(place)
+        if len(going) < len(self._owner):
+            self._keep(going)
+
+    def _keep(self, places: list[int]) -> None:
+        for name in ("_samplers", "_owner", "_rate", "_since_drop", "_since_best"):
+            values = getattr(self, name)
+            setattr(self, name, [values[place] for place in places])
+        for store in (self._state, self._first, self._second):
+            for name, value in store.items():
+                store[name] = value.detach()[places].contiguous()
+
+
+def _initial(sizes: Sequence[int], sampler: _Sampler) -> dict[str, Tensor]:
+    """Weights as torch's linear layers and batch norms begin."""
+    state: dict[str, Tensor] = {}
+    for layer, (wide, narrow) in enumerate(pairwise(sizes)):
+        last = layer == len(sizes) - 2
+        name = "out" if last else f"layer{layer}"
+        state[f"{name}.weight"] = sampler.uniform((wide, narrow), wide**-0.5)
+        state[f"{name}.bias"] = sampler.uniform((narrow,), wide**-0.5)
+        if not last:
+            like = state[f"{name}.bias"]
+            state[f"{name}.scale"], state[f"{name}.shift"] = torch.ones_like(like), torch.zeros_like(like)
+            state[f"{name}.mean"], state[f"{name}.variance"] = torch.zeros_like(like), torch.ones_like(like)
+    return state
+
+
+def _forward(state: dict[str, Tensor], batch: Tensor, config: HeadConfig, training: bool) -> Tensor:
+    """(runs, rows, dimensions) -> logits (runs, rows, classes)."""
+    if config.kind == "prototype":
+        return _SHARPNESS * torch.bmm(F.normalize(batch, dim=-1), state["out.weight"])
+    for name in ("layer0", "layer1") if config.kind == "projector" else ():
+        batch = torch.baddbmm(state[f"{name}.bias"][:, None], batch, state[f"{name}.weight"])
+        # Run by run: over all at once, the order of its sums, and so a run's result, would depend on their number.
+        batch = F.relu(torch.stack([_batch_norm(state, name, run, rows, training) for run, rows in enumerate(batch)]))
+    logits = torch.baddbmm(state["out.bias"][:, None], batch, state["out.weight"])
+    return F.normalize(logits, dim=-1) if config.normalise_outputs else logits
+
+
+def _batch_norm(state: dict[str, Tensor], name: str, run: int, rows: Tensor, training: bool) -> Tensor:
+    of = {part: state[f"{name}.{part}"][run] for part in ("mean", "variance", "scale", "shift")}
+    return F.batch_norm(rows, of["mean"], of["variance"], of["scale"], of["shift"], training, _MOMENTUM, _EPS)
+
+
+def _prototypes(vectors: Tensor, lesson: Lesson) -> dict[str, Tensor]:
+    """Mean over a singer's tracks of each track's mean unit embedding, as a gallery keeps it."""
+    tracks = lesson.train
+    means = torch.stack(
+        [
+            F.normalize(vectors[start : start + length], dim=-1).mean(dim=0)
+            for start, length in zip(tracks.start.tolist(), tracks.length.tolist(), strict=True)
+        ]
+    )
+    label = torch.from_numpy(tracks.label).to(vectors.device)
+    sums = means.new_zeros(lesson.classes, means.shape[1]).index_add_(0, label, means)
+    counts = torch.bincount(label, minlength=lesson.classes)
+    return {"out.weight": F.normalize(sums / counts[:, None], dim=-1).T.contiguous()}
+
+
+def _floor(share: Tensor, size: Tensor) -> Tensor:
+    """Whole numbers from 0 to size - 1."""
+    return torch.minimum((share * size).long(), size - 1)
+
+
+def _precision(config: HeadConfig, device: torch.device) -> torch.autocast:
+    native = torch.cuda.is_bf16_supported() if device.type == "cuda" else _cpu_has_bf16()
+    wanted = config.precision == "bf16" or (config.precision == "auto" and native)
+    # Prototypes are one product with small matrices, and ties between them matter.
+    return torch.autocast(device.type, torch.bfloat16, enabled=wanted and config.kind != "prototype")
+
+
+def _cpu_has_bf16() -> bool:
+    known: dict[str, object] = getattr(
+        torch.cpu, "get_capabilities", dict
+    )()  # newer than the oldest torch that will do
+    return bool(known.get("avx512_bf16") or known.get("amx_bf16"))

@@ -1,0 +1,183 @@
+"""Figures of merit for identification, verification and calibration.
+
+Conventions
+-----------
+- A *vote* of a track: counts of its segments' answers by class, or any score by class; the highest is the best.
+- Ties are broken by chance, and credits say what that gives on average: no order of classes helps or harms anybody.
+- A *trial* compares two recordings; ``same`` and ``different`` are the scores of trials of one singer and of two.
+- Rates are 0 to 1. Intervals are 95 % by bootstrap over singers, because a singer's tracks are alike.
+
+Metrics
+-------
+``credits``, ``expected_ranks``, ``equal_error_rate``, ``detection_cost``, ``calibration_error``, ``reliability``,
+``interval``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True)
+class Bin:
+    """One bin of a reliability diagram: answers of similar probability."""
+
+    probability: float
+    right: float
+    count: int
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean with its 95 % interval."""
+
+    mean: float
+    low: float
+    high: float
+    count: int
+
+
+def credits(votes: Array, target: NDArray[np.intp], k: int = 1) -> Array:
+    """Chance that the target is among the ``k`` best, ties broken by chance.
+
+    Args:
+        votes: (tracks, classes).
+        target: (tracks,) class of each.
+
+    Returns:
+        (tracks,) 0 to 1.
+
+    Raises:
+        ValueError: shapes that do not fit, ``k`` below 1, NaN.
+    """
+    better, tied = _places(votes, target)
+    if k < 1:
+        raise ValueError("k is at least 1")
+    return np.clip((k - better) / tied, 0.0, 1.0)
+
+
+def expected_ranks(votes: Array, target: NDArray[np.intp]) -> Array:
+    """Place of the target, 1 the best; the mean place where it is tied. Arguments and errors as of ``credits``."""
+    better, tied = _places(votes, target)
+    return better + (tied + 1) / 2
+
+
+def equal_error_rate(same: Array, different: Array) -> float:
+    """Rate at which as many trials of one singer are refused as trials of two are accepted.
+
+    Between two thresholds the two rates are read off the line that joins them.
+
+    Raises:
+        ValueError: no trials of one kind, or NaN.
+    """
+    misses, accepts = _rates(same, different)
+    # Misses rise and false accepts fall with the threshold: the crossing lies where their difference changes sign.
+    gap = misses - accepts
+    after = int(np.argmax(gap >= 0))
+    if after == 0:
+        return float(misses[0])
+    before = after - 1
+    weight = -gap[before] / (gap[after] - gap[before])
+    return float(misses[before] + weight * (misses[after] - misses[before]))
+
+
+def detection_cost(same: Array, different: Array, prior: float = 0.05) -> float:
+    """Least normalised detection cost (minDCF) over all thresholds, both errors costing the same.
+
+    Args:
+        prior: of a trial of one singer.
+
+    Raises:
+        ValueError: no trials of one kind, NaN, or a prior that is not between 0 and 1.
+    """
+    if not 0 < prior < 1:
+        raise ValueError("the prior lies between 0 and 1")
+    misses, accepts = _rates(same, different)
+    return float(np.min(prior * misses + (1 - prior) * accepts) / min(prior, 1 - prior))
+
+
+def reliability(probability: Array, right: Array, bins: int = 10) -> tuple[Bin, ...]:
+    """Answers by probability: what was stated and what came true, in bins of equal width; empty ones are left out.
+
+    Args:
+        probability: (answers,) stated.
+        right: (answers,) whether each was right; shares are accepted.
+
+    Raises:
+        ValueError: shapes that do not fit, or a probability outside 0 to 1.
+    """
+    probability, right = np.asarray(probability, float), np.asarray(right, float)
+    if probability.shape != right.shape or probability.ndim != 1:
+        raise ValueError("one probability and one outcome for each answer")
+    if not ((probability >= 0) & (probability <= 1)).all():
+        raise ValueError("probabilities are 0 to 1")
+    place = np.minimum((probability * bins).astype(int), bins - 1)
+    return tuple(
+        Bin(float(probability[place == b].mean()), float(right[place == b].mean()), int((place == b).sum()))
+        for b in np.unique(place)
+    )
+
+
+def calibration_error(probability: Array, right: Array, bins: int = 10) -> float:
+    """Expected calibration error: the mean distance between stated and true, bins weighing by their answers.
+
+    Raises:
+        ValueError: as ``reliability``; or no answers.
+    """
+    found = reliability(probability, right, bins)
+    if not found:
+        raise ValueError("no answers")
+    return sum(b.count * abs(b.probability - b.right) for b in found) / sum(b.count for b in found)
+
+
+def interval(values: Array, singers: Sequence[str], draws: int = 1000, seed: int = 0) -> Interval:
+    """Mean over tracks with its 95 % interval by bootstrap over singers.
+
+    Args:
+        values: (tracks,).
+        singers: of each track.
+
+    Raises:
+        ValueError: no tracks, or lengths that differ.
+    """
+    values = np.asarray(values, float)
+    if values.size == 0 or values.shape != (len(singers),):
+        raise ValueError("one singer for each value, and at least one")
+    _, who = np.unique(np.asarray(singers), return_inverse=True)
+    totals, counts = np.bincount(who, values), np.bincount(who)
+    rng = np.random.default_rng(seed)
+    drawn = rng.integers(0, counts.size, (draws, counts.size))
+    means = totals[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
+    low, high = np.percentile(means, [2.5, 97.5])
+    return Interval(float(values.mean()), float(low), float(high), int(values.size))
+
+
+def _places(votes: Array, target: NDArray[np.intp]) -> tuple[Array, Array]:
+    """How many classes are better than the target, and how many are tied with it, itself included."""
+    votes, target = np.asarray(votes), np.asarray(target)
+    if votes.ndim != 2 or target.shape != votes.shape[:1]:
+        raise ValueError("votes are (tracks, classes) and targets (tracks,)")
+    if np.isnan(votes).any():
+        raise ValueError("votes hold NaN")
+    own = np.take_along_axis(votes, target[:, None], axis=1)
+    return (votes > own).sum(axis=1).astype(float), (votes == own).sum(axis=1).astype(float)
+
+
+def _rates(same: Array, different: Array) -> tuple[Array, Array]:
+    """Miss and false-accept rates at every threshold that changes one, from the lowest to beyond the highest."""
+    same, different = np.sort(np.asarray(same, float)), np.sort(np.asarray(different, float))
+    if not same.size or not different.size:
+        raise ValueError("trials of one singer and of two are needed")
+    if np.isnan(same).any() or np.isnan(different).any():
+        raise ValueError("scores hold NaN")
+    thresholds = np.append(np.unique(np.concatenate([same, different])), np.inf)
+    misses = np.searchsorted(same, thresholds, side="left") / same.size
+    accepts = 1 - np.searchsorted(different, thresholds, side="left") / different.size
+    return misses, accepts
