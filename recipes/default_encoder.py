@@ -279,7 +279,16 @@ def info_nce(left: torch.Tensor, right: torch.Tensor, temperature: float) -> tor
     return F.cross_entropy(logits, torch.arange(len(left)))
 
 
-def train(out: Path, steps: int, people: int, peak_rate: float, threads: int, validate: Path | None) -> None:
+def train(
+    out: Path,
+    steps: int,
+    people: int,
+    peak_rate: float,
+    threads: int,
+    validate: Path | None,
+    bf16: bool = False,
+    begin_with: str | None = None,
+) -> None:
     from whosings.contrastive.loss import nt_xent
     from whosings.encoder.convolutional import ConvolutionalEncoder
     from whosings.spectrogram import LogMel
@@ -293,6 +302,7 @@ def train(out: Path, steps: int, people: int, peak_rate: float, threads: int, va
     to_teacher = torch.nn.Linear(config.encoder.embedding, TEACHER_DIMENSIONS)
     parameters = [*encoder.parameters(), *to_teacher.parameters()]
     optimiser = torch.optim.AdamW(parameters, lr=peak_rate, weight_decay=0.02)
+    unheard = [band_clip(30_000 + number) for number in range(40)] if validate is not None else []
     mean_target = torch.from_numpy(bank.targets.mean(axis=0))
     step = 0
     state_path = out / "state.pt"
@@ -302,6 +312,10 @@ def train(out: Path, steps: int, people: int, peak_rate: float, threads: int, va
         to_teacher.load_state_dict(state["to_teacher"])
         optimiser.load_state_dict(state["optimiser"])
         step = state["step"]
+    elif begin_with is not None:
+        from whosings.encoder.checkpoint import load_checkpoint
+
+        encoder.load_state_dict(load_checkpoint(begin_with).encoder.float().state_dict())
     begin, log = time.monotonic(), []
     while step < steps:
         progress = step / steps
@@ -312,7 +326,9 @@ def train(out: Path, steps: int, people: int, peak_rate: float, threads: int, va
         waves, targets = batch(bank, people, 3 * SAMPLE_RATE, np.random.default_rng([11, step]))
         with torch.no_grad():
             spectrograms = front(waves.reshape(-1, 1, waves.shape[-1]))
-        embeddings = encoder(spectrograms).reshape(2, people, -1)
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            embeddings = encoder(spectrograms)
+        embeddings = embeddings.float().reshape(2, people, -1)
         targets = targets - mean_target
         taught = to_teacher(embeddings)
         contrast = nt_xent(F.normalize(embeddings[0], dim=-1), F.normalize(embeddings[1], dim=-1), 0.1)
@@ -341,15 +357,15 @@ def train(out: Path, steps: int, people: int, peak_rate: float, threads: int, va
             torch.save(state, state_path.with_suffix(".new"))
             state_path.with_suffix(".new").rename(state_path)
             if validate is not None:
-                print(json.dumps({"step": step, **validation(encoder, front, bank, validate)}), flush=True)
+                print(json.dumps({"step": step, **validation(encoder, front, unheard, validate)}), flush=True)
 
 
 # ---------------------------------------------------------------- validation on real singing (never trained on)
 
 
 @torch.inference_mode()
-def validation(encoder: torch.nn.Module, front: torch.nn.Module, bank: Bank, root: Path) -> dict[str, float]:
-    """Nearest singer across sentences, top-1, a cappella and over generated bands, on `singer/*.opus`."""
+def validation(encoder: torch.nn.Module, front: torch.nn.Module, bands: list[Samples], root: Path) -> dict[str, float]:
+    """Nearest singer across sentences, top-1, a cappella and over bands that do not train, on `singer/*.opus`."""
     encoder.eval()
     rng = np.random.default_rng(5)
     clean, mixed, singers, sentence = [], [], [], []
@@ -360,8 +376,9 @@ def validation(encoder: torch.nn.Module, front: torch.nn.Module, bank: Bank, roo
             if samples.size < SAMPLE_RATE // 2:
                 continue
             voice = np.resize(samples, 3 * SAMPLE_RATE)
-            at = int(rng.integers(0, bank.band.size - voice.size))
-            band = bank.band[at : at + voice.size].astype(np.float32)
+            tape = bands[len(clean) % len(bands)]
+            at = int(rng.integers(0, tape.size - voice.size))
+            band = tape[at : at + voice.size].astype(np.float32)
             clean.append(voice / np.abs(voice).max())
             mix = voice / voice.std() + 0.8 * band / (band.std() + 1e-6)
             mixed.append(mix / np.abs(mix).max())
@@ -452,6 +469,8 @@ def main() -> None:
     learn.add_argument("--people", type=int, default=64, help="voices in a batch")
     learn.add_argument("--peak-rate", type=float, default=2e-3)
     learn.add_argument("--threads", type=int, default=2)
+    learn.add_argument("--bf16", action="store_true", help="matrix products in bf16, where the processor has them")
+    learn.add_argument("--begin-with", help="a checkpoint to go on from, as default")
     learn.add_argument("--validate", type=Path, help="folder singer/*.opus of real singing, RAVDESS file names")
     give = commands.add_parser("export")
     give.add_argument("--speech", type=Path, required=True)
@@ -464,7 +483,8 @@ def main() -> None:
     elif options.command == "export":
         export(options.out, options.speech, options.to)
     else:
-        train(options.out, options.steps, options.people, options.peak_rate, options.threads, options.validate)
+        keys = ("out", "steps", "people", "peak_rate", "threads", "validate", "bf16", "begin_with")
+        train(**{key: getattr(options, key) for key in keys})
 
 
 if __name__ == "__main__":

@@ -18,29 +18,37 @@ from whosings.evaluation.metrics import (
 )
 
 
-@given(st.lists(st.integers(0, 3), min_size=1, max_size=6), st.data())
+@given(st.lists(st.integers(0, 2), min_size=1, max_size=6), st.data())
 def test_credits_and_ranks_are_the_mean_over_every_way_to_break_ties(votes, data):
-    target = data.draw(st.integers(0, len(votes) - 1))
+    classes = range(len(votes))
+    right = data.draw(st.sets(st.sampled_from(classes), min_size=1, max_size=3))
     places = []
-    for order in permutations(range(len(votes))):  # earlier in the order wins a tie
-        ranking = sorted(range(len(votes)), key=lambda c: (-votes[c], order[c]))
-        places.append(ranking.index(target) + 1)
-    row, who = np.array([votes]), np.array([target])
-    assert expected_ranks(row, who)[0] == pytest.approx(np.mean(places))
-    for k in range(1, len(votes) + 1):
-        assert credits(row, who, k)[0] == pytest.approx(np.mean([place <= k for place in places]))
+    for order in permutations(classes):  # earlier in the order wins a tie
+        ranking = sorted(classes, key=lambda c: (-votes[c], order[c]))
+        places.append(min(ranking.index(target) for target in right) + 1)
+    row, targets = np.array([votes]), np.isin(classes, list(right))[None]
+    assert expected_ranks(row, targets)[0] == pytest.approx(np.mean(places))
+    for k in range(1, len(votes) + 2):
+        assert credits(row, targets, k)[0] == pytest.approx(np.mean([place <= k for place in places]))
 
 
 def test_a_track_without_votes_is_worth_chance():
-    assert credits(np.zeros((1, 50)), np.array([3]), 5)[0] == pytest.approx(0.1)
+    assert credits(np.zeros((1, 50)), np.arange(50)[None] == 3, 5)[0] == pytest.approx(0.1)
 
 
 @pytest.mark.parametrize(
-    ("votes", "target", "k"), [([[np.nan, 1]], [0], 1), ([[1, 2]], [0], 0), ([1, 2], [0], 1), ([[1, 2]], [0, 1], 1)]
+    ("votes", "targets", "k"),
+    [
+        ([[np.nan, 1]], [[True, False]], 1),
+        ([[1, 2]], [[True, False]], 0),
+        ([1, 2], [True, False], 1),
+        ([[1, 2]], [[True]], 1),
+        ([[1, 2]], [[False, False]], 1),
+    ],
 )
-def test_credits_refuse_what_is_no_vote(votes, target, k):
+def test_credits_refuse_what_is_no_vote(votes, targets, k):
     with pytest.raises(ValueError):
-        credits(np.array(votes, float), np.array(target), k)
+        credits(np.array(votes, float), np.array(targets), k)
 
 
 def _naive_rates(same, different, threshold):

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from whosings import __version__
-from whosings.commands import choir, demo, preparation, separation, singers, splits, tracks, training
+from whosings.commands import choir, demo, evaluation, preparation, separation, singers, splits, tracks, training
 from whosings.console import Report
 from whosings.errors import WhosingsError
 
@@ -31,6 +31,8 @@ _VERBS: dict[str, Callable[..., None]] = {
     "split": splits.split,
     "train": training.train,
     "calibrate": training.calibrate,
+    "evaluate": evaluation.evaluate,
+    "report": evaluation.report,
     "choir": choir.choir,
     "demo": demo.demo,
 }

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -31,6 +32,7 @@ from torch import Tensor
 
 from whosings import audio
 from whosings.audio import FloatArray, Segment
+from whosings.config import FrontEndConfig
 from whosings.encoder.checkpoint import DEFAULT, Checkpoint, load_checkpoint
 from whosings.errors import AudioError, ConfigError, ManifestError, SilentAudioError
 from whosings.files import atomic
@@ -103,6 +105,24 @@ class Encoder:
         return F.normalize(self._module(spectrograms.to(self.device)).float(), dim=-1)
 
 
+class SegmentsToVectors(Protocol):
+    """What ``TrackEmbedder`` needs: a ``SegmentEmbedder``, or any other embedder made to look like one."""
+
+    @property
+    def front_end(self) -> FrontEndConfig:
+        """Length of a segment and number of channels; the rest as the embedder pleases."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """Of everything that decides what it computes."""
+        ...
+
+    def __call__(self, waveforms: Sequence[FloatArray]) -> FloatArray:
+        """Segments, each (channels, samples) at 16 kHz -> float32 (segments, dimensions)."""
+        ...
+
+
 class SegmentEmbedder:
     """Waveforms -> embeddings.
 
@@ -116,6 +136,11 @@ class SegmentEmbedder:
         self.front_end = self.encoder.checkpoint.config.front_end
         self._log_mel = LogMel(self.front_end).to(self.encoder.device)
         self._batch = batch
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the encoder."""
+        return self.encoder.checkpoint.fingerprint
 
     @torch.inference_mode()
     def __call__(self, waveforms: Sequence[FloatArray]) -> FloatArray:
@@ -139,22 +164,30 @@ class TrackEmbedder:
     """Files -> embeddings.
 
     Args:
-        segments: a ``SegmentEmbedder``, or what makes one: a checkpoint's name, path or hub id.
+        segments: what embeds segments, or what makes a ``SegmentEmbedder``: a checkpoint's name, path or hub id.
         hop_s: seconds from one segment to the next; None takes half a segment.
     """
 
     def __init__(
-        self, segments: SegmentEmbedder | Encoder | str | Path | Checkpoint = DEFAULT, hop_s: float | None = None
+        self, segments: SegmentsToVectors | Encoder | str | Path | Checkpoint = DEFAULT, hop_s: float | None = None
     ) -> None:
-        self.segments = segments if isinstance(segments, SegmentEmbedder) else SegmentEmbedder(segments)
+        self.segments: SegmentsToVectors = (
+            SegmentEmbedder(segments) if isinstance(segments, Encoder | str | Path | Checkpoint) else segments
+        )
         self.front_end = self.segments.front_end
         self._detector = ActivityDetector()
         self.hop_s = hop_s if hop_s is not None else self.front_end.segment_s / 2
 
     @property
     def checkpoint(self) -> Checkpoint:
-        """The encoder's checkpoint."""
+        """The encoder's checkpoint; of a ``SegmentEmbedder`` only."""
+        assert isinstance(self.segments, SegmentEmbedder)
         return self.segments.encoder.checkpoint
+
+    @property
+    def fingerprint(self) -> str:
+        """Of what embeds the segments."""
+        return self.segments.fingerprint
 
     def __call__(self, track: str | Path | Segment) -> Embeddings:
         """Embed one track: a file, or samples already decoded.
@@ -179,6 +212,17 @@ class TrackEmbedder:
                     yield self._embed(first.result())
                 except AudioError as error:
                     yield error
+
+    def at(self, track: str | Path | Segment, start_s: Iterable[float]) -> FloatArray:
+        """Embed given places of a track, whoever sings or does not there: float32 (places, dimensions).
+
+        How a stem is embedded where its mixture is sung.
+
+        Raises:
+            AudioError: as calling it; silence is no error here.
+        """
+        whole = track if isinstance(track, Segment) else audio.load(track, self.front_end.channels)
+        return self.segments([whole.cut(float(start), self.front_end.segment_s).samples for start in start_s])
 
     def _cut(self, track: str | Path | Segment) -> _Cut:
         whole = track if isinstance(track, Segment) else audio.load(track, self.front_end.channels)
@@ -211,7 +255,7 @@ class TrackEmbedder:
             vocal=np.array([cut.activity.of(s.start_s, s.duration_s) for s in cut.segments], dtype=np.float64),
             segment_s=min(length_s, cut.duration_s),
             duration_s=cut.duration_s,
-            fingerprint=self.checkpoint.fingerprint,
+            fingerprint=self.fingerprint,
             short=cut.short,
             activity=cut.activity,
         )

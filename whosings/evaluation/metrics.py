@@ -44,29 +44,35 @@ class Interval:
     count: int
 
 
-def credits(votes: Array, target: NDArray[np.intp], k: int = 1) -> Array:
-    """Chance that the target is among the ``k`` best, ties broken by chance.
+def credits(votes: Array, targets: NDArray[np.bool_], k: int = 1) -> Array:
+    """Chance that a target is among the ``k`` best, ties broken by chance.
 
     Args:
         votes: (tracks, classes).
-        target: (tracks,) class of each.
+        targets: (tracks, classes) true for the classes that are right: one, or several of a duet; at least one.
 
     Returns:
         (tracks,) 0 to 1.
 
     Raises:
-        ValueError: shapes that do not fit, ``k`` below 1, NaN.
+        ValueError: shapes that do not fit, a track without target, ``k`` below 1, NaN.
     """
-    better, tied = _places(votes, target)
     if k < 1:
         raise ValueError("k is at least 1")
-    return np.clip((k - better) / tied, 0.0, 1.0)
+    better, tied, right = _places(votes, targets)
+    missed = np.ones(len(better))
+    for draw in range(k):  # places that are left for the tied ones are filled one by one
+        drawn = np.maximum(draw - better, 0)
+        open_ = draw >= better
+        wrong = np.clip(tied - right - drawn, 0, None)
+        missed *= np.where(open_, wrong / np.maximum(tied - drawn, 1), 1.0)
+    return 1 - missed
 
 
-def expected_ranks(votes: Array, target: NDArray[np.intp]) -> Array:
-    """Place of the target, 1 the best; the mean place where it is tied. Arguments and errors as of ``credits``."""
-    better, tied = _places(votes, target)
-    return better + (tied + 1) / 2
+def expected_ranks(votes: Array, targets: NDArray[np.bool_]) -> Array:
+    """Place of the best target, 1 the first; the mean place where it is tied. Arguments, errors as of ``credits``."""
+    better, tied, right = _places(votes, targets)
+    return better + (tied + 1) / (right + 1)
 
 
 def equal_error_rate(same: Array, different: Array) -> float:
@@ -159,15 +165,18 @@ def interval(values: Array, singers: Sequence[str], draws: int = 1000, seed: int
     return Interval(float(values.mean()), float(low), float(high), int(values.size))
 
 
-def _places(votes: Array, target: NDArray[np.intp]) -> tuple[Array, Array]:
-    """How many classes are better than the target, and how many are tied with it, itself included."""
-    votes, target = np.asarray(votes), np.asarray(target)
-    if votes.ndim != 2 or target.shape != votes.shape[:1]:
-        raise ValueError("votes are (tracks, classes) and targets (tracks,)")
+def _places(votes: Array, targets: NDArray[np.bool_]) -> tuple[Array, Array, Array]:
+    """How many classes beat the best target, how many tie with it, itself included, and how many of these are right."""
+    votes, targets = np.asarray(votes), np.asarray(targets, bool)
+    if votes.ndim != 2 or targets.shape != votes.shape:
+        raise ValueError("votes and targets are (tracks, classes)")
     if np.isnan(votes).any():
         raise ValueError("votes hold NaN")
-    own = np.take_along_axis(votes, target[:, None], axis=1)
-    return (votes > own).sum(axis=1).astype(float), (votes == own).sum(axis=1).astype(float)
+    if not targets.any(axis=1).all():
+        raise ValueError("a track has no target")
+    best = np.where(targets, votes, -np.inf).max(axis=1, keepdims=True)
+    tied = votes == best
+    return (votes > best).sum(axis=1) * 1.0, tied.sum(axis=1) * 1.0, (tied & targets).sum(axis=1) * 1.0
 
 
 def _rates(same: Array, different: Array) -> tuple[Array, Array]:

@@ -1,0 +1,242 @@
+"""The paper's evaluation: evaluate, report."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from whosings.commands.options import Device, Json
+from whosings.console import Report, print_json
+from whosings.errors import EvaluationError
+
+if TYPE_CHECKING:
+    from whosings.catalogue.manifest import Manifest
+    from whosings.catalogue.roles import SingerSplit
+    from whosings.embedding import TrackEmbedder
+    from whosings.evaluation.corpus import Corpus
+    from whosings.evaluation.protocol import Roster
+
+
+def evaluate(
+    what: Annotated[
+        Literal["closed", "cloned", "fma", "mtg", "similarity", "product"],
+        typer.Argument(help="A set of the paper's; its figure 4; or what identify and verify say."),
+    ],
+    source: Annotated[
+        Path, typer.Argument(help="Folder with closed.parquet (and cloned.parquet), a track table, or splits/.")
+    ],
+    encoder: Annotated[
+        str, typer.Option(help="'default', a checkpoint, a hub id, mfcc, resemblyzer, or onnx:FILE.")
+    ] = "default",
+    model: Annotated[str | None, typer.Option(help="Name of the encoder in tables.", show_default=False)] = None,
+    stem: Annotated[
+        Literal["mixture", "vocal"], typer.Option(help="Which of a track's files to listen to.")
+    ] = "mixture",
+    classes: Annotated[str, typer.Option(help="Singers a run: all, 100, or 100:1000:100.")] = "all",
+    runs: Annotated[int, typer.Option(min=1, help="Draws of singers and of heads' weights.")] = 10,
+    head: Annotated[
+        Literal["projector", "linear", "prototype"], typer.Option(help="Classifier on the embeddings.")
+    ] = "projector",
+    normalise_outputs: Annotated[
+        bool, typer.Option("--normalise-outputs", help="Outputs of unit length, as in the authors' code.")
+    ] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Of draws and weights.")] = 0,
+    together: Annotated[int, typer.Option(min=1, help="Runs trained at once.")] = 10,
+    clones: Annotated[Path | None, typer.Option(help="Track table of clones, if not cloned.parquet beside.")] = None,
+    audio: Annotated[Path | None, typer.Option(help="Audio folder of fma or mtg.")] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of results; run again, it goes on.")] = Path(
+        "results"
+    ),
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Evaluate an encoder as the paper does: heads on frozen embeddings, tracks named by their segments' vote."""
+    from whosings.embedding import TrackEmbedder
+    from whosings.evaluation.baselines import open_segments, short_name
+    from whosings.evaluation.corpus import embed_manifest
+    from whosings.evaluation.protocol import enrol
+
+    run = Report()
+    split, cloned = _read(what, source, clones, audio)
+    name = model or short_name(encoder)
+    embedder = TrackEmbedder(open_segments(encoder, device))
+    whole = _together(split, cloned)
+    with run.bars() as bars:
+        step = bars("embedding", len(whole.tracks))
+        embedded = embed_manifest(embedder, whole, out / f"embeddings-{name}-{stem}.parquet", stem, step)
+    run.failures.extend(embedded.failures)
+    roster = enrol(split, embedded.corpus)
+    scene = _Scene(run, out, name, embedder, embedded.corpus, roster, cloned)
+    if what == "similarity":
+        _similarity(scene, as_json)
+    elif what == "product":
+        _product(scene, seed, as_json)
+    else:
+        from whosings.config import HeadConfig
+
+        config = HeadConfig(kind=head, normalise_outputs=normalise_outputs)
+        label = "normalised-" if normalise_outputs else ""
+        _protocol(scene, what, config, f"{label}{name}", classes, runs, seed, together, device, as_json)
+    if roster.left_out:
+        run.err.print(f"{len(roster.left_out)} singers took no part:", style="yellow")
+        for one in roster.left_out:
+            run.err.print(f"  {one.singer_id}: {one.reason}", markup=False)
+    run.finish()
+
+
+def report(
+    results: Annotated[Path, typer.Argument(help="Folder of results.")] = Path("results"),
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder of pictures and pages.", show_default=False)
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """The paper's tables and figures from results, and a page to read: report.html."""
+    from whosings.evaluation.report import write_report
+
+    run = Report()
+    made = write_report(results, out or results / "report")
+    if as_json:
+        print_json(made)
+    else:
+        run.out.print("\n".join(str(path) for path in (made.page, *made.figures)), markup=False)
+    run.finish()
+
+
+@dataclass(frozen=True)
+class _Scene:
+    run: Report
+    out: Path
+    name: str
+    embedder: TrackEmbedder
+    corpus: Corpus
+    roster: Roster
+    clones: Manifest
+
+
+def _protocol(
+    scene: _Scene,
+    what: str,
+    config: object,
+    name: str,
+    classes: str,
+    runs: int,
+    seed: int,
+    together: int,
+    device: str,
+    as_json: bool,
+) -> None:
+    import torch
+
+    from whosings.evaluation.protocol import Setting
+    from whosings.evaluation.protocol import evaluate as run_setting
+    from whosings.evaluation.results import read_results, write_summary
+    from whosings.evaluation.tables import LINE_COLUMNS, line_cells, lines
+
+    chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    made = 0
+    with scene.run.bars() as bars:
+        for number in _classes(classes):
+            setting = Setting(what, name, config, number, runs, seed, together)  # type: ignore[arg-type]
+            made += run_setting(setting, scene.roster, scene.corpus, scene.out, scene.clones.tracks, chosen, bars)
+    found = lines(read_results(scene.out))
+    write_summary(scene.out / "summary.json", [asdict(line) for line in found])
+    if as_json:
+        print_json({"made": made, "lines": found})
+    else:
+        scene.run.print_table(LINE_COLUMNS, [line_cells(line) for line in found])
+
+
+def _similarity(scene: _Scene, as_json: bool) -> None:
+    from whosings.evaluation.results import write_summary
+    from whosings.evaluation.similarity import similarities
+    from whosings.evaluation.tables import spread
+
+    with scene.run.bars() as bars:
+        step = bars("stems", len(scene.roster.pupils))
+        found = similarities(scene.name, scene.embedder, scene.roster.pupils, scene.corpus, step)
+    write_summary(scene.out / f"similarity-{scene.name}.json", asdict(found))
+    if as_json:
+        print_json(found)
+    else:
+        scene.run.print_table(("compared with", "mean cosine"), [(bar, spread(v)) for bar, v in found.bars.items()])
+
+
+def _product(scene: _Scene, seed: int, as_json: bool) -> None:
+    from whosings.embedding import SegmentEmbedder
+    from whosings.evaluation.results import write_summary
+    from whosings.evaluation.verification import open_set, trials
+
+    if not isinstance(scene.embedder.segments, SegmentEmbedder):
+        raise EvaluationError(scene.name, "carries no calibration", "name an encoder of whosings")
+    pairs = trials(scene.roster, scene.corpus, scene.embedder)
+    with scene.run.bars() as bars:
+        answers = open_set(scene.roster, scene.corpus, scene.embedder, scene.clones.tracks, seed, bars)
+    write_summary(scene.out / f"product-{scene.name}.json", {"trials": asdict(pairs), "open_set": asdict(answers)})
+    if as_json:
+        brief = {key: value for key, value in asdict(pairs).items() if key not in ("same", "different")}
+        print_json({"trials": brief, "open_set": answers})
+        return
+    rows = [
+        (f"{len(pairs.same)} + {len(pairs.different)} trials: EER", f"{pairs.eer:.1%}"),
+        ("minDCF, prior 0.05", f"{pairs.min_dcf:.3f}"),
+        (
+            f"at the shipped threshold, set for {pairs.stated_false_accept_rate:.0%}: false accepts, misses",
+            f"{pairs.false_accept_rate:.1%}, {pairs.miss_rate:.1%}",
+        ),
+        (
+            f"{answers.enrolled} probes of enrolled singers: right, another, unknown",
+            f"{answers.right:.1%}, {answers.another:.1%}, {answers.unknown:.1%}",
+        ),
+        (f"{answers.strangers} strangers' probes: given a name", f"{answers.strangers_named:.1%}"),
+        ("expected calibration error", f"{answers.calibration_error:.3f}"),
+    ]
+    if answers.clones_right is not None:
+        rows.append(
+            (
+                f"{answers.clones} clones: target named, source named",
+                f"{answers.clones_right:.1%}, {answers.clones_source:.1%}",
+            )
+        )
+    scene.run.print_table(("what", "figure"), rows)
+
+
+def _read(what: str, source: Path, clones: Path | None, audio: Path | None) -> tuple[SingerSplit, Manifest]:
+    """Singers with roles, and clones."""
+    from whosings.catalogue.datasets import FMA, MTG
+    from whosings.catalogue.manifest import Manifest, read_manifest
+    from whosings.catalogue.published import read_published
+    from whosings.catalogue.roles import read_roles
+
+    if what in ("fma", "mtg"):
+        if audio is None:
+            raise typer.BadParameter(f"{what} needs --audio, the folder of its recordings")
+        return read_published(source, audio, FMA if what == "fma" else MTG), Manifest(())
+    table = source / "closed.parquet" if source.is_dir() else source
+    beside = clones or table.with_name(f"cloned{table.suffix}")
+    wanted = what in ("cloned", "product") and (clones is not None or beside.exists() or what == "cloned")
+    return read_roles(table), read_manifest(beside) if wanted else Manifest(())
+
+
+def _together(split: SingerSplit, clones: Manifest) -> Manifest:
+    from whosings.catalogue.manifest import Manifest
+
+    real = (split.train, split.validation, split.test)
+    return Manifest(tuple(track for part in (*real, clones) for track in part.tracks))
+
+
+def _classes(text: str) -> list[int | None]:
+    """``all``, ``100`` or ``100:1000:100`` (the last included)."""
+    if text == "all":
+        return [None]
+    try:
+        first, last, step = [int(part) for part in text.split(":")] if ":" in text else [int(text), int(text), 1]
+        found: list[int | None] = list(range(first, last + 1, step))
+    except ValueError:
+        found = []
+    if not found or not all(number and number > 0 for number in found):
+        raise typer.BadParameter(f"{text} is not all, 100 or 100:1000:100")
+    return found

@@ -1,0 +1,153 @@
+"""A manifest's tracks as embeddings, all in memory: what evaluations run on.
+
+Conventions
+-----------
+- A track is embedded where somebody sings, through ``TrackEmbedder``; stored as float16, used as float32.
+- ``stem``: ``mixture`` listens to a track's ``path``, ``vocal`` to its ``vocals_path``.
+- Stored embeddings belong to one embedder and one stem; a run that is interrupted goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pyarrow.parquet
+
+from whosings.audio import FloatArray
+from whosings.catalogue.manifest import Manifest, Track
+from whosings.embedding import EmbeddingStore, TrackEmbedder
+from whosings.errors import AudioError, EvaluationError, WhosingsError
+from whosings.evaluation.heads import Tracks
+from whosings.files import content_hash
+
+Stem = Literal["mixture", "vocal"]
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Embedded tracks.
+
+    Attributes:
+        tracks: those with at least one sung segment.
+        vectors: float32 (segments, dimensions), the tracks' one after the other.
+        first: (tracks + 1,) where each begins, and the end.
+        start_s: (segments,) seconds into the track.
+        fingerprint: of the embedder.
+    """
+
+    tracks: tuple[Track, ...]
+    vectors: FloatArray
+    first: np.ndarray[tuple[int], np.dtype[np.int64]]
+    start_s: np.ndarray[tuple[int], np.dtype[np.float64]]
+    fingerprint: str
+
+    @cached_property
+    def place(self) -> dict[str, int]:
+        """Where each track is, by its id."""
+        return {track.track_id: number for number, track in enumerate(self.tracks)}
+
+    def of(self, track_id: str) -> FloatArray:
+        """One track's embeddings; no rows where it has none."""
+        number = self.place.get(track_id)
+        return self.vectors[:0] if number is None else self.vectors[self.first[number] : self.first[number + 1]]
+
+    def rows(self, tracks: Sequence[Track], labels: Sequence[int]) -> Tracks:
+        """Tracks as ranges of rows, with their classes; a track without embeddings has the length 0."""
+        places = [self.place.get(track.track_id) for track in tracks]
+        start = [0 if place is None else int(self.first[place]) for place in places]
+        length = [0 if place is None else int(self.first[place + 1] - self.first[place]) for place in places]
+        return Tracks(*(np.array(column, np.int64) for column in (labels, start, length)))
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """A corpus, and why other tracks are not in it."""
+
+    corpus: Corpus
+    failures: tuple[WhosingsError, ...]
+
+
+def embed_manifest(
+    embedder: TrackEmbedder,
+    manifest: Manifest,
+    store: str | Path,
+    stem: Stem = "mixture",
+    progress: Callable[[], None] = lambda: None,
+) -> Embedded:
+    """Embed what is not yet in the store, and read it all.
+
+    Args:
+        store: Parquet file; made, or gone on with.
+        progress: called after each track.
+
+    Raises:
+        EvaluationError: a track without the stem, or no track with singing.
+        ManifestError: the store is another embedder's.
+    """
+    paths: dict[str, Path] = {}
+    for track in manifest.tracks:
+        path = track.path if stem == "mixture" else track.vocals_path
+        if path is None:
+            raise EvaluationError(f"track {track.track_id}", "has no vocals_path", "separate it, or take mixtures")
+        paths[track.track_id] = path
+    failures: list[WhosingsError] = []
+    with EmbeddingStore(store, embedder.fingerprint) as stored:
+        todo = [track_id for track_id in paths if track_id not in stored]
+        for _ in range(len(paths) - len(todo)):
+            progress()
+        for track_id, result in zip(todo, embedder.many([paths[track_id] for track_id in todo]), strict=True):
+            if isinstance(result, AudioError):
+                failures.append(result)
+            elif len(result.vectors):
+                stored.add(replace(result, track_id=track_id))
+            else:
+                failures.append(EvaluationError(paths[track_id], "holds no singing that is heard", "leave it out"))
+            progress()
+        if not stored.finish():
+            raise EvaluationError("the manifest", "has no track with singing", "check the files")
+    return Embedded(_read(Path(store), manifest, embedder.fingerprint), tuple(failures))
+
+
+def without_copies(manifests: Sequence[Manifest], corpus: Corpus) -> set[str]:
+    """Tracks of the first manifests that are, byte for byte, a track of a later one: they would give answers away.
+
+    Args:
+        manifests: in the order in which copies are to be left out, say training, validation, test.
+        corpus: only tracks with embeddings count.
+    """
+    seen: dict[str, int] = {}
+    hashes: dict[str, str] = {}
+    for number, manifest in enumerate(manifests):
+        for track in manifest.tracks:
+            if track.track_id in corpus.place:
+                hashes[track.track_id] = track.sha256 or content_hash(track.path)
+                seen[hashes[track.track_id]] = number
+    return {
+        track.track_id
+        for number, manifest in enumerate(manifests)
+        for track in manifest.tracks
+        if track.track_id in hashes and seen[hashes[track.track_id]] > number
+    }
+
+
+def _read(store: Path, manifest: Manifest, fingerprint: str) -> Corpus:
+    table = pyarrow.parquet.read_table(store)
+    names = table["track_id"].to_numpy(zero_copy_only=False)
+    column = table["embedding"].combine_chunks()
+    vectors = column.flatten().to_numpy(zero_copy_only=False).reshape(len(names), -1)
+    start_s = table["start_s"].to_numpy()
+    edges = np.flatnonzero(np.concatenate([[True], names[1:] != names[:-1], [True]]))  # tracks lie together
+    places = {names[first]: (int(first), int(end)) for first, end in pairwise(edges)}
+    tracks = tuple(track for track in manifest.tracks if track.track_id in places)
+    if not tracks:
+        raise EvaluationError("the manifest", "has no track with singing", "check the files")
+    index = np.concatenate([np.arange(*places[track.track_id]) for track in tracks])
+    lengths = [places[track.track_id][1] - places[track.track_id][0] for track in tracks]
+    first = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    return Corpus(tracks, vectors[index].astype(np.float32), first, start_s[index], fingerprint)

@@ -1,0 +1,283 @@
+"""The paper's protocol: singers drawn, heads trained on frozen embeddings, tracks named by their segments' vote.
+
+Conventions
+-----------
+- ``closed``: each run draws its singers anew. ``cloned``: the cloned singers are always among them, heads learn from
+  real tracks only, and real test tracks of the same heads are scored beside the clones (set ``cloned-real``). Other
+  sets, such as FMA and MTG-Jamendo, are evaluated as ``closed`` ones, usually with all of their singers.
+- A run depends on the seed, its number and the number of classes, on nothing else that is evaluated.
+- No test or validation track, and no byte-for-byte copy of one, trains.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from whosings.catalogue.manifest import Track
+from whosings.catalogue.roles import ROLES, SingerSplit, album_key
+from whosings.catalogue.splits import LeftOut
+from whosings.config import HeadConfig
+from whosings.errors import EvaluationError
+from whosings.evaluation.corpus import Corpus, without_copies
+from whosings.evaluation.heads import Head, Lesson, Votes, train_heads, vote
+from whosings.evaluation.metrics import credits, expected_ranks
+from whosings.evaluation.results import Row, is_done, run_path, write_run
+
+
+@dataclass(frozen=True)
+class Pupil:
+    """A singer with tracks in each role."""
+
+    name: str
+    train: tuple[Track, ...]
+    validation: Track
+    test: Track
+
+
+@dataclass(frozen=True)
+class Roster:
+    """Singers who can take part, and those who cannot, with reasons."""
+
+    pupils: Mapping[str, Pupil]
+    left_out: tuple[LeftOut, ...]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is evaluated.
+
+    Attributes:
+        set: ``closed``, ``cloned``, or the name of another set.
+        model: name of the encoder, for the rows.
+        classes: singers a run; None takes all.
+        together: runs that are trained at once.
+    """
+
+    set: str
+    model: str
+    head: HeadConfig
+    classes: int | None
+    runs: int = 10
+    seed: int = 0
+    together: int = 10
+
+    @property
+    def name(self) -> str:
+        """Of its files."""
+        return f"{self.set}-{self.model}-{self.head.kind}-{self.classes or 'all'}"
+
+
+def enrol(split: SingerSplit, corpus: Corpus) -> Roster:
+    """Singers whose test and validation track have embeddings, with at least one training track that has some.
+
+    Raises:
+        EvaluationError: nobody is left.
+    """
+    copies = without_copies([getattr(split, role) for role in ROLES], corpus)
+    pupils: dict[str, Pupil] = {}
+    left_out = list(split.left_out)
+    for singer, tracks in split.train.by_singer.items():
+        usable = tuple(t for t in tracks if t.track_id in corpus.place and t.track_id not in copies)
+        (validation,), (test,) = split.validation.by_singer[singer], split.test.by_singer[singer]
+        for track, role in ((validation, "validation"), (test, "test")):
+            if track.track_id not in corpus.place or track.track_id in copies:
+                left_out.append(LeftOut(singer, f"the {role} track has no singing that is heard, or trains elsewhere"))
+                break
+        else:
+            if usable:
+                pupils[singer] = Pupil(singer, usable, validation, test)
+            else:
+                left_out.append(LeftOut(singer, "no training track with singing that is heard"))
+    if not pupils:
+        raise EvaluationError("the split", "has no singer with embeddings in each role", "check the tracks")
+    return Roster(pupils, tuple(left_out))
+
+
+def evaluate(
+    setting: Setting,
+    roster: Roster,
+    corpus: Corpus,
+    folder: Path,
+    clones: Sequence[Track] = (),
+    device: str = "cpu",
+    progress: Callable[[str, int], Callable[[], None]] = lambda label, steps: lambda: None,
+) -> int:
+    """Runs of one setting, each into its file; those that are there already are kept. Returns how many were made.
+
+    Args:
+        clones: for ``cloned``; those without embeddings or without an enrolled target are passed over.
+        progress: given a label and a number of steps, returns what is called after each step.
+
+    Raises:
+        EvaluationError: more classes than singers, fewer classes than cloned singers, or a file of another setting.
+    """
+    wanted = _check(setting, roster, corpus, clones)
+    recipe = _recipe(setting, roster, corpus, wanted)
+    todo = [n for n in range(setting.runs) if not is_done(run_path(folder, setting.name, n), recipe)]
+    step = progress(f"{setting.set}, {setting.classes or len(roster.pupils)} singers", len(todo))
+    vectors = torch.from_numpy(_even(corpus.vectors)).to(device)
+    for first in range(0, len(todo), setting.together):
+        runs = todo[first : first + setting.together]
+        drawn = [_draw(setting, roster, wanted, run) for run in runs]
+        lessons = [_lesson(setting, pupils, corpus, run) for pupils, run in zip(drawn, runs, strict=True)]
+        heads = train_heads(vectors, lessons, setting.head)
+        for run, pupils, head in zip(runs, drawn, heads, strict=True):
+            rows = list(_score(setting, run, pupils, head, vectors, corpus, wanted))
+            write_run(rows, run_path(folder, setting.name, run), recipe)
+            step()
+    return len(todo)
+
+
+def _check(setting: Setting, roster: Roster, corpus: Corpus, clones: Sequence[Track]) -> tuple[Track, ...]:
+    """Clones that can be scored."""
+    usable = tuple(
+        track
+        for track in clones
+        if track.track_id in corpus.place and any(name in roster.pupils for name in track.target_singer_ids)
+    )
+    if setting.set == "cloned" and not usable:
+        raise EvaluationError("the clones", "imitate nobody of the singers", "give the singers whom they imitate")
+    least = len(_targets(usable, roster)) if setting.set == "cloned" else 1
+    classes = setting.classes or len(roster.pupils)
+    if not least <= classes <= len(roster.pupils):
+        bounds = f"{least} to {len(roster.pupils)} singers can take part"
+        raise EvaluationError(f"{classes} classes", f"do not fit, {bounds}", "ask for as many as there are")
+    return usable if setting.set == "cloned" else ()
+
+
+def _targets(clones: Sequence[Track], roster: Roster) -> list[str]:
+    return sorted({name for track in clones for name in track.target_singer_ids if name in roster.pupils})
+
+
+def _recipe(setting: Setting, roster: Roster, corpus: Corpus, clones: Sequence[Track]) -> str:
+    """Digest of all that a run depends on, but for its number."""
+    parts = [
+        repr((setting.set, setting.classes, setting.seed, setting.head)),
+        corpus.fingerprint,
+        repr(
+            [(p.name, [t.track_id for t in p.train], p.validation.track_id, p.test.track_id) for p in _sorted(roster)]
+        ),
+        repr([(track.track_id, track.target_singer_ids) for track in clones]),
+        hashlib.sha256(corpus.vectors.tobytes()).hexdigest(),
+    ]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _sorted(roster: Roster) -> list[Pupil]:
+    return [roster.pupils[name] for name in sorted(roster.pupils)]
+
+
+def _even(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """As they are if of unit length; else each dimension standardised, as features such as MFCCs need."""
+    if np.allclose(np.linalg.norm(vectors[:256], axis=1), 1, atol=1e-2):
+        return vectors
+    return np.asarray((vectors - vectors.mean(axis=0)) / (vectors.std(axis=0) + 1e-6), np.float32)
+
+
+def _draw(setting: Setting, roster: Roster, clones: Sequence[Track], run: int) -> list[Pupil]:
+    always = _targets(clones, roster)
+    others = [name for name in sorted(roster.pupils) if name not in set(always)]
+    classes = setting.classes or len(roster.pupils)
+    rng = np.random.default_rng([setting.seed, classes, run])
+    drawn = rng.choice(len(others), classes - len(always), replace=False)
+    return [roster.pupils[name] for name in sorted([*always, *(others[number] for number in drawn)])]
+
+
+def _lesson(setting: Setting, pupils: Sequence[Pupil], corpus: Corpus, run: int) -> Lesson:
+    train = [(track, label) for label, pupil in enumerate(pupils) for track in pupil.train]
+    classes = len(pupils)
+    seed = int(np.random.default_rng([setting.seed, classes, run, 1]).integers(2**62))
+    return Lesson(
+        corpus.rows([track for track, _ in train], [label for _, label in train]),
+        corpus.rows([pupil.validation for pupil in pupils], range(classes)),
+        classes,
+        seed,
+    )
+
+
+def _score(
+    setting: Setting,
+    run: int,
+    pupils: Sequence[Pupil],
+    head: Head,
+    vectors: torch.Tensor,
+    corpus: Corpus,
+    clones: Sequence[Track],
+) -> Iterator[Row]:
+    """Rows of a run: test tracks and, for ``cloned``, clones."""
+    label = {pupil.name: number for number, pupil in enumerate(pupils)}
+    probes = [*(pupil.test for pupil in pupils), *clones]
+    targets = np.zeros((len(probes), len(pupils)), bool)
+    for number, track in enumerate(probes):
+        for name in track.target_singer_ids if track.cloned else (track.singer_id,):
+            if name in label:
+                targets[number, label[name]] = True
+    rows = corpus.rows(probes, [0] * len(probes))
+    votes = vote(head, vectors, rows)
+    by_vote, by_mean = (_placed(scores, targets) for scores in (votes.counts, votes.means))
+    for number, track in enumerate(probes):
+        right = [pupil for pupil, hit in zip(pupils, targets[number], strict=True) if hit]
+        source, source_top_1, owner = _clone(track, label, votes, number)
+        real = "cloned-real" if setting.set == "cloned" else setting.set
+        yield Row(
+            set="cloned" if track.cloned else real,
+            model=setting.model,
+            head=setting.head.kind,
+            classes=len(pupils),
+            run=run,
+            probe=track.track_id,
+            target=";".join(pupil.name for pupil in right),
+            predicted=pupils[int(votes.counts[number].argmax())].name,
+            rank=by_vote[0][number],
+            top_1=by_vote[1][number],
+            top_5=by_vote[2][number],
+            mean_rank=by_mean[0][number],
+            mean_top_1=by_mean[1][number],
+            mean_top_5=by_mean[2][number],
+            probability=float(votes.means[number][targets[number]].max()),
+            segments=int(rows.length[number]),
+            train_tracks=sum(len(pupil.train) for pupil in right),
+            album_shared=_album_shared(track, right),
+            genre=track.genre or "",
+            language=track.language or "",
+            clone_method=track.clone_method or "",
+            source=source,
+            source_top_1=source_top_1,
+            owner=owner,
+        )
+
+
+def _placed(scores: NDArray[np.float32], targets: NDArray[np.bool_]) -> tuple[list[float], list[float], list[float]]:
+    return (
+        expected_ranks(scores, targets).tolist(),
+        credits(scores, targets, 1).tolist(),
+        credits(scores, targets, 5).tolist(),
+    )
+
+
+def _clone(track: Track, label: Mapping[str, int], votes: Votes, number: int) -> tuple[str, float, str]:
+    """Of a clone: its source, the chance that the vote names the source, and whose band plays."""
+    if not track.cloned:
+        return "", float("nan"), ""
+    named = float("nan")
+    if track.singer_id in label and track.singer_id not in track.target_singer_ids:
+        own = np.arange(len(label)) == label[track.singer_id]
+        named = float(credits(votes.counts[number][None], own[None], 1)[0])
+    band = track.instrumental_singer_id
+    if band is None:
+        return track.singer_id, named, ""
+    owner = "source" if band == track.singer_id else "enrolled" if band in label else "other"
+    return track.singer_id, named, owner
+
+
+def _album_shared(track: Track, right: Sequence[Pupil]) -> bool | None:
+    albums = {album_key(other) for pupil in right for other in pupil.train}
+    own = album_key(track)
+    return None if track.cloned or own is None or None in albums else own in albums

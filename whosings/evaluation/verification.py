@@ -1,0 +1,183 @@
+"""Verification, open sets, calibration: what ``identify`` and ``verify`` say on a test set, and how often wrongly.
+
+Conventions
+-----------
+- Trials compare each test track with every other singer's and its own singer's validation track: ``verify``'s scores.
+- Open set: half of the singers, drawn by seed, are enrolled with their training tracks; test tracks of the other half
+  are strangers. Answers are ``Identifier``'s, with its threshold as shipped.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from whosings.calibration import calibration_of
+from whosings.catalogue.manifest import Track
+from whosings.catalogue.splits import lot
+from whosings.embedding import Embeddings, TrackEmbedder
+from whosings.errors import EvaluationError
+from whosings.evaluation.corpus import Corpus
+from whosings.evaluation.metrics import Bin, calibration_error, detection_cost, equal_error_rate, reliability
+from whosings.evaluation.protocol import Roster
+from whosings.gallery import Gallery
+from whosings.identification import Identifier, Verdict
+from whosings.vocals.activity import Activity
+
+
+@dataclass(frozen=True)
+class Trials:
+    """Scores of verification trials and what follows from them.
+
+    Attributes:
+        same, different: scores, sorted.
+        eer: equal error rate.
+        min_dcf: least normalised detection cost at a prior of 0.05.
+        threshold, false_accept_rate, miss_rate: of the calibration that ships with the encoder, on these trials.
+        stated_false_accept_rate: what that threshold was set for.
+    """
+
+    same: tuple[float, ...]
+    different: tuple[float, ...]
+    eer: float
+    min_dcf: float
+    threshold: float
+    false_accept_rate: float
+    miss_rate: float
+    stated_false_accept_rate: float
+
+
+@dataclass(frozen=True)
+class OpenSet:
+    """Answers with strangers among the probes.
+
+    Attributes:
+        enrolled, strangers, clones: probes of each kind.
+        right, another, unknown: shares of enrolled singers' probes that were answered with the singer, with another
+            one, with ``unknown``.
+        strangers_named: share of strangers' probes that were given a name.
+        clones_right, clones_source: shares of clones answered with a target, and with the source.
+        bins: reliability of the stated probability of the best candidate, enrolled singers and strangers alike.
+        calibration_error: expected calibration error of the same.
+    """
+
+    enrolled: int
+    strangers: int
+    clones: int
+    right: float
+    another: float
+    unknown: float
+    strangers_named: float
+    clones_right: float | None
+    clones_source: float | None
+    bins: tuple[Bin, ...]
+    calibration_error: float
+
+
+def trials(roster: Roster, corpus: Corpus, embedder: TrackEmbedder) -> Trials:
+    """Verification trials among the singers' test and validation tracks.
+
+    Raises:
+        EvaluationError: fewer than two singers.
+        CheckpointError: the encoder carries no calibration.
+    """
+    pupils = list(roster.pupils.values())
+    if len(pupils) < 2:
+        raise EvaluationError("verification", "needs two singers", "give more of them")
+    calibration = calibration_of(embedder.checkpoint)
+    test, validation = (
+        calibration.centred(np.stack([corpus.of(track.track_id).mean(axis=0) for track in tracks]))
+        for tracks in ([pupil.test for pupil in pupils], [pupil.validation for pupil in pupils])
+    )
+    scores = (test @ validation.T).astype(float)
+    own = np.eye(len(pupils), dtype=bool)
+    same, different = np.sort(scores[own]), np.sort(scores[~own])
+    return Trials(
+        tuple(same.tolist()),
+        tuple(different.tolist()),
+        equal_error_rate(same, different),
+        detection_cost(same, different),
+        calibration.threshold,
+        float(np.mean(different >= calibration.threshold)),
+        float(np.mean(same < calibration.threshold)),
+        calibration.false_accept_rate,
+    )
+
+
+def open_set(
+    roster: Roster,
+    corpus: Corpus,
+    embedder: TrackEmbedder,
+    clones: tuple[Track, ...] = (),
+    seed: int = 0,
+    progress: Callable[[str, int], Callable[[], None]] = lambda label, steps: lambda: None,
+) -> OpenSet:
+    """What ``identify`` answers when half of the singers are not enrolled.
+
+    Args:
+        clones: those of enrolled singers are probed, too.
+
+    Raises:
+        EvaluationError: fewer than two singers.
+        CheckpointError: the encoder carries no calibration.
+    """
+    order = sorted(roster.pupils, key=lambda name: lot(seed, name))
+    enrolled = set(order[: (len(order) + 1) // 2])
+    if len(order) < 2:
+        raise EvaluationError("an open set", "needs two singers", "give more of them")
+    clones = tuple(c for c in clones if c.track_id in corpus.place and enrolled & set(c.target_singer_ids))
+    probes = [*((roster.pupils[name].test, frozenset({name} & enrolled)) for name in order)]
+    probes += [(clone, frozenset(clone.target_singer_ids) & enrolled) for clone in clones]
+    step = progress("open set", len(order) + len(probes))
+    outcome: dict[str, list[bool]] = {name: [] for name in ("right", "another", "unknown", "named", "clone", "source")}
+    stated, came_true = [], []
+    with tempfile.TemporaryDirectory() as folder, Gallery(Path(folder) / "singers", embedder.fingerprint) as gallery:
+        for name in order:
+            for track in roster.pupils[name].train if name in enrolled else ():
+                gallery.add(name, _embeddings(corpus, track.track_id, embedder.front_end.segment_s), track.track_id)
+            step()
+        identifier = Identifier(gallery, embedder)
+        for track, right in probes:
+            answer = identifier.answer(_embeddings(corpus, track.track_id, embedder.front_end.segment_s))
+            named = answer.top[0].singer if answer.verdict is Verdict.SINGER else None
+            step()
+            if track.cloned:
+                outcome["clone"].append(named in right)
+                outcome["source"].append(named == track.singer_id)
+                continue
+            stated.append(answer.top[0].probability)
+            came_true.append(answer.top[0].singer in right)
+            if right:
+                outcome["right"].append(named in right)
+                outcome["another"].append(named is not None and named not in right)
+                outcome["unknown"].append(named is None)
+            else:
+                outcome["named"].append(named is not None)
+    share = {name: float(np.mean(values)) if values else None for name, values in outcome.items()}
+    return OpenSet(
+        enrolled=len(outcome["right"]),
+        strangers=len(outcome["named"]),
+        clones=len(clones),
+        right=share["right"] or 0.0,
+        another=share["another"] or 0.0,
+        unknown=share["unknown"] or 0.0,
+        strangers_named=share["named"] or 0.0,
+        clones_right=share["clone"],
+        clones_source=share["source"],
+        bins=reliability(np.array(stated), np.array(came_true)),
+        calibration_error=calibration_error(np.array(stated), np.array(came_true)),
+    )
+
+
+def _embeddings(corpus: Corpus, track_id: str, segment_s: float) -> Embeddings:
+    """A stored track as the embedder gave it, but for its activity: what was kept is taken for sung."""
+    vectors = corpus.of(track_id)
+    first = corpus.first[corpus.place[track_id]]
+    start_s = corpus.start_s[first : first + len(vectors)]
+    sung = np.ones(len(vectors))
+    end_s, activity = float(start_s[-1]) + segment_s, Activity(start_s, sung, "network")
+    return Embeddings(track_id, vectors, start_s, sung, segment_s, end_s, corpus.fingerprint, False, activity)
