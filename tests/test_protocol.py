@@ -1,0 +1,191 @@
+"""Runs on made embeddings with known answers; leaks; resumption; rows against votes counted again."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests.evaluation_fixtures import scene
+from whosings.catalogue.manifest import Manifest
+from whosings.catalogue.roles import SingerSplit
+from whosings.config import HeadConfig
+from whosings.errors import EvaluationError
+from whosings.evaluation import protocol
+from whosings.evaluation.protocol import Setting, enrol, evaluate
+from whosings.evaluation.results import read_results, run_path
+
+HEAD = HeadConfig(hidden=(32, 16), iterations_per_epoch=8, max_epochs=10, precision="float32")
+NEAREST = HeadConfig(kind="prototype")
+
+
+def run(folder, made, **changes):
+    setting = Setting(**{"set": "closed", "model": "made", "head": HEAD, "classes": None, "runs": 3, **changes})
+    clones = made.clones if setting.set == "cloned" else ()
+    count = evaluate(setting, enrol(made.split, made.corpus), made.corpus, folder, clones)
+    return count, read_results(folder)
+
+
+@pytest.mark.parametrize("head", [HEAD, NEAREST, HEAD.model_copy(update={"kind": "linear"})])
+def test_separable_singers_are_all_found(tmp_path, head):
+    _, results = run(tmp_path, scene(), head=head)
+    assert len(results) == 36 and results["top_1"].min() == 1 and results["rank"].max() == 1
+    assert (results["predicted"] == results["target"]).all()
+
+
+def test_random_embeddings_are_named_at_chance(tmp_path):
+    _, results = run(tmp_path, scene(singers=40, clones=0, spread=1e4), head=NEAREST, runs=1)
+    assert 0 <= results["top_1"].mean() < 0.15 and 0.02 < results["top_5"].mean() < 0.3
+
+
+def test_singers_are_drawn_anew_each_run_and_the_same_again(tmp_path):
+    _, results = run(tmp_path / "a", scene(), classes=6, head=NEAREST)
+    drawn = [set(rows["target"]) for _, rows in results.groups("run")]
+    assert all(len(names) == 6 for names in drawn) and drawn[0] != drawn[1]
+    _, again = run(tmp_path / "b", scene(), classes=6, head=NEAREST)
+    assert [set(rows["target"]) for _, rows in again.groups("run")] == drawn
+
+
+def test_runs_go_on_where_they_stopped_with_the_same_result(tmp_path):
+    made = scene(spread=1.2)
+    assert run(tmp_path / "once", made)[0] == 3
+    assert run(tmp_path / "twice", made, runs=1, together=1)[0] == 1
+    assert run(tmp_path / "twice", made, together=1)[0] == 2
+    for number in range(3):
+        name = Setting("closed", "made", HEAD, None).name
+        once, twice = (run_path(tmp_path / folder, name, number).read_bytes() for folder in ("once", "twice"))
+        assert once == twice
+    assert run(tmp_path / "once", made)[0] == 0
+
+
+@pytest.mark.parametrize("change", ["head", "vectors", "tracks"])
+def test_results_of_something_else_are_not_taken_over(tmp_path, change):
+    made = scene()
+    run(tmp_path, made, runs=1)
+    head = HEAD.model_copy(update={"batch": 10}) if change == "head" else HEAD
+    if change == "vectors":
+        made = replace(made, corpus=replace(made.corpus, vectors=made.corpus.vectors * np.float32(0.999)))
+    if change == "tracks":
+        train = Manifest(made.split.train.tracks[:-1])
+        made = replace(made, split=replace(made.split, train=train))
+    with pytest.raises(EvaluationError, match="other tracks, another encoder or other settings"):
+        run(tmp_path, made, runs=1, head=head)
+
+
+def test_cloned_singers_always_take_part_and_real_tracks_are_scored_beside(tmp_path):
+    _, results = run(tmp_path, scene(), set="cloned", classes=6, head=NEAREST)
+    for _, rows in results.groups("run"):
+        assert {"s01", "s02", "s03", "s04"} <= set(rows.where(set="cloned-real")["target"])
+        clones = rows.where(set="cloned")
+        assert sorted(clones["probe"]) == [f"clone-{n}" for n in range(4)]
+        assert list(clones["target"]) == ["s01", "s02", "s03", "s04"] and clones["top_1"].min() == 1
+        enrolled = set(rows.where(set="cloned-real")["target"])
+        for source, named, owner, number in zip(
+            clones["source"], clones["source_top_1"], clones["owner"], range(4), strict=True
+        ):
+            assert source == f"s{number:02d}"
+            assert np.isnan(named) == (source not in enrolled) and not named > 0
+            assert owner == ("source", "enrolled" if "s09" in enrolled else "other", "other")[number % 3]
+    assert (results.where(set="cloned-real")["source"] == "").all()
+
+
+def test_a_clone_of_two_may_be_named_as_either(tmp_path):
+    made = scene()
+    both = replace(made.clones[0], target_singer_ids=("s07", "s01", "nobody"))
+    corpus = replace(made.corpus, tracks=tuple(both if t == made.clones[0] else t for t in made.corpus.tracks))
+    _, results = run(tmp_path, replace(made, clones=(both,), corpus=corpus), set="cloned", classes=8, head=NEAREST)
+    clones = results.where(set="cloned")
+    assert (clones["target"] == "s01;s07").all() and clones["top_1"].min() == 1 and (clones["train_tracks"] == 6).all()
+
+
+def test_album_and_training_tracks_are_told(tmp_path):
+    """Songs 0 and 1 are on the first album, training begins with song 2; with song 1 moved there it is shared."""
+    made = scene()
+    _, results = run(tmp_path / "a", made, head=NEAREST, runs=1)
+    assert not any(results["album_shared"]) and (results["train_tracks"] == 3).all()
+    train = Manifest(
+        tuple(replace(t, album=" ALBUM  0") if t.singer_id == "s03" else t for t in made.split.train.tracks)
+    )
+    _, results = run(tmp_path / "b", replace(made, split=replace(made.split, train=train)), head=NEAREST, runs=1)
+    assert [target for target, shared in zip(results["target"], results["album_shared"], strict=True) if shared] == [
+        "s03"
+    ]
+
+
+@pytest.mark.parametrize("role", ["test", "validation"])
+def test_no_copy_of_a_test_or_validation_track_trains(role, monkeypatch):
+    """Rows of every lesson are looked up: none belongs to a held-out track or to its copy."""
+    made = scene()
+    held = getattr(made.split, role).tracks[4]
+    copied = next(t for t in made.split.train.tracks if t.singer_id == "s07")
+    train = tuple(replace(t, sha256=held.sha256) if t == copied else t for t in made.split.train.tracks)
+    split = replace(made.split, train=Manifest(train))
+    roster = enrol(split, made.corpus)
+    setting = Setting("closed", "made", HEAD, None)
+    pupils = protocol._draw(setting, roster, (), 0)
+    lesson = protocol._lesson(setting, pupils, made.corpus, 0)
+    starts = {int(made.corpus.first[place]): name for name, place in made.corpus.place.items()}
+    trained = {starts[start] for start in lesson.train.start.tolist()}
+    validated = {starts[start] for start in lesson.validation.start.tolist()}
+    held_out = {t.track_id for t in (*split.validation.tracks, *split.test.tracks)}
+    assert copied.track_id not in trained and not trained & held_out
+    assert trained == {t.track_id for t in train} - {copied.track_id}
+    assert validated == {t.track_id for t in split.validation.tracks}
+
+
+def test_a_copy_of_a_test_track_does_not_validate_either():
+    made = scene()
+    held = made.split.test.tracks[0]
+    validation = tuple(
+        replace(t, sha256=held.sha256) if t.singer_id == "s05" else t for t in made.split.validation.tracks
+    )
+    roster = enrol(replace(made.split, validation=Manifest(validation)), made.corpus)
+    assert "s05" not in roster.pupils
+    assert [(one.singer_id, "validation" in one.reason) for one in roster.left_out] == [("s05", True)]
+
+
+def test_singers_without_singing_are_left_out_with_a_reason():
+    made = scene()
+    silent = {"s02/0", "s04/1", "s06/2", "s06/3", "s06/4", "s08/2"}
+    kept = [number for number, track in enumerate(made.corpus.tracks) if track.track_id not in silent]
+    first = made.corpus.first
+    corpus = replace(
+        made.corpus,
+        tracks=tuple(made.corpus.tracks[n] for n in kept),
+        vectors=np.concatenate([made.corpus.vectors[first[n] : first[n + 1]] for n in kept]),
+        first=np.concatenate([[0], np.cumsum([first[n + 1] - first[n] for n in kept])]),
+    )
+    roster = enrol(made.split, corpus)
+    assert {one.singer_id for one in roster.left_out} == {"s02", "s04", "s06"}
+    assert len(roster.pupils["s08"].train) == 2
+    split = SingerSplit(*(Manifest(getattr(made.split, role).tracks[:0]) for role in ("train", "validation", "test")))
+    with pytest.raises(EvaluationError, match="no singer with embeddings"):
+        enrol(split, corpus)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"classes": 13}, "13 classes: do not fit, 1 to 12 singers can take part"),
+        ({"set": "cloned", "classes": 3}, "3 classes: do not fit, 4 to 12"),
+    ],
+)
+def test_numbers_of_singers_that_do_not_fit(tmp_path, changes, message):
+    with pytest.raises(EvaluationError) as caught:
+        run(tmp_path, scene(), **changes)
+    assert message in str(caught.value)
+
+
+def test_clones_of_nobody():
+    made = scene()
+    strangers = tuple(replace(clone, target_singer_ids=("nobody",)) for clone in made.clones)
+    with pytest.raises(EvaluationError, match="imitate nobody"):
+        evaluate(Setting("cloned", "m", NEAREST, 6), enrol(made.split, made.corpus), made.corpus, None, strangers)
+
+
+def test_vectors_of_other_lengths_are_standardised(tmp_path):
+    """One feature a thousand times as large as the others says nothing; standardised, the others are heard."""
+    made = scene()
+    noise = 1000 * np.random.default_rng(0).normal(size=(len(made.corpus.vectors), 1)).astype(np.float32)
+    vectors = np.concatenate([made.corpus.vectors, noise], axis=1)
+    _, results = run(tmp_path, replace(made, corpus=replace(made.corpus, vectors=vectors)), head=NEAREST, runs=1)
+    assert results["top_1"].mean() > 0.9
