@@ -1,0 +1,65 @@
+"""Figure 4's cosines against a loop over all pairs, and an encoder that hears nothing but the band."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+
+from whosings import audio
+from whosings.catalogue.manifest import Manifest
+from whosings.catalogue.roles import assign_roles
+from whosings.embedding import TrackEmbedder
+from whosings.errors import EvaluationError
+from whosings.evaluation.corpus import embed_manifest
+from whosings.evaluation.protocol import enrol
+from whosings.evaluation.similarity import BARS, similarities
+
+
+@pytest.fixture(scope="module")
+def ready(tiny, small_choir, tmp_path_factory):
+    corpus = embed_manifest(tiny.embedder, small_choir, tmp_path_factory.mktemp("s") / "e.parquet").corpus
+    return corpus, enrol(assign_roles(small_choir, min_train=1), corpus)
+
+
+def test_bars_are_means_over_all_pairs(tiny, ready):
+    corpus, roster = ready
+    steps = []
+    found = similarities("tiny", tiny.embedder, roster.pupils, corpus, lambda: steps.append(1))
+    assert list(found.bars) == list(BARS) and len(steps) == len(roster.pupils)
+    wanted = {"itself": [], "vocal stem": [], "validation track": []}
+    for pupil in roster.pupils.values():
+        own = corpus.of(pupil.test.track_id)
+        starts = tiny.embedder(pupil.test.path).start_s
+        whole = audio.load(pupil.test.vocals_path, tiny.embedder.front_end.channels)
+        stem = tiny.embedder.segments([whole.cut(s, 3.0).samples for s in starts])
+        for bar, other in zip(wanted, (own, stem, corpus.of(pupil.validation.track_id)), strict=True):
+            wanted[bar].append(np.mean([a @ b for a, b in product(own, other)]))
+    for bar, values in wanted.items():
+        assert found.bars[bar].mean == pytest.approx(np.mean(values), abs=2e-3)
+    assert found.bars["itself"].mean > found.bars["another singer"].mean
+
+
+class _Band(TrackEmbedder):
+    """Hears the instrumental whatever it is given: the vocal stem is nothing to it."""
+
+    def at(self, track, start_s):
+        vectors = super().at(track, start_s)
+        return vectors if "instrumental" in str(track) else np.roll(-vectors, 1, axis=1)
+
+
+def test_an_encoder_that_hears_the_band_shows(tiny, ready):
+    corpus, roster = ready
+    found = similarities("band", _Band(tiny.folder), roster.pupils, corpus).bars
+    assert found["instrumental stem"].mean > found["vocal stem"].mean
+
+
+def test_two_singers_and_stems_are_needed(tiny, ready, small_choir, tmp_path):
+    corpus, roster = ready
+    name = next(iter(roster.pupils))
+    with pytest.raises(EvaluationError, match="need two singers"):
+        similarities("x", tiny.embedder, {name: roster.pupils[name]}, corpus)
+    from dataclasses import replace
+
+    bare = Manifest(tuple(replace(track, instrumental_path=None) for track in small_choir.tracks))
+    with pytest.raises(EvaluationError, match="has no instrumental_path"):
+        similarities("x", tiny.embedder, enrol(assign_roles(bare, min_train=1), corpus).pupils, corpus)

@@ -1,0 +1,64 @@
+"""Trials and open sets against scores counted by hand, with a calibration of known meaning."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from tests.evaluation_fixtures import scene
+from whosings.calibration import calibrate
+from whosings.evaluation.protocol import enrol
+from whosings.evaluation.verification import open_set, trials
+
+
+def embedder(made, seed=99):
+    """What the evaluation needs of an embedder: its calibration, on other singers, and its segment's length."""
+    other = scene(singers=30, clones=0, spread=0.6, seed=seed).corpus
+    tracks = [other.vectors[a:b] for a, b in zip(other.first, other.first[1:], strict=False)]
+    card = {"calibration": calibrate(tracks, [track.singer_id for track in other.tracks], "made").to_card()}
+    checkpoint = SimpleNamespace(card=card, fingerprint="made")
+    return SimpleNamespace(checkpoint=checkpoint, fingerprint="made", front_end=SimpleNamespace(segment_s=6.0))
+
+
+def test_trials_are_all_pairs_of_test_and_validation_tracks():
+    made = scene(singers=8, spread=0.6)
+    used = embedder(made)
+    found = trials(enrol(made.split, made.corpus), made.corpus, used)
+    assert len(found.same) == 8 and len(found.different) == 56
+    centre = np.array(used.checkpoint.card["calibration"]["centre"])
+
+    def voice(track):
+        vector = made.corpus.of(track.track_id).mean(axis=0) - centre
+        return vector / np.linalg.norm(vector)
+
+    tests, held = made.split.test.tracks, made.split.validation.tracks
+    same = sorted(voice(t) @ voice(v) for t, v in zip(tests, held, strict=True))
+    np.testing.assert_allclose(found.same, same, atol=1e-5)
+    threshold = used.checkpoint.card["calibration"]["threshold"]
+    assert found.miss_rate == np.mean(np.array(found.same) < threshold)
+    assert found.false_accept_rate == np.mean(np.array(found.different) >= threshold)
+    assert found.stated_false_accept_rate == 0.01 and found.eer < 0.1
+
+
+def test_an_open_set_of_clear_voices():
+    made = scene(singers=12, spread=0.2)
+    found = open_set(enrol(made.split, made.corpus), made.corpus, embedder(made), made.clones)
+    assert (found.enrolled, found.strangers) == (6, 6)
+    assert found.right == 1 and found.another == found.unknown == 0 and found.strangers_named == 0
+    assert 0 < found.clones <= 4 and found.clones_source == 0
+    assert sum(b.count for b in found.bins) == 12 and found.calibration_error < 0.2
+
+
+def test_voices_that_are_all_alike_are_unknown():
+    made = scene(singers=12, spread=100.0)
+    found = open_set(enrol(made.split, made.corpus), made.corpus, embedder(made))
+    assert found.clones == 0 and found.clones_right is None and found.clones_source is None
+    assert found.right + found.another + found.unknown == pytest.approx(1)
+    assert found.unknown > 0.5 > found.strangers_named
+
+
+def test_the_seed_draws_who_is_enrolled():
+    made = scene(singers=12, spread=0.9)
+    roster = enrol(made.split, made.corpus)
+    one, again, other = (open_set(roster, made.corpus, embedder(made), seed=seed) for seed in (0, 0, 5))
+    assert one == again != other
