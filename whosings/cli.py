@@ -23,6 +23,7 @@ _VERBS: dict[str, Callable[..., None]] = {
     "remove": singers.remove,
     "identify": singers.identify,
     "verify": singers.verify,
+    "gallery": singers.gallery,
     "activity": tracks.activity,
     "embed": tracks.embed,
     "prepare": preparation.prepare,

@@ -9,6 +9,7 @@ interrupted enrolment goes on.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,8 +21,10 @@ from types import TracebackType
 import numpy as np
 
 from whosings.audio import FloatArray
+from whosings.config import HeadConfig, parse
 from whosings.embedding import Embeddings
 from whosings.errors import GalleryError
+from whosings.evaluation.heads import Head
 
 _FORMAT = "1"
 _SCHEMA = """
@@ -35,6 +38,11 @@ CREATE TABLE tracks (
     sha256 TEXT NOT NULL, source TEXT NOT NULL, start_s BLOB NOT NULL, vectors BLOB NOT NULL,
     UNIQUE (singer, sha256)
 );
+"""
+_HEAD = """
+CREATE TABLE head (
+    names TEXT NOT NULL, config TEXT NOT NULL, weights BLOB NOT NULL, accuracy REAL NOT NULL, before REAL NOT NULL
+)
 """
 _BUSY_S = 30.0  # how long to wait for another process's transaction
 
@@ -64,6 +72,30 @@ class Voices:
         """The others."""
         kept = [number for number, name in enumerate(self.names) if name != singer]
         return Voices(tuple(self.names[number] for number in kept), self.vectors[kept])
+
+
+@dataclass(frozen=True)
+class EnrolledTrack:
+    """One enrolled track: float32 (segments, dimensions) of unit length."""
+
+    singer: str
+    sha256: str
+    vectors: FloatArray
+
+
+@dataclass(frozen=True)
+class FittedHead:
+    """A classifier trained on a gallery.
+
+    Attributes:
+        names: its classes.
+        accuracy: on tracks that were held back while it was tried; ``before`` is that of the mean voices there.
+    """
+
+    names: tuple[str, ...]
+    head: Head
+    accuracy: float
+    before: float
 
 
 class Gallery:
@@ -128,6 +160,7 @@ class Gallery:
         with self._faults(), self._transaction():
             if self._holds(singer, sha256):
                 return False
+            self._drop_head()
             row = self._db.execute("SELECT id, voice FROM singers WHERE name = ?", (singer,)).fetchone()
             voice = mean if row is None else np.frombuffer(row[1], np.float32) + mean
             if row is None:
@@ -166,6 +199,7 @@ class Gallery:
                 raise GalleryError(
                     self.path, f"nobody named {singer} is enrolled", "list the names with: whosings list"
                 )
+            self._drop_head()
         self._forget()
 
     def singers(self) -> tuple[EnrolledSinger, ...]:
@@ -188,6 +222,42 @@ class Gallery:
         vectors = np.frombuffer(b"".join(row[2] for row in rows), np.float32).reshape(len(rows), -1)
         tracks = np.array([row[1] for row in rows], np.float32)
         return Voices(tuple(row[0] for row in rows), np.asarray(vectors / tracks[:, None], np.float32))
+
+    def tracks(self) -> tuple[EnrolledTrack, ...]:
+        """Everything that is enrolled, by singer and in the order of enrolment."""
+        query = "SELECT name, sha256, vectors FROM tracks JOIN singers ON singers.id = tracks.singer"
+        with self._faults():
+            rows = self._db.execute(f"{query} ORDER BY name, tracks.id").fetchall()
+        width = self.voices.vectors.shape[1] if rows else 1
+        return tuple(
+            EnrolledTrack(name, sha256, np.frombuffer(blob, np.float16).reshape(-1, width).astype(np.float32))
+            for name, sha256, blob in rows
+        )
+
+    def keep_head(self, fitted: FittedHead | None) -> None:
+        """Store a head for ``identify`` to vote with, in the place of another one; None forgets it.
+
+        It is forgotten, too, whenever a singer or a track comes or goes.
+        """
+        with self._faults(), self._transaction():
+            self._drop_head()
+            if fitted is not None:
+                self._db.execute(_HEAD)
+                weights, config = fitted.head.to_bytes(), fitted.head.config.model_dump_json()
+                row = (json.dumps(fitted.names), config, weights, fitted.accuracy, fitted.before)
+                self._db.execute("INSERT INTO head VALUES (?, ?, ?, ?, ?)", row)
+        self.__dict__.pop("head", None)
+
+    @cached_property
+    def head(self) -> FittedHead | None:
+        """The head that was fitted on the gallery as it is; None where there is none."""
+        with self._faults():
+            if not self._has_head():
+                return None
+            row = self._db.execute("SELECT names, config, weights, accuracy, before FROM head").fetchone()
+        names, config, weights, accuracy, before = row
+        head = Head.from_bytes(weights, parse(HeadConfig, json.loads(config), str(self.path)))
+        return FittedHead(tuple(json.loads(names)), head, accuracy, before)
 
     def check(self) -> None:
         """Read every page of the file.
@@ -216,8 +286,17 @@ class Gallery:
         query = "SELECT 1 FROM tracks JOIN singers ON singers.id = tracks.singer WHERE name = ? AND sha256 = ?"
         return self._db.execute(query, (singer, sha256)).fetchone() is not None
 
+    def _has_head(self) -> bool:
+        """Galleries of before there were heads, and those that may only be read, have no such table."""
+        return self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'head'").fetchone() is not None
+
+    def _drop_head(self) -> None:
+        if self._has_head():
+            self._db.execute("DROP TABLE head")
+
     def _forget(self) -> None:
-        self.__dict__.pop("voices", None)
+        for name in ("voices", "head"):
+            self.__dict__.pop(name, None)
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

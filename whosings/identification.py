@@ -4,7 +4,9 @@ An answer is an indication, never a proof (paper, section 6): every one carries 
 
 How a probe is scored: its mean embedding against each enrolled singer's mean voice, both without the mean voice of many
 singers (the calibration's and the gallery's own), by cosine; the score is calibrated and set against the prior that
-nobody enrolled is singing. Where good parts of the timeline name different singers, each is also scored on that part
+nobody enrolled is singing. Where a head has been fitted on the gallery, its segments' votes order the singers and its
+probabilities share what the scores leave to enrolled ones; whether anybody enrolled sings is still the scores' to say.
+Without a head, where good parts of the timeline name different singers, each is also scored on that part
 alone, so that both voices of a duet are found.
 """
 
@@ -15,7 +17,9 @@ from enum import StrEnum
 from pathlib import Path
 
 import numpy as np
+import torch
 
+from whosings.audio import FloatArray
 from whosings.calibration import (
     Calibration,
     best_posteriors,
@@ -175,6 +179,9 @@ class Identifier:
         found = best_posteriors(calibration.segment(by_segment))
         best, likely, nobody = found.singer, found.probability, found.nobody
         known = likely > nobody
+        heard = self._by_head(probe, voices)
+        if heard is not None:
+            best, likely = heard.argmax(axis=1), (1 - nobody) * heard.max(axis=1)
         timeline = tuple(
             TimelineSegment(
                 float(start_s),
@@ -188,11 +195,15 @@ class Identifier:
         named = np.bincount(best[known], minlength=len(voices.names))
         parts = np.flatnonzero(named >= max(_PART_SEGMENTS, _PART_SHARE * len(best)))
         # Only where several voices show: segments chosen for their likeness to one singer would flatter that singer.
-        for who in parts if len(parts) > 1 else ():
+        for who in parts if len(parts) > 1 and heard is None else ():
             part = probe.vectors[known & (best == who)].mean(axis=0)
             scores[who] = max(scores[who], float(enrolled[who] @ calibration.centred(part)))
         probabilities = singer_posteriors(calibration.track(scores))
         order = np.argsort(-scores, kind="stable")[:top]
+        if heard is not None:
+            votes, means = np.bincount(best, minlength=len(voices.names)), heard.mean(axis=0)
+            probabilities = probabilities.sum() * means
+            order = np.lexsort((-means, -votes))[:top]
         candidates = tuple(
             Candidate(voices.names[who], float(scores[who]), float(probabilities[who]), float(named[who] / len(best)))
             for who in order
@@ -200,6 +211,16 @@ class Identifier:
         unknown = float(max(0.0, 1 - probabilities.sum()))
         verdict = Verdict.SINGER if candidates[0].probability > unknown else Verdict.UNKNOWN
         return self._reply(probe, verdict, candidates, unknown, timeline)
+
+    def _by_head(self, probe: Embeddings, voices: Voices) -> FloatArray | None:
+        """Probabilities (segments, singers) by the gallery's fitted head, if there is one."""
+        fitted = self._gallery.head
+        if fitted is None:
+            return None
+        place = {name: number for number, name in enumerate(fitted.names)}
+        columns = [place[name] for name in voices.names]
+        found = fitted.head(torch.from_numpy(probe.vectors)).numpy()[:, columns]
+        return np.asarray(found / np.maximum(found.sum(axis=1, keepdims=True), 1e-12), np.float32)
 
     def _scene(self, leave_out: str | None) -> _Scene:
         """The gallery's voices ready for comparison, made once for as long as the gallery stays the same."""

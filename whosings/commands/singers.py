@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -174,3 +174,26 @@ def verify(
             f"{says}: probability {result.probability:.1%} at even odds, score {result.score:.2f} "
             f"(threshold {result.threshold:.2f}, set for {result.false_accept_rate:.0%} false accepts)\n{result.notice}"
         )
+
+
+def gallery(
+    action: Annotated[Literal["fit"], typer.Argument(help="fit: train a classifier on what is enrolled.")],
+    file: GalleryFile = GALLERY,
+    seed: Annotated[int, typer.Option(min=0, help="Of the tracks held back and the weights.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Train a classifier on a gallery; identify uses it if held-back tracks say that it is better."""
+    from whosings.fitting import fit_gallery
+    from whosings.gallery import Gallery
+
+    run = Report()
+    with Gallery(file) as opened, run.bars() as bars:
+        found = fit_gallery(opened, seed=seed, progress=bars)
+    if as_json:
+        print_json(found)
+        return
+    way = "the classifier from now on" if found.kept else "the mean voices, as before"
+    run.out.print(
+        f"{found.held_back} held-back tracks of {found.singers} singers: classifier {found.head:.1%} right, "
+        f"mean voices {found.voices:.1%}; identify uses {way}, until somebody is enrolled or removed"
+    )

@@ -1,0 +1,108 @@
+"""A classifier head for a gallery: trained on what is enrolled, kept only where held-back tracks say that it helps.
+
+How it is judged: of every singer with three tracks or more, one track is held back and another stops the training; both
+the head and the mean voices of the same remaining tracks then name the held-back ones. The better one becomes what
+``identify`` uses; a head is trained again with the held-back tracks before it is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from whosings.catalogue.splits import lot
+from whosings.config import HeadConfig
+from whosings.errors import GalleryError
+from whosings.evaluation.heads import Head, Lesson, Tracks, train_heads, vote
+from whosings.evaluation.metrics import credits
+from whosings.gallery import EnrolledTrack, FittedHead, Gallery
+
+_LEAST = 3  # tracks of a singer, one of them held back
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What came of a fit.
+
+    Attributes:
+        singers: enrolled.
+        held_back: tracks that were named by both.
+        head, voices: shares of them that the head, and the mean voices, named right.
+        kept: whether the head became the gallery's way to identify.
+    """
+
+    singers: int
+    held_back: int
+    head: float
+    voices: float
+    kept: bool
+
+
+def fit_gallery(
+    gallery: Gallery,
+    config: HeadConfig | None = None,
+    seed: int = 0,
+    progress: Callable[[str, int], Callable[[], None]] = lambda label, steps: lambda: None,
+) -> Fitted:
+    """Train a head on a gallery and keep it if it names held-back tracks better than the mean voices do.
+
+    Raises:
+        GalleryError: fewer than two singers, or no singer with three tracks.
+    """
+    config = config or HeadConfig()
+    tracks = sorted(gallery.tracks(), key=lambda track: lot(seed, track.sha256))
+    names = sorted({track.singer for track in tracks})
+    by_singer = [[t for t in tracks if t.singer == name] for name in names]
+    if len(names) < 2 or not any(len(own) >= _LEAST for own in by_singer):
+        raise GalleryError(
+            gallery.path, f"has no two singers, or none with {_LEAST} tracks", "enrol more before fitting"
+        )
+    rows = _Rows(tracks)
+    held = [own[0] if len(own) >= _LEAST else None for own in by_singer]
+    probes = [(label, track) for label, track in enumerate(held) if track is not None]
+    rest = [[track for track in own if track is not first] for own, first in zip(by_singer, held, strict=True)]
+    step = progress("fitting", 3 if config.kind != "prototype" else 2)
+
+    def learned(groups: Sequence[Sequence[EnrolledTrack]], kind: HeadConfig) -> Head:
+        found = train_heads(rows.vectors, [rows.lesson(groups, seed)], kind)[0]
+        step()
+        return found
+
+    targets = np.zeros((len(probes), len(names)), bool)
+    targets[np.arange(len(probes)), [label for label, _ in probes]] = True
+
+    def accuracy(head: Head) -> float:
+        ranges = rows.tracks([(label, track) for label, track in probes])
+        return float(credits(vote(head, rows.vectors, ranges).counts, targets).mean())
+
+    before = accuracy(learned(rest, config.model_copy(update={"kind": "prototype"})))
+    after = accuracy(learned(rest, config))
+    better = after > before
+    if better:
+        gallery.keep_head(FittedHead(tuple(names), learned(by_singer, config), after, before))
+    else:
+        gallery.keep_head(None)
+    return Fitted(len(names), len(probes), after, before, better)
+
+
+class _Rows:
+    """Tracks as ranges of one matrix."""
+
+    def __init__(self, tracks: Sequence[EnrolledTrack]) -> None:
+        self.vectors = torch.from_numpy(np.concatenate([track.vectors for track in tracks]))
+        lengths = [len(track.vectors) for track in tracks]
+        starts = np.cumsum([0, *lengths])
+        self._place = {(t.singer, t.sha256): (int(s), n) for t, s, n in zip(tracks, starts, lengths, strict=False)}
+
+    def tracks(self, labelled: Sequence[tuple[int, EnrolledTrack]]) -> Tracks:
+        places = [(label, *self._place[track.singer, track.sha256]) for label, track in labelled]
+        return Tracks(*(np.array(column, np.int64) for column in zip(*places, strict=True)))
+
+    def lesson(self, groups: Sequence[Sequence[EnrolledTrack]], seed: int) -> Lesson:
+        """The last track of a singer stops the training; one that is alone also trains."""
+        train = [(label, track) for label, own in enumerate(groups) for track in own[: max(1, len(own) - 1)]]
+        validation = [(label, own[-1]) for label, own in enumerate(groups)]
+        return Lesson(self.tracks(train), self.tracks(validation), len(groups), seed)
