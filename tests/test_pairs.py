@@ -1,4 +1,5 @@
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import torch
 
 from whosings.catalogue.manifest import Manifest, Piece, Track
 from whosings.config import MODELS, PairsConfig
-from whosings.contrastive.pairs import PairDataset, PairSampler, read_view
+from whosings.contrastive.pairs import PairDataset, PairSampler, View, read_view
 from whosings.errors import AudioError, TrainingError
 
 FRONT_END = MODELS["tiny"].front_end
@@ -119,3 +120,30 @@ def test_a_broken_file_comes_back_as_its_error(tmp_path, small_choir):
     item = PairDataset(PairSampler(Manifest(tracks), PairsConfig(), 0), FRONT_END)[0]
     assert isinstance(item, AudioError)
     assert "broken.flac" in str(item)
+
+
+def test_self_supervised_pairs_are_of_one_track_and_rounds_of_all_tracks():
+    sampler = _sampler("track", singers=4, songs=3, stems=False)
+    assert sampler.singers == 12
+    for turn in range(5):
+        pairs = [sampler.pair(number) for number in range(turn * 12, turn * 12 + 12)]
+        assert all(pair.left.track == pair.right.track and pair.left.stem == "mixture" for pair in pairs)
+        assert len({pair.left.track.track_id for pair in pairs}) == 12
+        assert all(pair.left.seed != pair.right.seed for pair in pairs)
+    assert _sampler("track", songs=1).singers == 5
+    with pytest.raises(TrainingError, match="no track that holds vocals"):
+        _sampler("track", songs=1, cloned=True)
+
+
+def test_augmented_views_differ_from_the_file_and_are_the_same_each_time(recording):
+    path = recording("same.flac").path
+    plain = View(Track("t", "s", path), "mixture", 1.0, (0, 2, 5, 0))
+    changed = replace(plain, augmented=True)
+    first, again = read_view(changed, FRONT_END), read_view(changed, FRONT_END)
+    np.testing.assert_array_equal(first, again)
+    assert first.shape == read_view(plain, FRONT_END).shape
+    assert np.abs(first - read_view(plain, FRONT_END)).max() > 0.01
+    other = read_view(replace(changed, seed=(0, 2, 5, 1)), FRONT_END)
+    assert np.abs(first - other).max() > 0.01
+    sampler = PairSampler(_manifest(), PairsConfig(augment=True), 0)
+    assert sampler.pair(0).left.augmented and not _sampler().pair(0).left.augmented

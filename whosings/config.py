@@ -141,7 +141,10 @@ MODELS: Mapping[str, ModelConfig] = {
 class PairsConfig(_Settings):
     """Positive pairs (paper, section 4.2)."""
 
-    mode: Literal["mixture", "vocal", "hybrid"] = "mixture"
+    mode: Literal["mixture", "vocal", "hybrid", "track"] = "mixture"
+    """track: two segments of one mixture, whoever sings it: self-supervised, the kind of the paper's baseline."""
+    augment: bool = False
+    """Views changed at random as studios, rooms and codecs change recordings (not in the paper's own models)."""
     min_vocal: Annotated[float, Field(ge=0, le=1)] = 0.5
     """Least vocal probability of a 3-second piece from which a segment may be drawn (not stated in the paper)."""
 

@@ -1,4 +1,4 @@
-"""Positive pairs: two segments with vocals from two different songs of one singer (paper, section 4.2).
+"""Positive pairs: two segments with vocals from two different songs of one singer (paper, section 4.2), or of one song.
 
 Conventions
 -----------
@@ -7,7 +7,8 @@ Conventions
 - Singers come in rounds: each round is a random order of all of them, so that a batch holds a singer twice, a false
   negative, only where two rounds meet.
 - Modes: ``mixture`` draws both views from mixtures, ``vocal`` both from vocal stems, ``hybrid`` each view from either
-  with even chance, which gives all four pairings.
+  with even chance, which gives all four pairings. ``track`` draws both from one mixture and knows no singers; its
+  rounds are of tracks.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from whosings import audio
 from whosings.audio import FloatArray, Segment
 from whosings.catalogue.manifest import Manifest, Track
 from whosings.config import FrontEndConfig, PairsConfig
+from whosings.contrastive.augment import augment
 from whosings.errors import AudioError, TrainingError
 from whosings.spectrogram import conform
 
@@ -34,12 +36,14 @@ class View:
     Attributes:
         stem: ``"mixture"`` or ``"vocal"``.
         start_s: seconds; None draws anywhere in the file with ``seed``.
+        augmented: changed at random, with ``seed``, see ``augment``.
     """
 
     track: Track
     stem: str
     start_s: float | None
     seed: tuple[int, ...]
+    augmented: bool = False
 
     @property
     def path(self) -> Path:
@@ -52,7 +56,7 @@ class View:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two views of one singer, from different songs."""
+    """Two views of one singer, from different songs; of one song in the mode ``track``."""
 
     left: View
     right: View
@@ -75,15 +79,18 @@ class PairSampler:
         singers: list[tuple[Track, ...]] = []
         for tracks in manifest.by_singer.values():
             usable = tuple(track for track in tracks if not track.cloned and self._usable(track, manifest))
-            if len(usable) >= 2:
+            if config.mode == "track":
+                singers += [(track,) for track in usable]
+            elif len(usable) >= 2:
                 singers.append(usable)
         if not singers:
-            raise TrainingError("the manifest", "has no singer with two tracks that hold vocals", "add tracks")
+            few = "track that holds" if config.mode == "track" else "singer with two tracks that hold"
+            raise TrainingError("the manifest", f"has no {few} vocals", "add tracks")
         self._singers = singers
 
     @property
     def singers(self) -> int:
-        """Singers with at least two usable tracks."""
+        """Singers with at least two usable tracks; in the mode ``track`` usable tracks."""
         return len(self._singers)
 
     def pair(self, number: int) -> Pair:
@@ -92,11 +99,11 @@ class PairSampler:
         order = np.random.default_rng([self._seed, 0, turn]).permutation(len(self._singers))
         tracks = self._singers[int(order[place])]
         rng = np.random.default_rng([self._seed, 1, number])
-        first, second = rng.choice(len(tracks), size=2, replace=False)
+        first, second = rng.choice(len(tracks), size=2, replace=False) if len(tracks) > 1 else (0, 0)
         return Pair(self._view(tracks[first], rng, number, 0), self._view(tracks[second], rng, number, 1))
 
     def _usable(self, track: Track, manifest: Manifest) -> bool:
-        if self._config.mode != "mixture" and track.vocals_path is None:
+        if self._config.mode in ("vocal", "hybrid") and track.vocals_path is None:
             raise TrainingError(
                 f"track {track.track_id}",
                 f"has no vocals_path, which {self._config.mode} pairs need",
@@ -109,12 +116,12 @@ class PairSampler:
         return bool(self._starts[track.track_id])
 
     def _view(self, track: Track, rng: np.random.Generator, number: int, side: int) -> View:
-        stem = self._config.mode
-        if stem == "hybrid":
-            stem = "vocal" if rng.random() < 0.5 else "mixture"
+        stem = {"hybrid": "vocal" if rng.random() < 0.5 else "mixture", "track": "mixture"}.get(
+            self._config.mode, self._config.mode
+        )
         starts = self._starts.get(track.track_id)
         start = None if starts is None else starts[int(rng.integers(len(starts)))]
-        return View(track, stem, start, (self._seed, 2, number, side))
+        return View(track, stem, start, (self._seed, 2, number, side), self._config.augment)
 
 
 def read_view(view: View, front_end: FrontEndConfig) -> FloatArray:
@@ -131,7 +138,10 @@ def read_view(view: View, front_end: FrontEndConfig) -> FloatArray:
         # A piece near the end: step back, so that a whole segment is read.
         last = max(0.0, audio.probe(view.path).duration_s - front_end.segment_s)
         segment = audio.read_segment(view.path, min(view.start_s, last), front_end.segment_s, front_end.channels)
-    return conform(segment.samples, front_end)
+    samples = segment.samples
+    if view.augmented:
+        samples = augment(samples, np.random.default_rng([*view.seed, 1]))
+    return conform(samples, front_end)
 
 
 class PairDataset(Dataset[Tensor | AudioError]):
