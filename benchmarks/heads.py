@@ -91,8 +91,8 @@ def made(classes: int, dimensions: int, each: int = TRACKS) -> torch.Tensor:
     """Clouds on the sphere, so wide that singers are confused: (classes * each * SEGMENTS, dimensions)."""
     rng = np.random.default_rng(0)
     centres = rng.normal(size=(classes, 1, 1, dimensions))
-    songs = 2.5 * rng.normal(size=(classes, each, 1, dimensions))
-    noise = 6.0 * rng.standard_normal((classes, each, SEGMENTS, dimensions), dtype=np.float32)
+    songs = 1.5 * rng.normal(size=(classes, each, 1, dimensions))
+    noise = 4.0 * rng.standard_normal((classes, each, SEGMENTS, dimensions), dtype=np.float32)
     vectors = (centres + songs + noise).reshape(-1, dimensions)
     return torch.from_numpy((vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32))
 

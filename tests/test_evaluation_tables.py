@@ -65,6 +65,11 @@ def test_parts_by_value_leave_out_what_is_not_known_or_rare():
     ] == ["True"]
 
 
+def test_a_track_of_two_genres_counts_with_both():
+    found = parts(results([row(genre="folk; rock", top_1=1.0), row(genre="rock", top_1=0.0)]), "genre")
+    assert [(part.value, part.top_1.mean) for part in found] == [("folk", 1.0), ("rock", 0.5)]
+
+
 def test_training_tracks_fall_into_the_papers_bins():
     """3, 7, 11, 15, 19, 23 tracks."""
     assert [part.value for part in by_train_tracks(some())] == ["1-4", "5-9", "10-14", "15-19", "20+"]

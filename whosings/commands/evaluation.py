@@ -215,7 +215,8 @@ def _read(what: str, source: Path, clones: Path | None, audio: Path | None) -> t
         if audio is None:
             raise typer.BadParameter(f"{what} needs --audio, the folder of its recordings")
         return read_published(source, audio, FMA if what == "fma" else MTG), Manifest(())
-    table = source / "closed.parquet" if source.is_dir() else source
+    folder = [source / "closed.parquet", source / "open.parquet"]  # as choir and split name them
+    table = next((path for path in folder if path.exists()), folder[0]) if source.is_dir() else source
     beside = clones or table.with_name(f"cloned{table.suffix}")
     wanted = what in ("cloned", "product") and (clones is not None or beside.exists() or what == "cloned")
     return read_roles(table), read_manifest(beside) if wanted else Manifest(())

@@ -12,7 +12,7 @@ import numpy as np
 from whosings.errors import MissingExtraError
 from whosings.evaluation.results import Results
 from whosings.evaluation.similarity import BARS
-from whosings.evaluation.tables import TRAIN_TRACKS, Part, parts
+from whosings.evaluation.tables import TRAIN_TRACKS, Part, parts, values_of, with_value
 from whosings.files import atomic
 
 if TYPE_CHECKING:
@@ -56,22 +56,21 @@ def accuracy_by_classes(results: Results, path: Path) -> list[Path]:
 def accuracy_by_value(rows: Results, column: str, path: Path) -> list[Path]:
     """Figure 2: top-5 by genre (or language), box plots over runs, for the largest number of singers of a setting."""
     models = [key for key, _ in rows.groups("model")]
-    values = [value for (value,), own in rows.groups(column) if value and len(own) >= _LEAST]
+    values = [value for value in values_of(rows, column) if len(with_value(rows, column, value)) >= _LEAST]
     if not values:
         return []
     figure = _figure(_SIZE)
     axes = figure.subplots()
     width = 0.8 / len(models)
     for place, (colour, (model,)) in enumerate(zip(_cycle(), models, strict=False)):
-        runs = [
-            [one["top_5"].mean() for _, one in rows.where(model=model, **{column: v}).groups("run")] for v in values
-        ]
+        own = rows.where(model=model)
+        runs = [[one["top_5"].mean() for _, one in with_value(own, column, v).groups("run")] for v in values]
         at = np.arange(len(values)) + (place - (len(models) - 1) / 2) * width
         shown = axes.boxplot(runs, positions=at, widths=0.85 * width, patch_artist=True, medianprops={"color": "black"})
         for box in shown["boxes"]:
             box.set(facecolor=colour, alpha=0.6)
         axes.plot([], [], "s", color=colour, alpha=0.6, label=model)
-    counts = [len(np.unique(rows.where(**{column: value})["probe"])) for value in values]
+    counts = [len(np.unique(with_value(rows, column, value)["probe"])) for value in values]
     axes.set_xticks(range(len(values)), [f"{v}\n{n} tracks" for v, n in zip(values, counts, strict=True)], fontsize=8)
     axes.set_ylabel("top-5")
     axes.set_ylim(0, 1.02)

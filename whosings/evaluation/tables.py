@@ -102,16 +102,32 @@ def lines(results: Results) -> tuple[Line, ...]:
 def parts(rows: Results, column: str, least: int = 1) -> tuple[Part, ...]:
     """Accuracy by the values of a column: genre, language, clone_method, owner, album_shared.
 
+    A probe of several genres (separated by ``;``) counts with each.
+
     Args:
         rows: of one setting.
         least: probes of a value, else it is left out (the paper: 100 for genres).
     """
-    known = np.array([value not in ("", None) for value in rows[column].tolist()], bool)
-    return tuple(
-        Part(str(value), _interval(own, "top_1"), _interval(own, "top_5"), _source(own))
-        for (value,), own in rows.at(known).groups(column)
-        if len(np.unique(own["probe"])) >= least
-    )
+    found = []
+    for value in values_of(rows, column):
+        own = with_value(rows, column, value)
+        if len(np.unique(own["probe"])) >= least:
+            found.append(Part(value, _interval(own, "top_1"), _interval(own, "top_5"), _source(own)))
+    return tuple(found)
+
+
+def values_of(rows: Results, column: str) -> list[str]:
+    """Values that occur in a column, in alphabetical order; unknown ones left out."""
+    return sorted({value for cell in rows[column].tolist() for value in _values(cell)})
+
+
+def with_value(rows: Results, column: str, value: str) -> Results:
+    """Rows that have a value in a column, alone or among several."""
+    return rows.at(np.array([value in _values(cell) for cell in rows[column].tolist()], bool))
+
+
+def _values(cell: object) -> list[str]:
+    return [] if cell is None else [part.strip() for part in str(cell).split(";") if part.strip()]
 
 
 def by_train_tracks(rows: Results) -> tuple[Part, ...]:
