@@ -133,8 +133,14 @@ def teach(clips: list[Samples]) -> NDArray[np.float32]:
         from resemblyzer import VoiceEncoder
 
         _TEACHER = VoiceEncoder("cpu", verbose=False)
-    heard = [_TEACHER.embed_utterance(clip.astype(np.float32) / 32768) for clip in clips]
+    heard = [_TEACHER.embed_utterance(at_level(clip)) for clip in clips]
     return np.mean(heard, axis=0).astype(np.float32)
+
+
+def at_level(clip: Samples) -> NDArray[np.float32]:
+    """At most 14 s at -30 dB, the level that the teacher learned at: its input is not logarithmic."""
+    samples = clip[: 14 * SAMPLE_RATE].astype(np.float32)
+    return samples * np.float32(10 ** (-30 / 20) / np.sqrt(np.mean(samples**2)))
 
 
 _TEACHER = None  # one a worker process
@@ -258,7 +264,7 @@ def equaliser(views: int, bins: int, deviation_db: float, rng: np.random.Generat
 
 
 def batch(bank: Bank, people: int, samples: int, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-    """Two views of each of ``people`` voices, from different clips: (2, people, samples), and targets (people, 256).
+    """Two views of each of ``people`` voices, from different clips: (2, people, samples), and who they are (people,).
 
     Half as many bands as views: each plays behind two voices, so that the band tells nothing.
     """
@@ -268,15 +274,16 @@ def batch(bank: Bank, people: int, samples: int, rng: np.random.Generator) -> tu
     bands = np.stack([tape(bank, samples, rng) for _ in range(people)])
     both = np.concatenate([bands, np.roll(bands, int(rng.integers(1, people)), axis=0)])
     views = produce(torch.from_numpy(np.stack(voices)), torch.from_numpy(both), rng)
-    return views.reshape(2, people, samples), torch.from_numpy(bank.targets[chosen])
+    return views.reshape(2, people, samples), torch.from_numpy(chosen)
 
 
 # ---------------------------------------------------------------- training
 
 
-def info_nce(left: torch.Tensor, right: torch.Tensor, temperature: float) -> torch.Tensor:
-    logits = F.normalize(left, dim=-1) @ F.normalize(right, dim=-1).T / temperature
-    return F.cross_entropy(logits, torch.arange(len(left)))
+def among(taught: torch.Tensor, targets: torch.Tensor, who: torch.Tensor, temperature: float) -> torch.Tensor:
+    """Cross-entropy of naming each view's person among all, by likeness to the teacher's embeddings of them."""
+    logits = F.normalize(taught, dim=-1) @ F.normalize(targets, dim=-1).T / temperature
+    return F.cross_entropy(logits, who)
 
 
 def train(
@@ -303,7 +310,7 @@ def train(
     parameters = [*encoder.parameters(), *to_teacher.parameters()]
     optimiser = torch.optim.AdamW(parameters, lr=peak_rate, weight_decay=0.02)
     unheard = [band_clip(30_000 + number) for number in range(40)] if validate is not None else []
-    mean_target = torch.from_numpy(bank.targets.mean(axis=0))
+    targets = torch.from_numpy(bank.targets - bank.targets.mean(axis=0))
     step = 0
     state_path = out / "state.pt"
     if state_path.exists():
@@ -323,16 +330,15 @@ def train(
             group["lr"] = (
                 peak_rate * min(1.0, (step + 1) / 100) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
             )
-        waves, targets = batch(bank, people, 3 * SAMPLE_RATE, np.random.default_rng([11, step]))
+        waves, who = batch(bank, people, 3 * SAMPLE_RATE, np.random.default_rng([11, step]))
         with torch.no_grad():
             spectrograms = front(waves.reshape(-1, 1, waves.shape[-1]))
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
             embeddings = encoder(spectrograms)
         embeddings = embeddings.float().reshape(2, people, -1)
-        targets = targets - mean_target
         taught = to_teacher(embeddings)
         contrast = nt_xent(F.normalize(embeddings[0], dim=-1), F.normalize(embeddings[1], dim=-1), 0.1)
-        distil = (info_nce(taught[0], targets, 0.05) + info_nce(taught[1], targets, 0.05)) / 2
+        distil = (among(taught[0], targets, who, 0.05) + among(taught[1], targets, who, 0.05)) / 2
         loss = contrast + distil
         optimiser.zero_grad()
         loss.backward()

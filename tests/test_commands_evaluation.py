@@ -106,7 +106,7 @@ def test_one_unreadable_file_does_not_stop_it(run, tiny, closed, choir_folder, s
     split.test.tracks[0].path.write_bytes(b"no sound")
     words = (moved, "--encoder", tiny.folder, "--out", tmp_path / "r", "--runs", 1, "--head", "prototype")
     code, out, err = run("evaluate", "closed", *words)
-    assert code == 1 and "1 failure" in err and "1 singers took no part" in err
+    assert code == 1 and "1 failure" in err and "0 tracks and 1 singers took no part" in err
     assert re.search(r"prototype +5 +1 x 5", out)
 
 

@@ -80,10 +80,11 @@ def evaluate(
         config = HeadConfig(kind=head, normalise_outputs=normalise_outputs)
         label = "normalised-" if normalise_outputs else ""
         _protocol(scene, what, config, f"{label}{name}", classes, runs, seed, together, device, as_json)
-    if roster.left_out:
-        run.err.print(f"{len(roster.left_out)} singers took no part:", style="yellow")
-        for one in roster.left_out:
-            run.err.print(f"  {one.singer_id}: {one.reason}", markup=False)
+    notes = [f"{track.track_id}: no singing is heard" for track in embedded.unsung]
+    notes += [f"{one.singer_id}: {one.reason}" for one in roster.left_out]
+    if notes:
+        run.err.print(f"{len(embedded.unsung)} tracks and {len(roster.left_out)} singers took no part:", style="yellow")
+        run.err.print("\n".join(f"  {note}" for note in notes), markup=False)
     run.finish()
 
 

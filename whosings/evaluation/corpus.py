@@ -22,7 +22,7 @@ import pyarrow.parquet
 from whosings.audio import FloatArray
 from whosings.catalogue.manifest import Manifest, Track
 from whosings.embedding import EmbeddingStore, TrackEmbedder
-from whosings.errors import AudioError, EvaluationError, WhosingsError
+from whosings.errors import AudioError, EvaluationError
 from whosings.evaluation.heads import Tracks
 from whosings.files import content_hash
 
@@ -67,10 +67,16 @@ class Corpus:
 
 @dataclass(frozen=True)
 class Embedded:
-    """A corpus, and why other tracks are not in it."""
+    """A corpus, and which tracks are not in it.
+
+    Attributes:
+        unsung: in which no singing is heard.
+        failures: why others cannot be used.
+    """
 
     corpus: Corpus
-    failures: tuple[WhosingsError, ...]
+    unsung: tuple[Track, ...]
+    failures: tuple[AudioError, ...]
 
 
 def embed_manifest(
@@ -96,22 +102,22 @@ def embed_manifest(
         if path is None:
             raise EvaluationError(f"track {track.track_id}", "has no vocals_path", "separate it, or take mixtures")
         paths[track.track_id] = path
-    failures: list[WhosingsError] = []
+    failures: dict[str, AudioError] = {}
     with EmbeddingStore(store, embedder.fingerprint) as stored:
         todo = [track_id for track_id in paths if track_id not in stored]
         for _ in range(len(paths) - len(todo)):
             progress()
         for track_id, result in zip(todo, embedder.many([paths[track_id] for track_id in todo]), strict=True):
             if isinstance(result, AudioError):
-                failures.append(result)
+                failures[track_id] = result
             elif len(result.vectors):
                 stored.add(replace(result, track_id=track_id))
-            else:
-                failures.append(EvaluationError(paths[track_id], "holds no singing that is heard", "leave it out"))
             progress()
         if not stored.finish():
             raise EvaluationError("the manifest", "has no track with singing", "check the files")
-    return Embedded(_read(Path(store), manifest, embedder.fingerprint), tuple(failures))
+    corpus = _read(Path(store), manifest, embedder.fingerprint)
+    unsung = tuple(t for t in manifest.tracks if t.track_id not in corpus.place and t.track_id not in failures)
+    return Embedded(corpus, unsung, tuple(failures.values()))
 
 
 def without_copies(manifests: Sequence[Manifest], corpus: Corpus) -> set[str]:
