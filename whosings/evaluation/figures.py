@@ -29,10 +29,10 @@ def accuracy_by_classes(results: Results, path: Path) -> list[Path]:
     """Figure 1: top-1 and top-5 against the number of singers, a marker a run and the mean; real left, cloned right."""
     figure = _figure((10.5, 4.4))
     sets = [name for name in ("closed", "fma", "mtg", "cloned-real", "cloned") if (results["set"] == name).any()]
+    colours = dict(zip((key for key, _ in results.groups("model", "head")), _cycle(), strict=False))
     for axes, name in zip(np.atleast_1d(figure.subplots(1, len(sets), sharey=True)), sets, strict=True):
-        for colour, ((model, head), rows) in zip(
-            _cycle(), results.where(set=name).groups("model", "head"), strict=False
-        ):
+        for key, rows in results.where(set=name).groups("model", "head"):
+            colour, (model, head) = colours[key], key
             for column, marker, style in (("top_1", "o", "-"), ("top_5", "s", "--")):
                 counts, means = [], []
                 for (classes,), own in rows.groups("classes"):
@@ -40,8 +40,7 @@ def accuracy_by_classes(results: Results, path: Path) -> list[Path]:
                     axes.plot([classes] * len(runs), runs, marker, color=colour, markersize=3, alpha=0.35, linewidth=0)
                     counts.append(classes)
                     means.append(np.mean(runs))
-                label = f"{model}, {head}: top-{column[-1]}"
-                axes.plot(counts, means, style, marker=marker, color=colour, markersize=5, label=label)
+                axes.plot(counts, means, style, marker=marker, color=colour, markersize=5)
         axes.set_title(
             {"closed": "real singers", "cloned": "their clones", "cloned-real": "cloned singers, real"}.get(name, name)
         )
@@ -49,6 +48,10 @@ def accuracy_by_classes(results: Results, path: Path) -> list[Path]:
         axes.set_ylim(0, 1.02)
         axes.grid(alpha=0.3)
     figure.axes[0].set_ylabel("accuracy")
+    for (model, head), colour in colours.items():
+        figure.axes[0].plot([], [], color=colour, label=f"{model}, {head}")
+    for style, label in (("o-", "top-1"), ("s--", "top-5")):
+        figure.axes[0].plot([], [], style, color=_GREY, label=label)
     figure.axes[0].legend(fontsize=7)
     return _save(figure, path)
 

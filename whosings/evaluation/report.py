@@ -21,7 +21,7 @@ _NOTICE = (
     "proof of who sings."
 )
 _STYLE = (
-    "body{font:15px/1.5 system-ui,sans-serif;max-width:70em;margin:2em auto;padding:0 1em;color:#111}"
+    "body{font:15px/1.5 system-ui,sans-serif;max-width:95em;margin:2em auto;padding:0 1em;color:#111}"
     "table{border-collapse:collapse;margin:1em 0;font-size:13px}td,th{padding:.25em .7em;border-bottom:1px solid #ddd;"
     "text-align:left;white-space:nowrap}img{max-width:100%}.scroll{overflow-x:auto}p.note{color:#555}"
 )
