@@ -147,3 +147,31 @@ def test_augmented_views_differ_from_the_file_and_are_the_same_each_time(recordi
     assert np.abs(first - other).max() > 0.01
     sampler = PairSampler(_manifest(), PairsConfig(augment=True), 0)
     assert sampler.pair(0).left.augmented and not _sampler().pair(0).left.augmented
+
+
+def test_mashups_put_voices_over_other_singers_bands():
+    manifest = _manifest(singers=6)
+    with_bands = Manifest(tuple(replace(t, instrumental_path=Path(f"{t.track_id}.i.wav")) for t in manifest.tracks))
+    sampler = PairSampler(with_bands, PairsConfig(mode="mashup"), 0)
+    pairs = [sampler.pair(number) for number in range(400)]
+    views = [view for pair in pairs for view in (pair.left, pair.right)]
+    assert all(view.stem == "vocal" and view.band.singer_id != view.track.singer_id for view in views)
+    assert all(-4 <= view.voice_db <= 8 for view in views)
+    assert len({view.band.track_id for view in views}) == 18
+    shared = np.mean([pairs[n].left.band == pairs[n + 1].left.band for n in range(0, 400, 4)])
+    assert 0.15 < shared < 0.5  # both share with chance a quarter, and then must not be of that singer
+    with pytest.raises(TrainingError, match="has no instrumental_path"):
+        PairSampler(manifest, PairsConfig(mode="mashup"), 0)
+
+
+def test_a_mashup_is_the_voice_and_the_band_at_the_stated_levels(small_choir):
+    sampler = PairSampler(small_choir, PairsConfig(mode="mashup"), 0)
+    view = replace(sampler.pair(0).left, voice_db=6.0)
+    mix = read_view(view, FRONT_END)[0]
+    voice = read_view(replace(view, band=None), FRONT_END)[0]
+    scale = np.dot(mix, voice) / np.dot(voice, voice)
+    rest = mix - scale * voice
+    loud = [part[np.abs(part) > 0.01 * np.abs(part).max()] for part in (scale * voice, rest)]
+    assert 10 * np.log10(np.mean(loud[0] ** 2) / np.mean(loud[1] ** 2)) == pytest.approx(6.0, abs=1.5)
+    assert np.abs(read_view(replace(view, voice_db=60.0), FRONT_END)[0] - voice).max() < 0.01
+    np.testing.assert_array_equal(mix, read_view(view, FRONT_END)[0])

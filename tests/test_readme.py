@@ -111,7 +111,7 @@ def test_training_page(tmp_path, monkeypatch, capsys):
     (tmp_path / "new-song.mp3").symlink_to(tmp_path / "songs/singer-0000/song-00.flac")
     monkeypatch.chdir(tmp_path)
     commands = re.findall(r"^\$ whosings (.*)", "".join(_blocks("docs/training.md", "console")), re.MULTILINE)
-    assert len(commands) == 6
+    assert len(commands) == 7
     for command in commands:
         words = shlex.split(command)
         if words[0] == "train":

@@ -141,8 +141,9 @@ MODELS: Mapping[str, ModelConfig] = {
 class PairsConfig(_Settings):
     """Positive pairs (paper, section 4.2)."""
 
-    mode: Literal["mixture", "vocal", "hybrid", "track"] = "mixture"
-    """track: two segments of one mixture, whoever sings it: self-supervised, the kind of the paper's baseline."""
+    mode: Literal["mixture", "vocal", "hybrid", "mashup", "track"] = "mixture"
+    """mashup: vocal stems over other singers' instrumentals. track: two segments of one mixture, whoever sings it:
+    self-supervised, the kind of the paper's baseline."""
     augment: bool = False
     """Views changed at random as studios, rooms and codecs change recordings (not in the paper's own models)."""
     min_vocal: Annotated[float, Field(ge=0, le=1)] = 0.5

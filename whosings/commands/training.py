@@ -25,8 +25,10 @@ def train(
         Path | None, typer.Option(help="Track table of other singers; else a tenth of them is kept.")
     ] = None,
     pairs: Annotated[
-        Literal["mixture", "vocal", "hybrid", "track"] | None,
-        typer.Option(help="Which stems make a pair; track: two segments of one mixture."),
+        Literal["mixture", "vocal", "hybrid", "mashup", "track"] | None,
+        typer.Option(
+            help="Which stems make a pair; mashup: voices over others' bands; track: two segments of one mixture."
+        ),
     ] = None,
     model: Annotated[str | None, typer.Option(help=f"Preset: {', '.join(MODELS)}.")] = None,
     projector: Annotated[str | None, typer.Option(help=f"Preset: {', '.join(PROJECTORS)}.")] = None,

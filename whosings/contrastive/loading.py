@@ -91,7 +91,11 @@ def check_files(manifest: Manifest, stem: str) -> list[AudioError]:
     """
     errors: list[AudioError] = []
     for track in manifest.tracks:
-        for path, modes in ((track.path, ("mixture", "hybrid", "track")), (track.vocals_path, ("vocal", "hybrid"))):
+        for path, modes in (
+            (track.path, ("mixture", "hybrid", "track")),
+            (track.vocals_path, ("vocal", "hybrid", "mashup")),
+            (track.instrumental_path, ("mashup",)),
+        ):
             if path is not None and stem in modes:
                 try:
                     audio.probe(path)

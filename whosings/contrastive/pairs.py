@@ -8,12 +8,13 @@ Conventions
   negative, only where two rounds meet.
 - Modes: ``mixture`` draws both views from mixtures, ``vocal`` both from vocal stems, ``hybrid`` each view from either
   with even chance, which gives all four pairings. ``track`` draws both from one mixture and knows no singers; its
-  rounds are of tracks.
+  rounds are of tracks. ``mashup`` puts each vocal stem over the instrumental of another singer, so that the band tells
+  nothing: half of the time one band plays behind different singers of a batch.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,10 @@ from whosings.contrastive.augment import augment
 from whosings.errors import AudioError, TrainingError
 from whosings.spectrogram import conform
 
+_NEIGHBOURS = 4  # pairs that may share a band
+_VOICE_DB = (-4.0, 8.0)  # of a voice over a band
+_SILENT = 1e-6
+
 
 @dataclass(frozen=True)
 class View:
@@ -37,6 +42,8 @@ class View:
         stem: ``"mixture"`` or ``"vocal"``.
         start_s: seconds; None draws anywhere in the file with ``seed``.
         augmented: changed at random, with ``seed``, see ``augment``.
+        band: whose instrumental is added, at a place drawn with ``seed``; None leaves the stem alone.
+        voice_db: level of the stem over it.
     """
 
     track: Track
@@ -44,6 +51,8 @@ class View:
     start_s: float | None
     seed: tuple[int, ...]
     augmented: bool = False
+    band: Track | None = None
+    voice_db: float = 0.0
 
     @property
     def path(self) -> Path:
@@ -87,6 +96,10 @@ class PairSampler:
             few = "track that holds" if config.mode == "track" else "singer with two tracks that hold"
             raise TrainingError("the manifest", f"has no {few} vocals", "add tracks")
         self._singers = singers
+        self._bands = [track for tracks in singers for track in tracks if track.instrumental_path is not None]
+        if config.mode == "mashup" and not self._bands:
+            remedy = "separate the tracks first, or train with mixture pairs"
+            raise TrainingError("the manifest", "has no instrumental_path, which mashup pairs need", remedy)
 
     @property
     def singers(self) -> int:
@@ -103,7 +116,7 @@ class PairSampler:
         return Pair(self._view(tracks[first], rng, number, 0), self._view(tracks[second], rng, number, 1))
 
     def _usable(self, track: Track, manifest: Manifest) -> bool:
-        if self._config.mode in ("vocal", "hybrid") and track.vocals_path is None:
+        if self._config.mode in ("vocal", "hybrid", "mashup") and track.vocals_path is None:
             raise TrainingError(
                 f"track {track.track_id}",
                 f"has no vocals_path, which {self._config.mode} pairs need",
@@ -116,12 +129,24 @@ class PairSampler:
         return bool(self._starts[track.track_id])
 
     def _view(self, track: Track, rng: np.random.Generator, number: int, side: int) -> View:
-        stem = {"hybrid": "vocal" if rng.random() < 0.5 else "mixture", "track": "mixture"}.get(
-            self._config.mode, self._config.mode
-        )
+        mode = self._config.mode
+        if mode == "hybrid":
+            stem = "vocal" if rng.random() < 0.5 else "mixture"
+        else:
+            stem = "mixture" if mode == "track" else "vocal" if mode == "mashup" else mode
         starts = self._starts.get(track.track_id)
         start = None if starts is None else starts[int(rng.integers(len(starts)))]
-        return View(track, stem, start, (self._seed, 2, number, side), self._config.augment)
+        view = View(track, stem, start, (self._seed, 2, number, side), self._config.augment)
+        return view if mode != "mashup" else self._over_a_band(view, rng, number, side)
+
+    def _over_a_band(self, view: View, rng: np.random.Generator, number: int, side: int) -> View:
+        """Another singer's band behind the voice; with even chance one that plays behind neighbouring pairs, too."""
+        shared = rng.random() < 0.5
+        draw = np.random.default_rng([self._seed, 3, number // _NEIGHBOURS, side]) if shared else rng
+        first = int(draw.integers(len(self._bands)))
+        others = (self._bands[(first + step) % len(self._bands)] for step in range(len(self._bands)))
+        band = next((track for track in others if track.singer_id != view.track.singer_id), None)
+        return replace(view, band=band, voice_db=float(rng.uniform(*_VOICE_DB)))
 
 
 def read_view(view: View, front_end: FrontEndConfig) -> FloatArray:
@@ -139,9 +164,29 @@ def read_view(view: View, front_end: FrontEndConfig) -> FloatArray:
         last = max(0.0, audio.probe(view.path).duration_s - front_end.segment_s)
         segment = audio.read_segment(view.path, min(view.start_s, last), front_end.segment_s, front_end.channels)
     samples = segment.samples
+    if view.band is not None and view.band.instrumental_path is not None:
+        rng = np.random.default_rng([*view.seed, 2])
+        band = audio.random_segment(view.band.instrumental_path, front_end.segment_s, rng, front_end.channels)
+        samples = _mixed(samples, band.samples, view.voice_db)
     if view.augmented:
         samples = augment(samples, np.random.default_rng([*view.seed, 1]))
     return conform(samples, front_end)
+
+
+def _mixed(voice: FloatArray, band: FloatArray, voice_db: float) -> FloatArray:
+    """A voice over a band: levels are those of what sounds; the shorter of the two is repeated."""
+    channels, length = max(voice.shape[0], band.shape[0]), max(voice.shape[1], band.shape[1])
+    voice, band = (
+        np.tile(part, (channels // part.shape[0], -(-length // part.shape[1])))[:, :length] for part in (voice, band)
+    )
+    gain = _level(voice) / max(_level(band), _SILENT) * 10 ** (-voice_db / 20)
+    return np.asarray(voice + np.float32(gain) * band, np.float32)
+
+
+def _level(samples: FloatArray) -> float:
+    """Root of the mean power within 40 dB of the peak."""
+    loud = samples[np.abs(samples) > 0.01 * np.abs(samples).max()]
+    return float(np.sqrt(np.mean(loud**2))) if loud.size else 0.0
 
 
 class PairDataset(Dataset[Tensor | AudioError]):
