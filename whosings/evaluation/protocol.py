@@ -127,7 +127,8 @@ def evaluate(
         runs = todo[first : first + setting.together]
         drawn = [_draw(setting, roster, wanted, run) for run in runs]
         lessons = [_lesson(setting, pupils, corpus, run) for pupils, run in zip(drawn, runs, strict=True)]
-        heads = train_heads(vectors, lessons, setting.head)
+        epoch = progress(f"epochs of {len(runs)} heads", 0)
+        heads = train_heads(vectors, lessons, setting.head, lambda running, tick=epoch: tick())  # type: ignore[misc]
         for run, pupils, head in zip(runs, drawn, heads, strict=True):
             rows = list(_score(setting, run, pupils, head, vectors, corpus, wanted))
             write_run(rows, run_path(folder, setting.name, run), recipe)
