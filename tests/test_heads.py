@@ -45,6 +45,8 @@ def plain(vectors, task, config):
         layer.weight.data = sampler.uniform((wide, narrow), wide**-0.5).T.to(vectors.dtype)
         layer.bias.data = sampler.uniform((narrow,), wide**-0.5).to(vectors.dtype)
         layers += [layer] if number == len(sizes) - 2 else [layer, nn.BatchNorm1d(narrow), nn.ReLU()]
+    if not config.last_bias:
+        layers[-1].bias = None
     network = nn.Sequential(*layers).to(vectors.dtype)
     optimiser = torch.optim.Adam(network.parameters(), lr=config.learning_rate)
     plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
@@ -71,7 +73,7 @@ def plain(vectors, task, config):
     return network, losses
 
 
-@pytest.mark.parametrize("changes", [{}, {"kind": "linear"}, {"normalise_outputs": True}])
+@pytest.mark.parametrize("changes", [{}, {"kind": "linear"}, {"normalise_outputs": True}, {"last_bias": False}])
 def test_a_head_learns_what_a_plain_network_learns(changes):
     config = SMALL.model_copy(update=changes)
     vectors, start = made()

@@ -8,14 +8,25 @@ import pytest
 from tests.evaluation_fixtures import scene
 from whosings.catalogue.manifest import Manifest
 from whosings.catalogue.roles import SingerSplit
-from whosings.config import HeadConfig
+from whosings.config import HEADS, HeadConfig
 from whosings.errors import EvaluationError
 from whosings.evaluation import protocol
 from whosings.evaluation.protocol import Setting, enrol, evaluate
 from whosings.evaluation.results import read_results, run_path
 
-HEAD = HeadConfig(hidden=(32, 16), iterations_per_epoch=8, max_epochs=10, precision="float32")
-NEAREST = HeadConfig(kind="prototype")
+HEAD, NEAREST = "quick", "prototype"
+QUICK = HeadConfig(hidden=(32, 16), iterations_per_epoch=8, max_epochs=10, precision="float32")
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    """Heads that are small and soon trained."""
+    heads = {
+        "quick": QUICK,
+        "quick-linear": QUICK.model_copy(update={"kind": "linear"}),
+        "prototype": HEADS["prototype"],
+    }
+    monkeypatch.setattr(protocol, "HEADS", heads)
 
 
 def run(folder, made, **changes):
@@ -25,7 +36,7 @@ def run(folder, made, **changes):
     return count, read_results(folder)
 
 
-@pytest.mark.parametrize("head", [HEAD, NEAREST, HEAD.model_copy(update={"kind": "linear"})])
+@pytest.mark.parametrize("head", [HEAD, NEAREST, "quick-linear"])
 def test_separable_singers_are_all_found(tmp_path, head):
     _, results = run(tmp_path, scene(), head=head)
     assert len(results) == 36 and results["top_1"].min() == 1 and results["rank"].max() == 1
@@ -58,17 +69,18 @@ def test_runs_go_on_where_they_stopped_with_the_same_result(tmp_path):
 
 
 @pytest.mark.parametrize("change", ["head", "vectors", "tracks"])
-def test_results_of_something_else_are_not_taken_over(tmp_path, change):
+def test_results_of_something_else_are_not_taken_over(tmp_path, change, monkeypatch):
     made = scene()
     run(tmp_path, made, runs=1)
-    head = HEAD.model_copy(update={"batch": 10}) if change == "head" else HEAD
+    if change == "head":
+        monkeypatch.setattr(protocol, "HEADS", {"quick": QUICK.model_copy(update={"batch": 10})})
     if change == "vectors":
         made = replace(made, corpus=replace(made.corpus, vectors=made.corpus.vectors * np.float32(0.999)))
     if change == "tracks":
         train = Manifest(made.split.train.tracks[:-1])
         made = replace(made, split=replace(made.split, train=train))
     with pytest.raises(EvaluationError, match="other tracks, another encoder or other settings"):
-        run(tmp_path, made, runs=1, head=head)
+        run(tmp_path, made, runs=1)
 
 
 def test_cloned_singers_always_take_part_and_real_tracks_are_scored_beside(tmp_path):

@@ -189,6 +189,8 @@ class HeadConfig(_Settings):
     """Outputs of the first two layers of ``projector``."""
     normalise_outputs: bool = False
     """Outputs of unit length before the softmax, as in the authors' code."""
+    last_bias: bool = True
+    """False in the authors' code, of ``projector``."""
     batch: PositiveInt = 100
     """Segments a step."""
     learning_rate: PositiveFloat = 0.01
@@ -204,6 +206,16 @@ class HeadConfig(_Settings):
     """Of each validation track, drawn once a run."""
     precision: Literal["auto", "float32", "bf16"] = "auto"
     """auto: bf16 matrix products where the processor or GPU computes them natively."""
+
+
+HEADS: Mapping[str, HeadConfig] = {
+    "projector": HeadConfig(),
+    "projector-normalised": HeadConfig(normalise_outputs=True),
+    "projector-authors-code": HeadConfig(hidden=(1024, 1024), last_bias=False, normalise_outputs=True),
+    "linear": HeadConfig(kind="linear"),
+    "prototype": HeadConfig(kind="prototype"),
+}
+"""Presets: ``projector`` is the paper's text, ``projector-authors-code`` what its code does."""
 
 
 class Settings(_Settings):

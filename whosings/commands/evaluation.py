@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from whosings.commands.options import Device, Json
+from whosings.config import HEADS
 from whosings.console import Report, print_json
 from whosings.errors import EvaluationError
 
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from whosings.catalogue.roles import SingerSplit
     from whosings.embedding import TrackEmbedder
     from whosings.evaluation.corpus import Corpus
-    from whosings.evaluation.protocol import Roster
+    from whosings.evaluation.protocol import Roster, Setting
 
 
 def evaluate(
@@ -37,12 +39,7 @@ def evaluate(
     ] = "mixture",
     classes: Annotated[str, typer.Option(help="Singers a run: all, 100, or 100:1000:100.")] = "all",
     runs: Annotated[int, typer.Option(min=1, help="Draws of singers and of heads' weights.")] = 10,
-    head: Annotated[
-        Literal["projector", "linear", "prototype"], typer.Option(help="Classifier on the embeddings.")
-    ] = "projector",
-    normalise_outputs: Annotated[
-        bool, typer.Option("--normalise-outputs", help="Outputs of unit length, as in the authors' code.")
-    ] = False,
+    head: Annotated[str, typer.Option(help=f"Classifier on the embeddings: {', '.join(HEADS)}.")] = "projector",
     seed: Annotated[int, typer.Option(min=0, help="Of draws and weights.")] = 0,
     together: Annotated[int, typer.Option(min=1, help="Runs trained at once.")] = 10,
     clones: Annotated[Path | None, typer.Option(help="Track table of clones, if not cloned.parquet beside.")] = None,
@@ -59,6 +56,8 @@ def evaluate(
     from whosings.evaluation.corpus import embed_manifest
     from whosings.evaluation.protocol import enrol
 
+    if head not in HEADS:
+        raise typer.BadParameter(f"no head {head}; there are {', '.join(HEADS)}")
     run = Report()
     split, cloned = _read(what, source, clones, audio)
     name = model or short_name(encoder)
@@ -75,11 +74,10 @@ def evaluate(
     elif what == "product":
         _product(scene, seed, as_json)
     else:
-        from whosings.config import HeadConfig
+        from whosings.evaluation.protocol import Setting
 
-        config = HeadConfig(kind=head, normalise_outputs=normalise_outputs)
-        label = "normalised-" if normalise_outputs else ""
-        _protocol(scene, what, config, f"{label}{name}", classes, runs, seed, together, device, as_json)
+        settings = [Setting(what, name, head, number, runs, seed, together) for number in _classes(classes)]
+        _protocol(scene, settings, device, as_json)
     notes = [f"{track.track_id}: no singing is heard" for track in embedded.unsung]
     notes += [f"{one.singer_id}: {one.reason}" for one in roster.left_out]
     if notes:
@@ -118,21 +116,9 @@ class _Scene:
     clones: Manifest
 
 
-def _protocol(
-    scene: _Scene,
-    what: str,
-    config: object,
-    name: str,
-    classes: str,
-    runs: int,
-    seed: int,
-    together: int,
-    device: str,
-    as_json: bool,
-) -> None:
+def _protocol(scene: _Scene, settings: Sequence[Setting], device: str, as_json: bool) -> None:
     import torch
 
-    from whosings.evaluation.protocol import Setting
     from whosings.evaluation.protocol import evaluate as run_setting
     from whosings.evaluation.results import read_results, write_summary
     from whosings.evaluation.tables import LINE_COLUMNS, line_cells, lines
@@ -140,8 +126,7 @@ def _protocol(
     chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     made = 0
     with scene.run.bars() as bars:
-        for number in _classes(classes):
-            setting = Setting(what, name, config, number, runs, seed, together)  # type: ignore[arg-type]
+        for setting in settings:
             made += run_setting(setting, scene.roster, scene.corpus, scene.out, scene.clones.tracks, chosen, bars)
     found = lines(read_results(scene.out))
     write_summary(scene.out / "summary.json", [asdict(line) for line in found])

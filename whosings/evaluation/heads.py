@@ -214,7 +214,10 @@ class _Trainer:
             for name, value in _initial(sizes, sampler).items():
                 state.setdefault(name, []).append(value.to(vectors.dtype))
         self._state = {name: torch.stack(values) for name, values in state.items()}
-        self._learned = [name for name in self._state if not name.endswith(("mean", "variance"))]
+        fixed = ("mean", "variance") if config.last_bias else ("mean", "variance", "out.bias")
+        self._learned = [name for name in self._state if not name.endswith(fixed)]
+        if not config.last_bias:
+            self._state["out.bias"].zero_()
         self._first = {name: torch.zeros_like(self._state[name]) for name in self._learned}
         self._second = {name: torch.zeros_like(self._state[name]) for name in self._learned}
         self._steps = torch.zeros(1)

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from whosings.catalogue.manifest import Track
 from whosings.catalogue.roles import ROLES, SingerSplit, album_key
 from whosings.catalogue.splits import LeftOut
-from whosings.config import HeadConfig
+from whosings.config import HEADS, HeadConfig
 from whosings.errors import EvaluationError
 from whosings.evaluation.corpus import Corpus, without_copies
 from whosings.evaluation.heads import Head, Lesson, Votes, train_heads, vote
@@ -56,13 +56,14 @@ class Setting:
     Attributes:
         set: ``closed``, ``cloned``, or the name of another set.
         model: name of the encoder, for the rows.
+        head: a name in ``HEADS``.
         classes: singers a run; None takes all.
         together: runs that are trained at once.
     """
 
     set: str
     model: str
-    head: HeadConfig
+    head: str
     classes: int | None
     runs: int = 10
     seed: int = 0
@@ -71,7 +72,12 @@ class Setting:
     @property
     def name(self) -> str:
         """Of its files."""
-        return f"{self.set}-{self.model}-{self.head.kind}-{self.classes or 'all'}"
+        return f"{self.set}-{self.model}-{self.head}-{self.classes or 'all'}"
+
+    @property
+    def config(self) -> HeadConfig:
+        """Of the head."""
+        return HEADS[self.head]
 
 
 def enrol(split: SingerSplit, corpus: Corpus) -> Roster:
@@ -128,7 +134,7 @@ def evaluate(
         drawn = [_draw(setting, roster, wanted, run) for run in runs]
         lessons = [_lesson(setting, pupils, corpus, run) for pupils, run in zip(drawn, runs, strict=True)]
         epoch = progress(f"epochs of {len(runs)} heads", 0)
-        heads = train_heads(vectors, lessons, setting.head, lambda running, tick=epoch: tick())  # type: ignore[misc]
+        heads = train_heads(vectors, lessons, setting.config, lambda running, tick=epoch: tick())  # type: ignore[misc]
         for run, pupils, head in zip(runs, drawn, heads, strict=True):
             rows = list(_score(setting, run, pupils, head, vectors, corpus, wanted))
             write_run(rows, run_path(folder, setting.name, run), recipe)
@@ -160,7 +166,7 @@ def _targets(clones: Sequence[Track], roster: Roster) -> list[str]:
 def _recipe(setting: Setting, roster: Roster, corpus: Corpus, clones: Sequence[Track]) -> str:
     """Digest of all that a run depends on, but for its number."""
     parts = [
-        repr((setting.set, setting.classes, setting.seed, setting.head)),
+        repr((setting.set, setting.classes, setting.seed, setting.config)),
         corpus.fingerprint,
         repr(
             [(p.name, [t.track_id for t in p.train], p.validation.track_id, p.test.track_id) for p in _sorted(roster)]
@@ -230,7 +236,7 @@ def _score(
         yield Row(
             set="cloned" if track.cloned else real,
             model=setting.model,
-            head=setting.head.kind,
+            head=setting.head,
             classes=len(pupils),
             run=run,
             probe=track.track_id,
