@@ -454,7 +454,12 @@ def export(out: Path, speech: Path, to: Path) -> None:
     }
     save_checkpoint(to, MODELS["compact"], encoder, card, half=True)
     embedder = TrackEmbedder(to)
-    tracks = unheard_tracks(speech, parametric=40)
+    kept = out / "unheard.npz"
+    if not kept.exists():
+        made = unheard_tracks(speech, parametric=40)
+        np.savez(kept, names=[name for name, _ in made], **{str(n): voice for n, (_, voice) in enumerate(made)})
+    held = np.load(kept)
+    tracks = [(str(name), held[str(number)]) for number, name in enumerate(held["names"])]
     vectors = [embedder(audio.Segment(voice[None].astype(np.float32), 0.0, name)).vectors for name, voice in tracks]
     material = "held-out speakers, spoken and turned into singing, and parametric singers, alone and over bands"
     calibration = calibrate(vectors, [name for name, _ in tracks], material)
