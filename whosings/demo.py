@@ -1,10 +1,9 @@
 """The main job, once through: enrol singers, identify what was held back, say how it went, draw it.
 
 Runs on the small choir of generated singers, with clones of some of them among the probes, or on any folder
-``Singer/*.mp3``. Of a singer with several recordings the last ones are held
-back (or those whose names match a pattern); a singer with a single recording is enrolled from its first half and
-identified from its second. Every probe is answered twice: as it is, and with its own singer left out of the gallery,
-which ought to give ``unknown``.
+``Singer/*.mp3``. Of a singer with several recordings the last ones are held back (or those whose names match a
+pattern); a singer with a single recording is enrolled from its first half and identified from its second. Every probe
+is answered twice: as it is, and with its own singer left out of the gallery, which ought to give ``unknown``.
 """
 
 from __future__ import annotations
