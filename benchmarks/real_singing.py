@@ -1,13 +1,17 @@
-"""Real singing: who sings a clip, alone and over a generated band, by any encoder of `whosings evaluate`.
+"""Real singing and clones of it: who sings a clip, alone and over bands, by any encoder of `whosings evaluate`.
 
 Reads `singer/*.audio` with the names of RAVDESS (the sentence is the fifth number); clips with other names are taken in
 turn. Each singer is enrolled with the clips of one sentence and probed with single clips of the other, and with five of
-them together, against everybody's mean voice; over a band, the voice is 8 dB above it to 4 dB under it. EER is over all
-pairs of probe and singer. A clip in which no singing is heard counts as wrong.
+them together, against everybody's mean voice. EER is over all pairs of probe and singer. A clip in which no singing is
+heard counts as wrong. Over a band, the voice is 8 dB above it to 4 dB under it; their own band is one for each singer,
+whose first half plays at enrolment and whose second half behind probes. Clones are the probes in another singer's
+timbre, learned from that singer's enrolled clips by the conversions of `whosings.choir` in turn; over the source's own
+band, an encoder that listens to bands names the source.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import measure
@@ -16,15 +20,28 @@ import torch
 from numpy.typing import NDArray
 
 from whosings import audio
-from whosings.audio import Segment
+from whosings.audio import SAMPLE_RATE, Segment
 from whosings.choir.band import draw_palette, play
+from whosings.choir.conversion import METHODS, gather
 from whosings.choir.score import compose
+from whosings.choir.vocoder import analyze, sound
 from whosings.embedding import TrackEmbedder
 from whosings.evaluation.baselines import open_segments
 from whosings.evaluation.metrics import equal_error_rate
 
-BANDS, TOGETHER = 40, 5
+BANDS, BAND_S, TOGETHER = 40, 20, 5
 Array = NDArray[np.float64]
+Places = NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Probes:
+    """What is asked: sounds, the right singers, and of clones whose performance they are."""
+
+    enrolled: str
+    sounds: list[Segment]
+    truth: Places
+    sources: Places | None = None
 
 
 def main() -> None:
@@ -32,37 +49,49 @@ def main() -> None:
         __doc__,
         singing={"type": Path, "required": True, "help": "folder singer/*.audio"},
         encoders={"nargs": "+", "default": ["default", "resemblyzer"]},
+        clones={"type": Path, "help": "file in which the clones are kept from one call to the next (.npz)"},
     )
     torch.set_num_threads(1)
     clips = [(folder.name, path) for folder in sorted(given.singing.iterdir()) for path in sorted(folder.glob("*"))]
-    clips = clips[:: 10 if given.quick else 1]
+    clips = clips[:: 4 if given.quick else 1]
     names = sorted({singer for singer, _ in clips})
     who = np.array([names.index(singer) for singer, _ in clips])
     parts = [path.stem.split("-") for _, path in clips]
     enrolled = np.array([part[4] == "01" if len(part) == 7 else n % 2 == 0 for n, part in enumerate(parts)])
-    sounds = {"a cappella": [audio.load(path) for _, path in clips]}
-    bands = [band(number) for number in range(BANDS)]
+    probes = np.flatnonzero(~enrolled)
+    alone = [audio.load(path) for _, path in clips]
+    bands = [band(number, BAND_S) for number in range(BANDS)]
     rng = np.random.default_rng(3)
-    sounds["over a band"] = [over(sound, bands[int(rng.integers(BANDS))], rng) for sound in sounds["a cappella"]]
+    over_any = [over(clip, bands[int(rng.integers(BANDS))], rng) for clip in alone]
+    own = [np.array_split(band(1000 + number, 2 * BAND_S), 2) for number in range(len(names))]
+    over_own = [over(clip, own[who[n]][int(not enrolled[n])], rng) for n, clip in enumerate(alone)]
+    targets = (who[probes] + rng.integers(1, len(names), probes.size)) % len(names)
+    made = clones(alone, who, enrolled, probes, targets, given.clones)
+    known = {"a cappella": alone, "over a band": over_any, "over their own band": over_own}
+    asked = {title: Probes(title, [sounds[p] for p in probes], who[probes]) for title, sounds in known.items()}
+    backed = [over(clone, own[who[p]][1], rng) for clone, p in zip(made, probes, strict=True)]
+    asked["clones"] = Probes("a cappella", made, targets, who[probes])
+    asked["clones over the source's band"] = Probes("over their own band", backed, targets, who[probes])
     rows, figures = [], {}
     for name in given.encoders:
         embedder = TrackEmbedder(open_segments(name))
-        means = {title: embed(embedder, some) for title, some in sounds.items()}
-        for title, vectors in means.items():
-            # Enrolled as in life, from what there is: alone for alone, over bands for over bands.
-            found = compare(vectors[enrolled], who[enrolled], vectors[~enrolled], who[~enrolled])
-            rows.append((title, name, int(enrolled.sum()), int((~enrolled).sum()), *found))
+        # Enrolled as in life, from what there is: alone for alone, over bands for over bands.
+        vectors = {t: embed(embedder, [sounds[n] for n in np.flatnonzero(enrolled)]) for t, sounds in known.items()}
+        for title, some in asked.items():
+            found = compare(vectors[some.enrolled], who[enrolled], embed(embedder, some.sounds), some)
+            rows.append((title, name, int(enrolled.sum()), int(probes.size), *found.values()))
             key = f"{Path(name).name}_{title.replace(' ', '_')}"
-            figures |= {f"{key}_top_1": found[0], f"{key}_eer": found[1], f"{key}_five": found[2]}
-    measure.table(("material", "encoder", "enrolled", "probes", "top-1", "EER", "five clips together"), rows)
+            figures |= {f"{key}_{what}": value for what, value in found.items() if np.isfinite(value)}
+    header = ("material", "encoder", "enrolled", "probes", "top-1", "EER", "five clips together", "source named")
+    measure.table(header, rows)
     measure.finish("real_singing", given.quick, singers=len(names), **figures)
 
 
-def band(seed: int) -> audio.FloatArray:
-    """Twenty seconds of a band that no shipped model heard."""
+def band(seed: int, seconds: float) -> audio.FloatArray:
+    """A band that no shipped model heard."""
     rng = np.random.default_rng([77, seed])
     palette = draw_palette(rng)
-    return play(palette, compose(rng, 20, 60, palette.tempo), rng)
+    return play(palette, compose(rng, seconds, 60, palette.tempo), rng)
 
 
 def over(sound: Segment, music: audio.FloatArray, rng: np.random.Generator) -> Segment:
@@ -75,33 +104,66 @@ def over(sound: Segment, music: audio.FloatArray, rng: np.random.Generator) -> S
     return Segment((mix / np.abs(mix).max()).astype(np.float32)[None], 0.0, sound.track_id)
 
 
+def clones(
+    alone: list[Segment], who: Places, enrolled: NDArray[np.bool_], probes: Places, targets: Places, kept: Path | None
+) -> list[Segment]:
+    """Each probe in its target's timbre, learned from the target's enrolled clips."""
+    if kept is not None and kept.exists():
+        held = np.load(kept)
+        return [Segment(held[str(place)][None], 0.0, f"clone-{place}") for place in range(probes.size)]
+    frames = [analyze(clip.samples[0]) for clip in alone]
+    voices = {
+        target: gather([frames[n] for n in np.flatnonzero(enrolled & (who == target))], f"singer {target}")
+        for target in np.unique(targets)
+    }
+    methods = list(METHODS.values())
+    rng = np.random.default_rng(4)
+    made = [
+        sound(methods[place % len(methods)](frames[p], voices[target]), rng)
+        for place, (p, target) in enumerate(zip(probes, targets, strict=True))
+    ]
+    made = [wave[: 3 * SAMPLE_RATE] / np.float32(max(1e-9, np.abs(wave).max())) for wave in made]
+    if kept is not None:
+        np.savez(kept, **{str(place): wave for place, wave in enumerate(made)})
+    return [Segment(wave[None], 0.0, f"clone-{place}") for place, wave in enumerate(made)]
+
+
 def embed(embedder: TrackEmbedder, sounds: list[Segment]) -> Array:
     """Mean vectors, of unit length; zeros where nobody is heard."""
     rows = []
-    for sound in sounds:
-        vectors = embedder(sound).vectors
+    for clip in sounds:
+        vectors = embedder(clip).vectors
         mean = vectors.mean(axis=0) if len(vectors) else np.zeros(vectors.shape[1])
         rows.append(mean / max(1e-9, float(np.linalg.norm(mean))))
     return np.array(rows, float)
 
 
-def compare(known: Array, singer: Array, probes: Array, truth: Array) -> tuple[float, float, float]:
-    """(top-1, EER, top-1 of five clips together); the mean voice of all singers is taken away, as the product does."""
+def compare(known: Array, singer: Places, vectors: Array, probes: Probes) -> dict[str, float]:
+    """Top-1, EER, top-1 of five clips together, and how often a clone's source is named.
+
+    The mean voice of all singers is taken away, as the product does.
+    """
+    truth = probes.truth
     voices = np.array([known[singer == s].mean(axis=0) for s in np.unique(singer)])
     centre = voices.mean(axis=0)
     voices = unit(voices - centre)
-    heard = np.linalg.norm(probes, axis=1) > 0
-    scores = unit(probes - centre) @ voices.T
-    right = heard & (scores.argmax(axis=1) == truth)
+    heard = np.linalg.norm(vectors, axis=1) > 0
+    scores = unit(vectors - centre) @ voices.T
+    named = np.where(heard, scores.argmax(axis=1), -1)
     own = np.eye(len(voices), dtype=bool)[truth]
     groups, answers = [], []
-    for s in np.unique(truth):
-        mine = probes[(truth == s) & heard]
+    for s in np.unique(truth) if probes.sources is None else ():  # clones of one target have no studio in common
+        mine = vectors[(truth == s) & heard]
         for first in range(0, len(mine) - TOGETHER + 1, TOGETHER):
             groups.append(mine[first : first + TOGETHER].mean(axis=0))
             answers.append(s)
-    five = float(np.mean((unit(np.array(groups) - centre) @ voices.T).argmax(axis=1) == answers)) if groups else np.nan
-    return float(right.mean()), equal_error_rate(scores[own], scores[~own]), five
+    five = (unit(np.array(groups) - centre) @ voices.T).argmax(axis=1) == answers if groups else np.array([np.nan])
+    return {
+        "top_1": float(np.mean(named == truth)),
+        "eer": equal_error_rate(scores[own], scores[~own]),
+        "five": float(np.mean(five)),
+        "source": np.nan if probes.sources is None else float(np.mean(named == probes.sources)),
+    }
 
 
 def unit(rows: Array) -> Array:

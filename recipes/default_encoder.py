@@ -1,16 +1,15 @@
 """How the default encoder is made: generated singers and speech turned singing, mashed over generated bands.
 
     python recipes/default_encoder.py bank   --out runs/default --speech LIBRISPEECH
-    python recipes/default_encoder.py train  --out runs/default --steps 1700   # run again, it goes on
+    python recipes/default_encoder.py train  --out runs/default --steps 6000   # run again, it goes on
     python recipes/default_encoder.py export --out runs/default --speech LIBRISPEECH --to whosings/weights/default
 
-`LIBRISPEECH` is a folder `speaker/*.{opus,flac,wav}` (CC BY 4.0). `bank` makes hours of voices from an hour of speech:
-each speaker, also at two other speeds (which makes another person), speaks and sings (WORLD: melody imposed, vowels
-stretched, timbre kept); parametric singers join them.
-A training view is three seconds of one voice, over a random band or alone, through a random room and equaliser. The
-encoder is pulled to another view of the same voice (NT-Xent) and, through a linear layer that is thrown away, to the
-embedding that resemblyzer (Apache-2.0) gives of the clean voice. No real singing takes part. `export` calibrates on
-speakers and parametric singers that were kept apart, and writes the checkpoint.
+`LIBRISPEECH` is a folder `speaker/*.{opus,flac,wav}` (CC BY 4.0). `bank` makes hours of voices from an hour of speech
+(`voice_bank.py`). A training view is three seconds of one voice, over a random band or alone, through the effects of
+`whosings.contrastive.augment`. The encoder is pulled to another view of the same voice (NT-Xent) and, through a linear
+layer that is thrown away, to the embedding that resemblyzer (Apache-2.0) gives of the clean voice. No real singing
+takes part. `export` calibrates on speakers and parametric singers that were kept apart, and writes the checkpoint.
+`ablations.py` says what each part is worth.
 """
 
 from __future__ import annotations
@@ -18,188 +17,73 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import multiprocessing
 import time
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from voice_bank import Bank, Samples, band_clip, make_bank, parametric_clips, speaker_clips, speaker_folders
 
 from whosings import audio
 from whosings.audio import SAMPLE_RATE
-from whosings.choir.band import draw_palette, play
-from whosings.choir.conversion import METHODS, gather
-from whosings.choir.effects import apply
-from whosings.choir.from_speech import draw_style, read_speaker, sing_speech, voiced_only
-from whosings.choir.genres import GENRES, draw_chain
-from whosings.choir.parametric import draw_voice
-from whosings.choir.performer import Performer
-from whosings.choir.score import Score, compose
-from whosings.choir.soundfont import LEADS, arrange, draw_ensemble, find_soundfont, render
-from whosings.choir.vocoder import sound
+from whosings.choir.from_speech import voiced_only
 from whosings.config import MODELS
-from whosings.errors import TooShortError
+from whosings.contrastive.augment import Chances, produce
+from whosings.contrastive.loss import nt_xent, supcon
+from whosings.encoder.convolutional import ConvolutionalEncoder
+from whosings.spectrogram import LogMel
 
-Samples = NDArray[np.int16]
-SPEEDS = (1.0, 0.86, 1.16)
 TEACHER_DIMENSIONS = 256
-MOST_RECORDINGS = 4  # of a speaker who trains
-TAUGHT = 2  # clips of a person that the teacher hears: speech and singing, none of them imitated
+NAMED_BY, TOLD_BY = 0.05, 0.1  # temperatures: of naming a person by the teacher's embeddings, of NT-Xent
+ALIKE = 24  # nearest persons among whom hard negatives are drawn
+GROUP = 4  # persons alike that come together
 
 
-# ---------------------------------------------------------------- the bank
+@dataclass(frozen=True)
+class Trial:
+    """What a run is made of; the defaults make the encoder that ships.
 
-
-def to_int16(samples: NDArray[np.float32]) -> Samples:
-    return np.round(samples / max(1e-9, float(np.abs(samples).max())) * 32000).astype(np.int16)
-
-
-def speaker_clips(task: tuple[str, list[str], int]) -> list[tuple[str, Samples]]:
-    """All clips of one speaker and of the persons that other speeds make of it.
-
-    Each speaks, sings twice (the speech as it runs, and syllable by syllable), and is imitated in another's song.
+    Attributes:
+        people, views, seconds: persons in a batch, views of each, length of a view.
+        blocks: of the encoder.
+        loud: share of views over a band.
+        shared: whether a band plays behind two voices of a batch, so that it tells nothing.
+        guest: chance that somebody else is heard in a band, 8 to 24 dB under the voice.
+        hard: chance of a batch whose persons come in groups that the teacher finds alike.
+        imitations, singing: whether clips of these kinds train.
+        taught, contrasted: weights of the two losses.
+        apart: weight of a loss that keeps a view's embedding orthogonal to that of its band alone.
+        without: effects of ``Chances`` that are left out; ``all`` leaves out every one.
     """
-    import soxr
 
-    speaker, files, seed = task
-    clips = []
-    recordings = [audio.load(f).samples[0] for f in files]
-    speech = voiced_only(np.concatenate(recordings)[: 40 * SAMPLE_RATE])
-    for number, speed in enumerate(SPEEDS):
-        rng = np.random.default_rng([seed, number])
-        person = speech if speed == 1.0 else soxr.resample(speech, SAMPLE_RATE * speed, SAMPLE_RATE)
-        name = f"{speaker}x{speed}"
-        clips.append((name, to_int16(person)))
-        with suppress(TooShortError):  # hardly any voiced sound
-            clips.append((name, to_int16(sing_speech(person[: 14 * SAMPLE_RATE], draw_style(rng), rng))))
-        with suppress(TooShortError):
-            singer = read_speaker([Path(f) for f in files], rng, 1 / speed)
-            clips.append((name, studio(performed(singer, rng), rng)))
-            own = gather([singer.perform(score_for(singer, rng), singer.manner, rng)], name)
-            other = draw_voice(rng)
-            song = other.perform(score_for(other, rng), other.manner, rng)
-            method = METHODS[("neighbours", "neighbours", "statistics")[int(rng.integers(3))]]
-            clips.append((name, studio(sound(method(song, own), rng), rng)))
-    return clips
+    people: int = 64
+    views: int = 2
+    seconds: float = 3.0
+    blocks: int = 6
+    loud: float = 0.65
+    shared: bool = True
+    guest: float = 0.2
+    hard: float = 0.3
+    imitations: bool = True
+    singing: bool = True
+    taught: float = 1.0
+    contrasted: float = 1.0
+    apart: float = 0.0
+    without: tuple[str, ...] = ()
 
+    @property
+    def chances(self) -> Chances:
+        names = [field.name for field in fields(Chances)] if "all" in self.without else list(self.without)
+        return replace(Chances(), **dict.fromkeys(names, 0.0))
 
-def score_for(singer: Performer, rng: np.random.Generator) -> Score:
-    return compose(rng, 13, singer.centre + float(rng.normal(0, 2)), float(rng.uniform(75, 140)))
-
-
-def performed(singer: Performer, rng: np.random.Generator) -> NDArray[np.float32]:
-    return sound(singer.perform(score_for(singer, rng), singer.manner, rng), rng)
-
-
-_CHORDS = ((60, 64, 67), (57, 60, 64), (53, 57, 60), (55, 59, 62)) * 4  # for a channel vocoder
-
-
-def studio(voice: NDArray[np.float32], rng: np.random.Generator) -> Samples:
-    """Two voices of five get a genre's effects: corrected, doubled, driven, echoed, rarely vocoded."""
-    voice = voiced_only(voice)
-    if rng.random() < 0.4:
-        chain = draw_chain(GENRES[int(rng.integers(len(GENRES)))], rng)
-        voice = apply(chain, voice.astype(np.float64), 0.5, _CHORDS, rng)
-    return to_int16(voice)
-
-
-def parametric_clips(seed: int) -> list[tuple[str, Samples]]:
-    rng = np.random.default_rng([7, seed])
-    voice = draw_voice(rng)
-    return [(f"parametric-{seed}", studio(performed(voice, rng), rng)) for _ in range(2)]
-
-
-def band_clip(seed: int) -> Samples:
-    """Two bands of three are sampled instruments, one of two of these with a melody instrument."""
-    rng = np.random.default_rng([9, seed])
-    palette = draw_palette(rng)
-    score = compose(rng, 20, 60, palette.tempo)
-    soundfont = find_soundfont()
-    if soundfont is None or rng.random() < 1 / 3:
-        return to_int16(play(palette, score, rng))
-    lead = str(rng.choice(sorted(LEADS))) if rng.random() < 0.5 else None
-    return to_int16(render(arrange(draw_ensemble(rng, lead), score, rng), soundfont)[: 30 * SAMPLE_RATE])
-
-
-def teach(clips: list[Samples]) -> NDArray[np.float32]:
-    """resemblyzer's embedding of one person, (256,): the mean over clips."""
-    torch.set_num_threads(1)
-    global _TEACHER
-    if _TEACHER is None:
-        from resemblyzer import VoiceEncoder
-
-        _TEACHER = VoiceEncoder("cpu", verbose=False)
-    heard = [_TEACHER.embed_utterance(at_level(clip)) for clip in clips]
-    return np.mean(heard, axis=0).astype(np.float32)
-
-
-def at_level(clip: Samples) -> NDArray[np.float32]:
-    """At most 14 s at -30 dB, the level that the teacher learned at: its input is not logarithmic."""
-    samples = clip[: 14 * SAMPLE_RATE].astype(np.float32)
-    return samples * np.float32(10 ** (-30 / 20) / np.sqrt(np.mean(samples**2)))
-
-
-_TEACHER = None  # one a worker process
-
-
-def speaker_folders(speech: Path, for_training: bool) -> list[Path]:
-    """Speakers with many recordings are kept for calibration; the others train."""
-    folders = sorted(p for p in speech.iterdir() if p.is_dir())
-    return [f for f in folders if (len(list(f.iterdir())) <= MOST_RECORDINGS) == for_training]
-
-
-def make_bank(speech: Path, out: Path, parametric: int, bands: int, workers: int) -> None:
-    tasks = [
-        (f.name, sorted(str(p) for p in f.iterdir()), i)
-        for i, f in enumerate(speaker_folders(speech, for_training=True))
-    ]
-    out.mkdir(parents=True, exist_ok=True)
-    with multiprocessing.get_context("spawn").Pool(workers, torch.set_num_threads, (1,)) as pool:
-        clips = [c for some in pool.imap(speaker_clips, tasks, 4) for c in some]
-        print(f"speech: {len(clips)} clips", flush=True)
-        clips += [c for some in pool.imap(parametric_clips, range(parametric), 8) for c in some]
-        clips = [(name, clip) for name, clip in clips if clip.size >= 3 * SAMPLE_RATE]
-        people: dict[str, list[Samples]] = {}
-        for name, clip in clips:
-            people.setdefault(name, []).append(clip)
-        clips = [(name, clip) for name, own in people.items() for clip in own]
-        band = list(pool.imap(band_clip, range(bands), 4))
-        print(f"{len(clips)} clips, {sum(c.size for _, c in clips) / SAMPLE_RATE / 3600:.1f} h; teaching", flush=True)
-        targets = list(pool.imap(teach, [own[:TAUGHT] for own in people.values()], 8))
-    np.savez(
-        out / "bank.npz",
-        names=np.array([n for n, _ in clips]),
-        lengths=np.array([c.size for _, c in clips]),
-        samples=np.concatenate([c for _, c in clips]),
-        targets=np.stack(targets),
-        band=np.concatenate(band),
-    )
+    def may_train(self, kind: str) -> bool:
+        return kind == "speech" or (self.singing and (self.imitations or kind == "sung"))
 
 
 # ---------------------------------------------------------------- views
-
-
-@dataclass
-class Bank:
-    """Voices by identity, their targets, and one long tape of bands."""
-
-    clips: list[Samples]
-    people: list[list[int]]
-    targets: NDArray[np.float32]
-    band: Samples
-
-    @classmethod
-    def load(cls, path: Path) -> Bank:
-        data = np.load(path)
-        clips = np.split(data["samples"], np.cumsum(data["lengths"])[:-1])
-        by_name: dict[str, list[int]] = {}
-        for index, name in enumerate(data["names"]):
-            by_name.setdefault(str(name), []).append(index)
-        return cls(clips, list(by_name.values()), data["targets"], data["band"])
 
 
 def crop(clip: Samples, samples: int, rng: np.random.Generator) -> NDArray[np.float32]:
@@ -211,107 +95,125 @@ def crop(clip: Samples, samples: int, rng: np.random.Generator) -> NDArray[np.fl
     return np.resize(voice, samples)
 
 
-def tape(bank: Bank, samples: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    """One or two random bands at once."""
+def tape(bank: Bank, samples: int, guest: float, rng: np.random.Generator) -> NDArray[np.float32]:
+    """One or two random bands at once, now and then with somebody else: a choir, a duet, a bad separation."""
     band = np.zeros(samples, np.float32)
     for _ in range(int(rng.integers(1, 3))):
         at = int(rng.integers(0, bank.band.size - samples))
         band += bank.band[at : at + samples].astype(np.float32) / 32768
+    if rng.random() < guest:
+        voice = crop(bank.clips[int(rng.integers(len(bank.clips)))], samples, rng)
+        band += voice * np.float32(10 ** (-rng.uniform(3, 15) / 20) * band.std() / (voice.std() + 1e-6))
     return band
 
 
-def produce(voices: torch.Tensor, bands: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-    """What a studio does to a voice and its band: equalisers, rooms, levels, band limits, saturation, noise.
+@dataclass(frozen=True)
+class Batch:
+    """Views of some persons.
 
-    All in one pass through the spectral domain, views at once: (views, samples) and the same -> the same.
+    Attributes:
+        waves: (views of each person, persons, samples), view by view.
+        bands: what plays behind some of them, alone, (some, samples): behind ``waves[0, :some]``.
+        who: numbers of the persons, (persons,).
     """
-    views, samples = voices.shape
-    size = samples + _ROOM
-    voice, band = torch.fft.rfft(voices, size), torch.fft.rfft(bands, size)
-    bins = voice.shape[1]
-    room = np.zeros((views, _ROOM), np.float32)
-    room[:, 0] = 1.0
-    for row in room[rng.random(views) < 0.5]:
-        length = int(rng.integers(800, _ROOM))
-        tail = rng.standard_normal(length, dtype=np.float32) * np.exp(-5 * np.arange(length, dtype=np.float32) / length)
-        row[:length] += tail * (rng.uniform(0.05, 0.6) / np.sqrt(np.sum(tail**2)))
-    voice *= torch.fft.rfft(torch.from_numpy(room), size) * equaliser(views, bins, 5.0, rng)
-    band *= equaliser(views, bins, 8.0, rng)
-    level = 10 ** (-rng.uniform(-4, 12, (views, 1)) / 20) * (rng.random((views, 1)) < 0.6)
-    mix = voice / (voice.abs().square().mean(1, keepdim=True).sqrt() + 1e-9)
-    mix += torch.from_numpy(level.astype(np.float32)) * band / (band.abs().square().mean(1, keepdim=True).sqrt() + 1e-9)
-    cut = np.where(rng.random(views) < 0.3, rng.uniform(3000, 7500, views), 8000) / 8000 * bins
-    mix *= torch.from_numpy(np.where(np.arange(bins)[None] < cut[:, None], 1.0, 0.01).astype(np.float32))
-    waves = torch.fft.irfft(mix, size)[:, :samples]
-    waves = waves / (waves.abs().amax(1, keepdim=True) + 1e-9)
-    drive = torch.from_numpy(
-        np.where(rng.random((views, 1)) < 0.25, rng.uniform(1, 4, (views, 1)), 0.01).astype(np.float32)
-    )
-    waves = torch.tanh(drive * waves) / torch.tanh(drive)
-    noise = torch.from_numpy(rng.standard_normal((views, samples), dtype=np.float32))
-    waves = waves + noise * torch.from_numpy((10 ** (rng.uniform(-90, -45, (views, 1)) / 20)).astype(np.float32))
-    return waves / (waves.abs().amax(1, keepdim=True) + 1e-9)
+
+    waves: torch.Tensor
+    bands: torch.Tensor
+    who: torch.Tensor
 
 
-_ROOM = 8250  # samples of the longest room; with three seconds a size that transforms fast
+class Batches:
+    """Draws batches by number."""
 
+    def __init__(self, bank: Bank, trial: Trial) -> None:
+        self._bank, self._trial = bank, trial
+        self._clips = [[c for c in own if trial.may_train(bank.kinds[c])] for own in bank.people]
+        self._people = np.array([n for n, own in enumerate(self._clips) if own])
+        taught = bank.targets[self._people] - bank.targets.mean(axis=0)
+        taught /= np.linalg.norm(taught, axis=1, keepdims=True)
+        self._alike = np.argsort(-(taught @ taught.T), axis=1)[:, 1 : ALIKE + 1]
 
-def equaliser(views: int, bins: int, deviation_db: float, rng: np.random.Generator) -> torch.Tensor:
-    """Smooth random curves, (views, bins)."""
-    knots = torch.from_numpy(np.cumsum(rng.normal(0, deviation_db / 3, (views, 9)), axis=1).astype(np.float32))
-    curve = F.interpolate(knots[:, None], bins, mode="linear", align_corners=True)[:, 0]
-    return 10 ** (curve / 20)
+    def __call__(self, number: int) -> Batch:
+        """Views of a person come from different clips, where it has as many."""
+        trial, bank = self._trial, self._bank
+        rng = np.random.default_rng([11, number])
+        samples = round(trial.seconds * SAMPLE_RATE)
+        chosen = self._people[self._choose(rng)]
+        clips = [rng.permutation(self._clips[p]) for p in chosen]
+        voices = [crop(bank.clips[own[v % own.size]], samples, rng) for v in range(trial.views) for own in clips]
+        count = len(voices)
+        different = count // 2 if trial.shared else count
+        bands = np.stack([tape(bank, samples, trial.guest, rng) for _ in range(different)])
+        if trial.shared:
+            bands = np.concatenate([bands, np.roll(bands, int(rng.integers(1, trial.people)), axis=0)])
+        level = np.where(rng.random(count) < trial.loud, rng.uniform(-5, 12, count), np.inf).astype(np.float32)
+        waves = produce(
+            torch.from_numpy(np.stack(voices))[:, None],
+            torch.from_numpy(bands)[:, None],
+            torch.from_numpy(level),
+            rng,
+            trial.chances,
+        )[:, 0]
+        quarter = trial.people // 4
+        alone = torch.from_numpy(bands[:quarter])
+        alone = alone / alone.abs().amax(dim=1, keepdim=True).clamp(min=1e-9)
+        return Batch(waves.reshape(trial.views, trial.people, samples), alone, torch.from_numpy(chosen))
 
-
-def batch(bank: Bank, people: int, samples: int, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-    """Two views of each of ``people`` voices, from different clips: (2, people, samples), and who they are (people,).
-
-    Half as many bands as views: each plays behind two voices, so that the band tells nothing.
-    """
-    chosen = rng.choice(len(bank.people), people, replace=False)
-    clips = [rng.permutation(bank.people[p]) for p in chosen]
-    voices = [crop(bank.clips[own[side % own.size]], samples, rng) for side in range(2) for own in clips]
-    bands = np.stack([tape(bank, samples, rng) for _ in range(people)])
-    both = np.concatenate([bands, np.roll(bands, int(rng.integers(1, people)), axis=0)])
-    views = produce(torch.from_numpy(np.stack(voices)), torch.from_numpy(both), rng)
-    return views.reshape(2, people, samples), torch.from_numpy(chosen)
+    def _choose(self, rng: np.random.Generator) -> NDArray[np.intp]:
+        """Places in ``_people``."""
+        wanted, total = self._trial.people, self._people.size
+        if rng.random() >= self._trial.hard:
+            return rng.choice(total, wanted, replace=False)
+        found: dict[int, None] = {}
+        while len(found) < wanted:
+            first = int(rng.integers(total))
+            found |= dict.fromkeys([first, *rng.choice(self._alike[first], GROUP - 1, replace=False).tolist()])
+        return np.array(list(found)[:wanted])
 
 
 # ---------------------------------------------------------------- training
 
 
-def among(taught: torch.Tensor, targets: torch.Tensor, who: torch.Tensor, temperature: float) -> torch.Tensor:
+def among(taught: torch.Tensor, targets: torch.Tensor, who: torch.Tensor) -> torch.Tensor:
     """Cross-entropy of naming each view's person among all, by likeness to the teacher's embeddings of them."""
-    logits = F.normalize(taught, dim=-1) @ F.normalize(targets, dim=-1).T / temperature
+    logits = F.normalize(taught, dim=-1) @ F.normalize(targets, dim=-1).T / NAMED_BY
     return F.cross_entropy(logits, who)
 
 
-def train(
-    out: Path,
-    steps: int,
-    people: int,
-    peak_rate: float,
-    threads: int,
-    validate: Path | None,
-    bf16: bool = False,
-    begin_with: str | None = None,
-) -> None:
-    from whosings.contrastive.loss import nt_xent
-    from whosings.encoder.convolutional import ConvolutionalEncoder
-    from whosings.spectrogram import LogMel
+def grown(state: dict[str, torch.Tensor], encoder: ConvolutionalEncoder) -> dict[str, torch.Tensor]:
+    """Weights of a shallower encoder for a deeper one, which then computes the same: new blocks add nothing yet."""
+    own = encoder.state_dict()
+    fresh = {key: value for key, value in own.items() if key not in state}
+    return {**state, **{key: torch.zeros_like(v) if key.endswith(".scale") else v for key, v in fresh.items()}}
 
-    torch.set_num_threads(threads)
+
+@dataclass(frozen=True)
+class Course:
+    """How long and how fast a run goes."""
+
+    steps: int = 3000
+    peak_rate: float = 2e-3
+    threads: int = 2
+    bf16: bool = False
+    begin_with: str | None = None
+    validate: Path | None = None
+
+
+def train(bank: Bank, trial: Trial, course: Course, out: Path) -> ConvolutionalEncoder:
+    """Train, or go on where ``out/state.pt`` stopped."""
+    torch.set_num_threads(course.threads)
     torch.manual_seed(0)
     config = MODELS["compact"]
-    bank = Bank.load(out / "bank.npz")
+    batches = Batches(bank, trial)
     front = LogMel(config.front_end)
-    encoder = ConvolutionalEncoder(config.encoder, config.front_end)
+    encoder = ConvolutionalEncoder(config.encoder.model_copy(update={"blocks": trial.blocks}), config.front_end)
     to_teacher = torch.nn.Linear(config.encoder.embedding, TEACHER_DIMENSIONS)
     parameters = [*encoder.parameters(), *to_teacher.parameters()]
-    optimiser = torch.optim.AdamW(parameters, lr=peak_rate, weight_decay=0.02)
-    unheard = [band_clip(30_000 + number) for number in range(40)] if validate is not None else []
+    optimiser = torch.optim.AdamW(parameters, lr=course.peak_rate, weight_decay=0.02)
+    unheard = [band_clip(30_000 + number) for number in range(40)] if course.validate is not None else []
     targets = torch.from_numpy(bank.targets - bank.targets.mean(axis=0))
     step = 0
+    out.mkdir(parents=True, exist_ok=True)
     state_path = out / "state.pt"
     if state_path.exists():
         state = torch.load(state_path, weights_only=True)
@@ -319,27 +221,33 @@ def train(
         to_teacher.load_state_dict(state["to_teacher"])
         optimiser.load_state_dict(state["optimiser"])
         step = state["step"]
-    elif begin_with is not None:
+    elif course.begin_with is not None:
         from whosings.encoder.checkpoint import load_checkpoint
 
-        encoder.load_state_dict(load_checkpoint(begin_with).encoder.float().state_dict())
+        encoder.load_state_dict(grown(load_checkpoint(course.begin_with).encoder.float().state_dict(), encoder))
     begin, log = time.monotonic(), []
-    while step < steps:
-        progress = step / steps
+    while step < course.steps:
+        decay = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / course.steps))
         for group in optimiser.param_groups:
-            group["lr"] = (
-                peak_rate * min(1.0, (step + 1) / 100) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
-            )
-        waves, who = batch(bank, people, 3 * SAMPLE_RATE, np.random.default_rng([11, step]))
+            group["lr"] = course.peak_rate * min(1.0, (step + 1) / 100) * decay
+        batch = batches(step)
+        waves = batch.waves.flatten(0, 1)
         with torch.no_grad():
-            spectrograms = front(waves.reshape(-1, 1, waves.shape[-1]))
-        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            spectrograms = front((torch.cat([waves, batch.bands]) if trial.apart else waves)[:, None])
+        with torch.autocast("cpu", torch.bfloat16, enabled=course.bf16):
             embeddings = encoder(spectrograms)
-        embeddings = embeddings.float().reshape(2, people, -1)
-        taught = to_teacher(embeddings)
-        contrast = nt_xent(F.normalize(embeddings[0], dim=-1), F.normalize(embeddings[1], dim=-1), 0.1)
-        distil = (among(taught[0], targets, who, 0.05) + among(taught[1], targets, who, 0.05)) / 2
-        loss = contrast + distil
+        embeddings = embeddings.float()
+        heard, alone = embeddings[: len(waves)], F.normalize(embeddings[len(waves) :], dim=-1)
+        who = batch.who.repeat(trial.views)
+        unit = F.normalize(heard, dim=-1)
+        if trial.views == 2:
+            contrast = nt_xent(unit[: trial.people], unit[trial.people :], TOLD_BY)
+        else:
+            contrast = supcon(unit, who, TOLD_BY)
+        distil = among(to_teacher(heard), targets, who)
+        loss = trial.contrasted * contrast + trial.taught * distil
+        if trial.apart:
+            loss = loss + trial.apart * (unit[: len(alone)] * alone).sum(dim=-1).square().mean()
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 5.0)
@@ -347,13 +255,9 @@ def train(
         step += 1
         log.append((contrast.item(), distil.item()))
         if step % 50 == 0:
-            print(
-                step,
-                f"{(time.monotonic() - begin) / 60:.1f} min",
-                np.round(np.mean(log[-50:], axis=0), 3).tolist(),
-                flush=True,
-            )
-        if step % 100 == 0 or step == steps:
+            minutes = (time.monotonic() - begin) / 60
+            print(step, f"{minutes:.1f} min", np.round(np.mean(log[-50:], axis=0), 3).tolist(), flush=True)
+        if step % 100 == 0 or step == course.steps:
             state = {
                 "encoder": encoder.state_dict(),
                 "to_teacher": to_teacher.state_dict(),
@@ -362,8 +266,10 @@ def train(
             }
             torch.save(state, state_path.with_suffix(".new"))
             state_path.with_suffix(".new").rename(state_path)
-            if validate is not None:
-                print(json.dumps({"step": step, **validation(encoder, front, unheard, validate)}), flush=True)
+            if course.validate is not None:
+                found = validation(encoder, front, unheard, course.validate)
+                print(json.dumps({"step": step, **found}), flush=True)
+    return encoder
 
 
 # ---------------------------------------------------------------- validation on real singing (never trained on)
@@ -417,13 +323,15 @@ def unheard_tracks(speech: Path, parametric: int) -> list[tuple[str, NDArray[np.
     """(person, 12 s or more) of voices that did not train: speaking and singing, alone and over a band."""
     rng = np.random.default_rng(13)
     tracks: list[tuple[str, NDArray[np.float32]]] = []
-    for number, folder in enumerate(speaker_folders(speech, for_training=False)):
-        files = sorted(str(f) for f in folder.iterdir())
+    folders = speaker_folders(speech, for_training=False)
+    others = [sorted(str(f) for f in folder.iterdir()) for folder in folders]
+    for number, folder in enumerate(folders):
+        files = others[number]
         for part in range(4):
-            for name, clip in speaker_clips((folder.name, files[part::4], 1000 * number + part)):
-                tracks.append((name, clip.astype(np.float32) / 32768))
+            task = (folder.name, files[part::4], others[number - 1], 1000 * number + part)
+            tracks += [(clip.person, clip.samples.astype(np.float32) / 32768) for clip in speaker_clips(task)]
     for seed in range(10_000, 10_000 + parametric):
-        tracks += [(name, clip.astype(np.float32) / 32768) for name, clip in parametric_clips(seed)]
+        tracks += [(clip.person, clip.samples.astype(np.float32) / 32768) for clip in parametric_clips(seed)]
     mixed = []
     for number, (name, voice) in enumerate(tracks):
         if voice.size < 4 * SAMPLE_RATE:

@@ -1,0 +1,205 @@
+"""Voices that train and calibrate the default encoder, made from an hour of speech and from nothing.
+
+Each speaker, also at other speeds (which makes other persons), speaks, sings (WORLD: melody imposed, vowels stretched,
+timbre kept, each song with another technique) and is imitated in somebody else's performance; parametric singers join
+them; bands are generated. `default_encoder.py` writes and reads the bank.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from whosings import audio
+from whosings.audio import SAMPLE_RATE
+from whosings.choir.band import draw_palette, play
+from whosings.choir.conversion import METHODS, gather
+from whosings.choir.effects import apply
+from whosings.choir.from_speech import Speaker, draw_style, read_speaker, sing_speech, voiced_only
+from whosings.choir.genres import GENRES, draw_chain
+from whosings.choir.parametric import draw_voice
+from whosings.choir.performer import Performer
+from whosings.choir.score import compose
+from whosings.choir.soundfont import LEADS, arrange, draw_ensemble, find_soundfont, render
+from whosings.choir.technique import draw_technique, roughened, used
+from whosings.choir.vocoder import Frames, sound
+from whosings.errors import TooShortError
+
+Samples = NDArray[np.int16]
+SPEEDS = (1.0, 0.86, 1.16, 0.93)
+SONGS, SONG_S = 3, 9.0  # that a person sings syllable by syllable
+MOST_RECORDINGS = 4  # of a speaker who trains
+TAUGHT = 2  # clips of a person that the teacher hears: speech and singing, none of them imitated
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A recording of one person: ``speech``, ``sung`` or an ``imitation`` of it."""
+
+    person: str
+    kind: str
+    samples: Samples
+
+
+def to_int16(samples: NDArray[np.float32]) -> Samples:
+    return np.round(samples / max(1e-9, float(np.abs(samples).max())) * 32000).astype(np.int16)
+
+
+def speaker_clips(task: tuple[str, list[str], list[str], int]) -> list[Clip]:
+    """All clips of one speaker and of the persons that other speeds make of it.
+
+    Each speaks, sings (the speech as it runs, and syllable by syllable, every time with another technique) and is
+    imitated in another speaker's song or a parametric singer's.
+    """
+    import soxr
+
+    speaker, files, others, seed = task
+    clips = []
+    speech = voiced_only(np.concatenate([audio.load(f).samples[0] for f in files])[: 40 * SAMPLE_RATE])
+    for number, speed in enumerate(SPEEDS):
+        rng = np.random.default_rng([seed, number])
+        person = speech if speed == 1.0 else soxr.resample(speech, SAMPLE_RATE * speed, SAMPLE_RATE)
+        name = f"{speaker}x{speed}"
+        clips.append(Clip(name, "speech", to_int16(person)))
+        with suppress(TooShortError):  # hardly any voiced sound
+            clips.append(Clip(name, "sung", to_int16(sing_speech(person[: 14 * SAMPLE_RATE], draw_style(rng), rng))))
+        with suppress(TooShortError):
+            singer = read_speaker([Path(f) for f in files], rng, 1 / speed)
+            own = [sung(singer, rng) for _ in range(SONGS)]
+            clips += [Clip(name, "sung", studio(sound(song, rng), rng)) for song in own]
+            other: Performer = draw_voice(rng)
+            if rng.random() < 0.6:
+                with suppress(TooShortError):
+                    other = read_speaker([Path(f) for f in others], rng, float(np.exp(rng.uniform(-0.2, 0.2))))
+            method = METHODS[("neighbours", "neighbours", "statistics")[int(rng.integers(3))]]
+            imitation = method(sung(other, rng), gather(own[:2], name))
+            clips.append(Clip(name, "imitation", studio(sound(imitation, rng), rng)))
+    return clips
+
+
+def sung(singer: Performer, rng: np.random.Generator) -> Frames:
+    """One song, with a technique of its own; now and then on one syllable or a few."""
+    if isinstance(singer, Speaker) and rng.random() < 0.4:
+        few = rng.permutation(len(singer.syllables))[: int(rng.choice([1, 1, 3]))]
+        singer = replace(singer, syllables=singer.syllables[few])
+    centre = singer.centre + float(rng.normal(0, 4))
+    score = compose(rng, SONG_S, centre, float(rng.uniform(60, 140)))
+    return used(singer.perform(score, roughened(singer.manner, rng), rng), draw_technique(rng))
+
+
+_CHORDS = ((60, 64, 67), (57, 60, 64), (53, 57, 60), (55, 59, 62)) * 4  # for a channel vocoder
+
+
+def studio(voice: NDArray[np.float32], rng: np.random.Generator) -> Samples:
+    """Two voices of five get a genre's effects: corrected, doubled, driven, echoed, rarely vocoded."""
+    voice = voiced_only(voice)
+    if rng.random() < 0.4:
+        chain = draw_chain(GENRES[int(rng.integers(len(GENRES)))], rng)
+        voice = apply(chain, voice.astype(np.float64), 0.5, _CHORDS, rng)
+    return to_int16(voice)
+
+
+def parametric_clips(seed: int) -> list[Clip]:
+    rng = np.random.default_rng([7, seed])
+    voice = draw_voice(rng)
+    return [Clip(f"parametric-{seed}", "sung", studio(sound(sung(voice, rng), rng), rng)) for _ in range(3)]
+
+
+def band_clip(seed: int) -> Samples:
+    """Two bands of three are sampled instruments, one of two of these with a melody instrument."""
+    rng = np.random.default_rng([9, seed])
+    palette = draw_palette(rng)
+    score = compose(rng, 20, 60, palette.tempo)
+    soundfont = find_soundfont()
+    if soundfont is None or rng.random() < 1 / 3:
+        return to_int16(play(palette, score, rng))
+    lead = str(rng.choice(sorted(LEADS))) if rng.random() < 0.5 else None
+    return to_int16(render(arrange(draw_ensemble(rng, lead), score, rng), soundfont)[: 30 * SAMPLE_RATE])
+
+
+def teach(clips: list[Samples]) -> NDArray[np.float32]:
+    """resemblyzer's embedding of one person, (256,): the mean over clips."""
+    torch.set_num_threads(1)
+    global _TEACHER
+    if _TEACHER is None:
+        from resemblyzer import VoiceEncoder
+
+        _TEACHER = VoiceEncoder("cpu", verbose=False)
+    heard = [_TEACHER.embed_utterance(at_level(clip)) for clip in clips]
+    return np.mean(heard, axis=0).astype(np.float32)
+
+
+def at_level(clip: Samples) -> NDArray[np.float32]:
+    """At most 8 s at -30 dB, the level that the teacher learned at: its input is not logarithmic."""
+    samples = clip[: 8 * SAMPLE_RATE].astype(np.float32)
+    return samples * np.float32(10 ** (-30 / 20) / np.sqrt(np.mean(samples**2)))
+
+
+_TEACHER = None  # one a worker process
+
+
+def speaker_folders(speech: Path, for_training: bool) -> list[Path]:
+    """Speakers with many recordings are kept for calibration; the others train."""
+    folders = sorted(p for p in speech.iterdir() if p.is_dir())
+    return [f for f in folders if (len(list(f.iterdir())) <= MOST_RECORDINGS) == for_training]
+
+
+def make_bank(speech: Path, out: Path, parametric: int, bands: int, workers: int) -> None:
+    folders = [sorted(str(p) for p in f.iterdir()) for f in speaker_folders(speech, for_training=True)]
+    tasks = [(Path(own[0]).parent.name, own, folders[i - 1], i) for i, own in enumerate(folders)]
+    out.mkdir(parents=True, exist_ok=True)
+    with multiprocessing.get_context("spawn").Pool(workers, torch.set_num_threads, (1,)) as pool:
+        clips = [c for some in pool.imap(speaker_clips, tasks, 4) for c in some]
+        print(f"speech: {len(clips)} clips", flush=True)
+        clips += [c for some in pool.imap(parametric_clips, range(parametric), 8) for c in some]
+        clips = [clip for clip in clips if clip.samples.size >= 3 * SAMPLE_RATE]
+        people: dict[str, list[Clip]] = {}
+        for clip in clips:
+            people.setdefault(clip.person, []).append(clip)
+        clips = [clip for own in people.values() for clip in own]
+        band = list(pool.imap(band_clip, range(bands), 4))
+        hours = sum(clip.samples.size for clip in clips) / SAMPLE_RATE / 3600
+        print(f"{len(clips)} clips, {hours:.1f} h; teaching", flush=True)
+        targets = list(pool.imap(teach, [[clip.samples for clip in own[:TAUGHT]] for own in people.values()], 8))
+    np.savez(
+        out / "bank.npz",
+        names=np.array([clip.person for clip in clips]),
+        kinds=np.array([clip.kind for clip in clips]),
+        lengths=np.array([clip.samples.size for clip in clips]),
+        samples=np.concatenate([clip.samples for clip in clips]),
+        targets=np.stack(targets),
+        band=np.concatenate(band),
+    )
+
+
+@dataclass(frozen=True)
+class Bank:
+    """Voices by identity.
+
+    Attributes:
+        clips: of everybody, and the ``kinds`` of each.
+        people: of each person the numbers of its clips.
+        targets: the teacher's embeddings, (people, 256).
+        band: one long tape of bands.
+    """
+
+    clips: list[Samples]
+    kinds: list[str]
+    people: list[list[int]]
+    targets: NDArray[np.float32]
+    band: Samples
+
+    @classmethod
+    def load(cls, path: Path) -> Bank:
+        data = np.load(path)
+        clips = np.split(data["samples"], np.cumsum(data["lengths"])[:-1])
+        by_name: dict[str, list[int]] = {}
+        for index, name in enumerate(data["names"]):
+            by_name.setdefault(str(name), []).append(index)
+        return cls(clips, data["kinds"].tolist(), list(by_name.values()), data["targets"], data["band"])
