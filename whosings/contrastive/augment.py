@@ -1,80 +1,227 @@
-"""What studios, rooms and codecs do to a recording, drawn at random: views of one track that do not sound the same.
+"""What studios, rooms and codecs do to recordings, drawn at random: a batch at once, where its tensors are.
 
-Each effect has its own chance. Order: speed (pitch and formants together, at most two semitones), equaliser, room,
-echo, band limit, saturation, noise.
+Own lines, because pedalboard is under GPL-3.0 and torch-audiomentations needs torchaudio.
+
+Order: of the voice speed, pitch, formants, pitch correction, vocoder artefacts, compression, saturation, equaliser,
+echo, room; of the band an equaliser; the mix; of the record an equaliser, compression, saturation, band limits, noise,
+codec, level. All linear effects take one pass through the spectral domain.
+
+Everything is drawn from a NumPy generator, as many numbers whatever the views hold: a seed gives the same effects on
+every device, and no view depends on what another one holds.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 import numpy as np
-import soxr
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from whosings.audio import SAMPLE_RATE, FloatArray
+from whosings.audio import SAMPLE_RATE
+from whosings.contrastive import effects
 
-Array = NDArray[np.float64]
-_KNOTS_HZ = np.geomspace(60, 8000, 8)
+Rows = NDArray[np.intp]
+
+_RESPONSE = 8192  # samples of the longest room or echo
+_SPEED = 0.7  # semitones; more makes another person
+_PITCH = 2.0  # semitones
+_FORMANTS = 0.04  # more begins to change who is heard
+_KNOTS = 9  # of an equaliser
+_OPUS = 0.25  # of coded views: it costs two to four times as much as MP3
 
 
 @dataclass(frozen=True)
 class Chances:
-    """Chance of each effect, 0 to 1."""
+    """Chance of each effect, 0 to 1. Where a record has both a voice and a band, each is drawn for itself."""
 
-    speed: float = 0.4
+    speed: float = 0.25
+    """Pitch and formants together, at most 0.7 semitones."""
+    pitch: float = 0.12
+    """The pitch alone, at most two semitones, in other words sung in another key."""
+    formants: float = 0.12
+    """At most 4 %."""
+    correction: float = 0.004
+    """The pitch on semitones; 0.1 s a view on a CPU, and none where pyworld is missing."""
+    vocoder: float = 0.04
+    """Through 80 mel bands and back."""
+    phases: float = 0.04
+    """Turned at random."""
     equaliser: float = 0.8
+    echo: float = 0.25
     room: float = 0.4
-    echo: float = 0.3
-    band: float = 0.3
-    saturation: float = 0.3
-    noise: float = 0.6
+    compression: float = 0.3
+    saturation: float = 0.2
+    low_cut: float = 0.2
+    high_cut: float = 0.3
+    noise: float = 0.5
+    codec: float = 0.02
+    """MP3 or Opus; 20 to 90 ms a view on a CPU."""
+    level: float = 0.5
 
 
-def augment(samples: FloatArray, rng: np.random.Generator, chances: Chances | None = None) -> FloatArray:
-    """A changed copy of a segment, with a peak of at most 1.
+def augment(waves: Tensor, rng: np.random.Generator, chances: Chances | None = None) -> Tensor:
+    """Changed copies of recordings, each view drawn for itself: ``produce`` without a band.
 
     Args:
-        samples: (channels, samples) at 16 kHz.
+        waves: float32 (views, channels, samples) at 16 kHz; a peak of about 1 is expected.
 
     Returns:
-        float32 (channels, samples): as many channels; samples may be fewer or more, where the speed has changed.
+        The same shape on the same device; no peak above 1.
     """
-    chances = chances or Chances()
-    draw = {name: rng.random() < chance for name, chance in vars(chances).items()}
-    out = samples.astype(np.float64)
-    if draw["speed"]:
-        out = np.atleast_2d(soxr.resample(out.T, SAMPLE_RATE * 2 ** (rng.uniform(-2, 2) / 12), SAMPLE_RATE).T)
-    out = _filtered(out, draw, rng)
-    peak = float(np.abs(out).max()) or 1.0
-    if draw["saturation"]:
-        drive = rng.uniform(1, 5)
-        out = np.tanh(drive * out / peak) / np.tanh(drive) * peak
-    if draw["noise"]:
-        out = out + rng.standard_normal(out.shape) * peak * 10 ** (rng.uniform(-70, -35) / 20)
-    return np.asarray(out / max(1.0, float(np.abs(out).max())), np.float32)
+    return _chain(waves, None, np.full(len(waves), np.inf), rng, chances or Chances())
 
 
-def _filtered(samples: Array, draw: dict[str, bool], rng: np.random.Generator) -> Array:
-    """Equaliser, room, echo and band limit at once, in the spectral domain."""
-    response = np.zeros(SAMPLE_RATE)  # a second of impulse response
-    response[0] = 1.0
-    if draw["echo"]:
-        delay, level = int(rng.uniform(0.1, 0.4) * SAMPLE_RATE), rng.uniform(0.1, 0.5)
-        for repeat in range(1, 4):
-            if repeat * delay < response.size:
-                response[repeat * delay] += level**repeat
-    if draw["room"]:
-        length = int(rng.uniform(0.1, 1.0) * SAMPLE_RATE)
-        tail = rng.standard_normal(length) * np.exp(-6.9 * np.arange(length) / length)
-        response[:length] += tail * rng.uniform(0.05, 0.5) / np.sqrt(np.sum(tail**2))
-    size = samples.shape[1] + response.size
-    hertz = np.fft.rfftfreq(size, 1 / SAMPLE_RATE)
-    gain_db = np.zeros(hertz.size)
-    if draw["equaliser"]:
-        gain_db += np.interp(np.log(hertz + 1), np.log(_KNOTS_HZ), np.cumsum(rng.normal(0, 2.5, _KNOTS_HZ.size)))
-    if draw["band"]:
-        low, high = rng.uniform(0, 300), rng.uniform(3000, 7500)
-        gain_db -= 40.0 * ((hertz < low) | (hertz > high))
-    spectrum = np.fft.rfft(samples, size) * np.fft.rfft(response, size) * 10 ** (gain_db / 20)
-    return np.asarray(np.fft.irfft(spectrum, size)[:, : samples.shape[1]])
+def produce(
+    voices: Tensor, bands: Tensor, voice_db: Tensor, rng: np.random.Generator, chances: Chances | None = None
+) -> Tensor:
+    """Voices over bands, as a studio would.
+
+    Args:
+        voices, bands: float32 (views, channels, samples) at 16 kHz, alike in shape.
+        voice_db: (views,): level of what sounds of the voice over what sounds of the band, after the effects on
+            each; inf leaves the band out.
+
+    Returns:
+        The same shape on the same device; no peak above 1.
+
+    Raises:
+        ValueError: the shapes differ.
+    """
+    if voices.shape != bands.shape or voice_db.shape != voices.shape[:1]:
+        raise ValueError(
+            f"expected voices and bands of one shape and a level each, "
+            f"got {tuple(voices.shape)}, {tuple(bands.shape)}, {tuple(voice_db.shape)}"
+        )
+    return _chain(voices, bands, voice_db.double().cpu().numpy(), rng, chances or Chances())
+
+
+@torch.no_grad()
+def _chain(
+    voices: Tensor, bands: Tensor | None, voice_db: NDArray[np.float64], rng: np.random.Generator, chances: Chances
+) -> Tensor:
+    with torch.autocast(voices.device.type, enabled=False):
+        waves = _voice(voices.float(), rng, chances)
+        waves = _dynamics(_mixed(waves, None if bands is None else bands.float(), voice_db, rng, chances), rng, chances)
+        waves = _limited(waves, rng, chances)
+        count = len(waves)
+        rows, opus, level = _drawn(rng, count, chances.codec), rng.random(count), rng.uniform(0.7, 0.97, count)
+        waves = _on(rows, waves, lambda some: effects.codec(some, opus[rows] < _OPUS, level[rows]))
+        gain_db = rng.uniform(-20, 3, count) * _mask(_drawn(rng, count, chances.level), count)
+        waves = waves * effects.column(10 ** (gain_db / 20), waves)
+        return waves / waves.abs().amax((1, 2), keepdim=True).clamp(min=1.0)
+
+
+def _voice(waves: Tensor, rng: np.random.Generator, chances: Chances) -> Tensor:
+    """What a singer and a producer do to the voice alone."""
+    count = len(waves)
+    speed = 2 ** (rng.uniform(-_SPEED, _SPEED, count) * _mask(_drawn(rng, count, chances.speed), count) / 12)
+    pitch = 2 ** (rng.uniform(-_PITCH, _PITCH, count) * _mask(_drawn(rng, count, chances.pitch), count) / 12)
+    formants = 1 + rng.uniform(-_FORMANTS, _FORMANTS, count) * _mask(_drawn(rng, count, chances.formants), count)
+    rows = np.flatnonzero(speed * pitch != 1)
+    waves = _on(rows, waves, lambda some: effects.resampled(some, (speed * pitch)[rows]))
+    rows_f = np.flatnonzero(formants / pitch != 1)  # a pitch shift moved the formants, too: they go back
+    waves = _on(rows_f, waves, lambda some: effects.formants_shifted(some, (formants / pitch)[rows_f]))
+    tuned, seeds = _drawn(rng, count, chances.correction), rng.integers(2**32, size=count)
+    if find_spec("pyworld") is not None:
+        waves = _on(tuned, waves, lambda some: effects.corrected(some, seeds[tuned]))
+    for chance, bands, iterations, most in ((chances.vocoder, 80, 2, 1.0), (chances.phases, 0, 0, 0.5)):
+        coded = _drawn(rng, count, chance)
+        blur = rng.uniform(0.1, most, count)[coded]
+        turns = effects.white(rng, (len(coded), *effects.vocoder_frames(waves.shape[-1])), waves.device) / 3**0.5
+        again = _resynthesis(turns, blur, bands, iterations)
+        waves = _on(coded, waves, again)
+    return _dynamics(waves, rng, chances)
+
+
+def _resynthesis(turns: Tensor, blur: NDArray[np.float64], bands: int, iterations: int) -> Callable[[Tensor], Tensor]:
+    return lambda some: effects.resynthesised(some, turns, blur, bands, iterations)
+
+
+def _dynamics(waves: Tensor, rng: np.random.Generator, chances: Chances) -> Tensor:
+    """Compression and saturation."""
+    count = len(waves)
+    rows, depth, ratio = _drawn(rng, count, chances.compression), rng.uniform(6, 24, count), rng.uniform(1.5, 6, count)
+    waves = _on(rows, waves, lambda some: effects.compressed(some, depth[rows], ratio[rows]))
+    driven, drive = _drawn(rng, count, chances.saturation), rng.uniform(1, 5, count)
+    return _on(driven, waves, lambda some: effects.saturated(some, drive[driven]))
+
+
+def _mixed(
+    voices: Tensor, bands: Tensor | None, voice_db: NDArray[np.float64], rng: np.random.Generator, chances: Chances
+) -> Tensor:
+    """The linear effects on voice, band and record, and the mix, in one pass."""
+    count, _, samples = voices.shape
+    size = effects.fast_length(samples + _RESPONSE)
+    voice_knots, band_knots, record_knots = (
+        rng.normal(0, deviation, (count, _KNOTS)).cumsum(1)
+        * _mask(_drawn(rng, count, chances.equaliser), count)[:, None]
+        for deviation in (1.5, 2.5, 1.5)
+    )
+    spectrum = torch.fft.rfft(voices, size)
+    roomy, echoing = (_mask(_drawn(rng, count, chance), count) for chance in (chances.room, chances.echo))
+    decay = rng.uniform(0.1 * _RESPONSE, _RESPONSE, count)
+    wet, repeat = rng.uniform(0.05, 0.6, count) * roomy, rng.uniform(0.1, 0.5, count) * echoing
+    delay = rng.integers(round(0.08 * SAMPLE_RATE), round(0.45 * SAMPLE_RATE), count)
+    rows = np.flatnonzero(roomy + echoing)
+    tails = effects.white(rng, (len(rows), _RESPONSE), voices.device)
+    late = effects.responses(tails, decay[rows], wet[rows], delay[rows], repeat[rows])
+    spectrum = _on(rows, spectrum, lambda some: some * torch.fft.rfft(late, size))
+    spectrum = spectrum * effects.amplitude(effects.curve_db(voice_knots + record_knots, size, voices))
+    if bands is not None:
+        band = torch.fft.rfft(bands, size)
+        band *= effects.amplitude(effects.curve_db(band_knots + record_knots, size, voices))
+        balance = _loudness(spectrum, voices) / _loudness(band, bands).clamp(min=1e-9)
+        spectrum += band * (balance * effects.column(10 ** (-voice_db / 20), voices))
+    record: Tensor = torch.fft.irfft(spectrum, size)[..., :samples]
+    return record
+
+
+def _loudness(spectrum: Tensor, waves: Tensor) -> Tensor:
+    """Root of the mean power of what sounds, up to a factor, (views, 1, 1): pauses, 40 dB under the peak, are none."""
+    sounding = (waves.abs() > 0.01 * waves.abs().amax((1, 2), keepdim=True)).float().mean((1, 2), keepdim=True)
+    power = torch.view_as_real(spectrum).square().sum((1, 2, 3))[:, None, None]
+    return (power / sounding.clamp(min=1e-6)).sqrt()
+
+
+def _limited(waves: Tensor, rng: np.random.Generator, chances: Chances) -> Tensor:
+    """Band limits and noise."""
+    count, _, samples = waves.shape
+    size = effects.fast_length(samples)
+    cut_low, cut_high = (_mask(_drawn(rng, count, c), count) for c in (chances.low_cut, chances.high_cut))
+    low = rng.uniform(60, 300, count) * cut_low
+    high = np.where(cut_high > 0, rng.uniform(3000, 7500, count), np.inf)
+    noisy, slope, noise_db = _drawn(rng, count, chances.noise), rng.uniform(0, 1, count), rng.uniform(-80, -35, count)
+    noise = effects.white(rng, (len(noisy), size // 2 + 1, 2), waves.device)
+    cut = np.flatnonzero(cut_low + cut_high)
+    rows = np.union1d(cut, noisy)
+    if not rows.size:
+        return waves
+    peak = waves.abs().amax((1, 2), keepdim=True)
+    spectrum = torch.fft.rfft(waves[torch.from_numpy(rows).to(waves.device)], size)
+    limits = effects.band_limits(low[cut], high[cut], size, waves)
+    spectrum = _on(np.searchsorted(rows, cut), spectrum, lambda some: some * limits)
+    rms = effects.column(10 ** (noise_db / 20), waves)[noisy] * peak[noisy]
+    hiss = effects.coloured(noise, slope[noisy], rms, size)
+    spectrum = _on(np.searchsorted(rows, noisy), spectrum, lambda some: some + hiss)
+    return _on(rows, waves, lambda some: torch.fft.irfft(spectrum, size)[..., :samples])
+
+
+def _drawn(rng: np.random.Generator, count: int, chance: float) -> Rows:
+    """Which views get an effect."""
+    return np.flatnonzero(rng.random(count) < chance)
+
+
+def _mask(rows: Rows, count: int) -> NDArray[np.float64]:
+    return np.isin(np.arange(count), rows).astype(np.float64)
+
+
+def _on(rows: Rows, waves: Tensor, effect: Callable[[Tensor], Tensor]) -> Tensor:
+    """An effect on some of the views."""
+    if not rows.size:
+        return waves
+    index = torch.from_numpy(rows).to(waves.device)
+    return waves.index_copy(0, index, effect(waves[index]))

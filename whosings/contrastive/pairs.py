@@ -169,7 +169,7 @@ def read_view(view: View, front_end: FrontEndConfig) -> FloatArray:
         band = audio.random_segment(view.band.instrumental_path, front_end.segment_s, rng, front_end.channels)
         samples = _mixed(samples, band.samples, view.voice_db)
     if view.augmented:
-        samples = augment(samples, np.random.default_rng([*view.seed, 1]))
+        samples = augment(from_numpy(samples)[None], np.random.default_rng([*view.seed, 1]))[0].numpy()
     return conform(samples, front_end)
 
 

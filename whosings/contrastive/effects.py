@@ -1,0 +1,255 @@
+"""Effects on batches of recordings in torch, on the device where they lie; how much of each, the caller says.
+
+Conventions
+-----------
+- Waves are float32 (views, channels, samples) at 16 kHz and come back in the same shape. All channels of a view get the
+  same treatment; no view sees another.
+- Amounts are NumPy arrays (views,), so that whoever draws them gets the same from a seed on every device.
+- ``codec`` and ``corrected`` leave torch: they work on the CPU, view by view.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import soundfile
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from whosings.audio import SAMPLE_RATE
+from whosings.choir.vocoder import analyze, sound
+from whosings.spectrogram import htk_filterbank
+
+Array = NDArray[np.float64]
+
+_SILENT = 1e-9
+_FRAME, _HOP = 512, 256  # windows of the formant shift
+_LIFTER = 32  # quefrencies of an envelope, 2 ms: above it lies the pitch
+_MOST_GAIN = 10.0  # 20 dB
+_VOCODER_FRAME, _VOCODER_HOP = 1024, 256
+_FOLLOWER, _FOLLOWER_HOP = 512, 128  # 32 ms
+_MP3_DELAY = 1105  # samples of encoder and decoder, where a low bit rate leaves no room for the header that says so
+
+
+def column(amounts: NDArray[Any], like: Tensor) -> Tensor:
+    """Amounts of each view, (views, 1, 1), where ``like`` lies."""
+    return torch.from_numpy(amounts.astype(np.float32)).to(like.device)[:, None, None]
+
+
+def white(rng: np.random.Generator, shape: tuple[int, ...], device: torch.device) -> Tensor:
+    """White noise of variance 1, evenly distributed; a byte a sample, which is drawn and sent fast."""
+    raw = np.frombuffer(rng.bytes(int(np.prod(shape))), np.int8).reshape(shape)
+    return (torch.from_numpy(raw.copy()).to(device).float() + 0.5) / float(np.sqrt((256**2 - 1) / 12))
+
+
+def fast_length(samples: int) -> int:
+    """The next length that transforms fast: 8, 9, 10, 12, 14 or 15 times a power of two."""
+    power = 1 << max(0, (samples - 1).bit_length() - 4)
+    return min(part * power for part in (8, 9, 10, 12, 14, 15, 16) if part * power >= samples)
+
+
+def curve_db(knots_db: Array, size: int, like: Tensor) -> Tensor:
+    """Equalisers as gains in dB, (views, 1, bins) of an FFT of ``size``.
+
+    Args:
+        knots_db: (views, knots): dB at frequencies evenly spaced in octaves from 60 Hz to 8 kHz.
+    """
+    knots = knots_db.shape[1]
+    octaves = np.log(np.clip(np.fft.rfftfreq(size, 1 / SAMPLE_RATE), 60.0, 8000.0) / 60.0)
+    place = octaves / np.log(8000.0 / 60.0) * (knots - 1)
+    tents = np.maximum(0.0, 1.0 - np.abs(place[None] - np.arange(knots)[:, None]))
+    to_bins = torch.from_numpy(tents.astype(np.float32)).to(like.device)
+    return (torch.from_numpy(knots_db.astype(np.float32)).to(like.device) @ to_bins)[:, None]
+
+
+def amplitude(gain_db: Tensor) -> Tensor:
+    """dB to factors."""
+    return torch.exp(gain_db * (np.log(10.0) / 20.0))
+
+
+def responses(tails: Tensor, decay: Array, wet: Array, delay: NDArray[np.intp], repeat: Array) -> Tensor:
+    """Impulse responses of rooms and echoes, (views, 1, samples), the direct sound first.
+
+    Args:
+        tails: noise, (views, samples).
+        decay: samples until a tail is 60 dB down; it ends there.
+        wet: amplitude of the whole tail against the direct sound; 0 for no room.
+        delay, repeat: samples to the first echo and its amplitude; each one after is weaker by the same ratio.
+    """
+    place = torch.arange(tails.shape[1], device=tails.device)[None]
+    length = column(decay, tails)[:, 0]
+    shaped = tails * torch.exp(-6.9 * place / length) * (place < length)
+    shaped = shaped * column(wet, tails)[:, 0] / shaped.square().sum(1, keepdim=True).sqrt().clamp(min=_SILENT)
+    late = column(delay, tails)[:, 0].clamp(min=1)
+    order = torch.div(place, late, rounding_mode="floor")
+    level = torch.where(place == order * late, column(repeat, tails)[:, 0] ** order, torch.zeros_like(shaped))
+    return (shaped + torch.where(place == 0, torch.ones_like(level), level))[:, None]
+
+
+def resampled(waves: Tensor, ratio: Array) -> Tensor:
+    """Faster by ``ratio``, pitch and formants with it; what is missing at the end begins again, what is over is cut.
+
+    Band-limited, through the Fourier transform; the ratio is rounded to half a per cent, for lengths that transform
+    fast.
+    """
+    samples = waves.shape[-1]
+    step = max(1, samples // 200)
+    spectrum = torch.fft.rfft(waves)
+    out = torch.empty_like(waves)
+    for view, length in enumerate(np.round(samples / ratio / step).astype(int) * step):
+        short = torch.fft.irfft(spectrum[view], int(length)) * (int(length) / samples)
+        out[view] = short.repeat(1, -(-samples // int(length)))[:, :samples]
+    return out
+
+
+def formants_shifted(waves: Tensor, factor: Array) -> Tensor:
+    """Formants multiplied by ``factor``, the pitch kept: the cepstrally smoothed envelope is stretched."""
+    flat, window = waves.flatten(0, 1), torch.hann_window(_FRAME, device=waves.device).sqrt()
+    spectrum = torch.stft(flat, _FRAME, _HOP, window=window, pad_mode="constant", return_complex=True)
+    power = spectrum.real.square() + spectrum.imag.square()
+    floor = 1e-7 * power.amax((1, 2), keepdim=True) + _SILENT**2
+    log = 0.5 * torch.log(power + floor)
+    bins = torch.arange(_FRAME // 2 + 1, device=waves.device, dtype=torch.float32)
+    quefrency = torch.arange(1, _LIFTER, device=waves.device, dtype=torch.float32)
+    turn = 2 * torch.pi / _FRAME * quefrency
+    analysis = torch.cos(turn[:, None] * bins) * (2 / _FRAME)
+    analysis[:, 0] /= 2
+    analysis[:, -1] /= 2
+    taper = 0.5 + 0.5 * torch.cos(torch.pi * quefrency / _LIFTER)
+    cepstra = (analysis * taper[:, None]) @ log
+    source = (bins / column(factor, waves)[:, 0]).clamp(max=_FRAME // 2)  # (views, bins)
+    change = 2 * (torch.cos(source[..., None] * turn) - torch.cos(bins[:, None] * turn))
+    gain = torch.exp(change.repeat_interleave(waves.shape[1], 0) @ cepstra).clamp(max=_MOST_GAIN)
+    out = torch.istft(spectrum * gain, _FRAME, _HOP, window=window, length=waves.shape[-1])
+    return out.reshape(waves.shape)
+
+
+def resynthesised(waves: Tensor, turns: Tensor, blur: Array, bands: int = 0, iterations: int = 0) -> Tensor:
+    """What neural and phase vocoders do to a sound: magnitudes through mel bands, phases that are not its own.
+
+    Args:
+        turns: noise between -1 and 1, (views, 513, samples // 256 + 1).
+        blur: how far phases are turned by it before the first iteration, in half turns.
+        bands: mel bands that magnitudes go through; 0 leaves them alone.
+        iterations: of Griffin and Lim (1984).
+    """
+    flat, window = waves.flatten(0, 1), torch.hann_window(_VOCODER_FRAME, device=waves.device)
+    spectrum = torch.stft(flat, _VOCODER_FRAME, _VOCODER_HOP, window=window, pad_mode="constant", return_complex=True)
+    magnitude = spectrum.abs()
+    turned = (turns * column(blur * np.pi, waves)).repeat_interleave(waves.shape[1], 0)
+    phase = spectrum / magnitude.clamp(min=_SILENT) * torch.polar(torch.ones_like(turned), turned)
+    if bands:
+        filters = htk_filterbank(_VOCODER_FRAME, bands, SAMPLE_RATE).to(waves.device)
+        across = filters / filters.sum(0, keepdim=True).clamp(min=_SILENT)
+        back = filters / filters.sum(1, keepdim=True).clamp(min=_SILENT)
+        magnitude = (back @ (across.T @ magnitude.square())).sqrt()
+    for _ in range(iterations):
+        heard = torch.istft(magnitude * phase, _VOCODER_FRAME, _VOCODER_HOP, window=window, length=waves.shape[-1])
+        again = torch.stft(heard, _VOCODER_FRAME, _VOCODER_HOP, window=window, pad_mode="constant", return_complex=True)
+        phase = again / again.abs().clamp(min=_SILENT)
+    out = torch.istft(magnitude * phase, _VOCODER_FRAME, _VOCODER_HOP, window=window, length=waves.shape[-1])
+    return out.reshape(waves.shape)
+
+
+def vocoder_frames(samples: int) -> tuple[int, int]:
+    """Shape of ``turns`` of one view."""
+    return _VOCODER_FRAME // 2 + 1, samples // _VOCODER_HOP + 1
+
+
+def compressed(waves: Tensor, depth_db: Array, ratio: Array) -> Tensor:
+    """Dynamic range compression; the peak stays.
+
+    Args:
+        depth_db: threshold below the loudest 32 ms.
+        ratio: input dB above the threshold for one dB of output, at least 1.
+    """
+    power = waves.square().mean(1, keepdim=True)
+    followed = F.avg_pool1d(power, _FOLLOWER, _FOLLOWER_HOP, _FOLLOWER // 2)
+    level_db = 10 * torch.log10(followed + _SILENT**2)
+    threshold = level_db.amax(2, keepdim=True) - column(depth_db, waves)
+    gain = amplitude(-(level_db - threshold).clamp(min=0) * column(1 - 1 / ratio, waves))
+    return _with_peak_of(waves * F.interpolate(gain, waves.shape[-1], mode="linear", align_corners=True), waves)
+
+
+def saturated(waves: Tensor, drive: Array) -> Tensor:
+    """A soft clipper, driven by the peak times ``drive``; the peak stays."""
+    peak = _peak(waves).clamp(min=_SILENT)
+    amount = column(drive, waves)
+    return torch.tanh(waves * (amount / peak)) * (peak / torch.tanh(amount))
+
+
+def band_limits(low_hz: Array, high_hz: Array, size: int, like: Tensor) -> Tensor:
+    """Gains of a high pass of second order and a low pass of sixteenth, (views, 1, bins); 0 and inf leave all."""
+    hertz = torch.from_numpy(np.fft.rfftfreq(size, 1 / SAMPLE_RATE).astype(np.float32)).to(like.device)
+    below = (column(low_hz, like) / hertz.clamp(min=1.0)) ** 4
+    above = (hertz / column(high_hz, like)) ** 32
+    return ((1 + below) * (1 + above)).rsqrt()
+
+
+def coloured(noise: Tensor, slope: Array, rms: Tensor, size: int) -> Tensor:
+    """Spectra of noise, (views, 1, bins) complex, that an inverse FFT of ``size`` turns to sound.
+
+    Args:
+        noise: white, (views, bins, 2).
+        slope: 0 white, 1 pink (3 dB an octave).
+        rms: of the sound, (views, 1, 1).
+    """
+    place = torch.arange(noise.shape[1], device=noise.device, dtype=torch.float32).clamp(min=1.0)
+    spectrum = torch.view_as_complex(noise)[:, None] * torch.exp(-0.5 * column(slope, noise) * torch.log(place))
+    spectrum[..., 0] = 0
+    power = 2 * torch.view_as_real(spectrum).square().sum((2, 3))[..., None] / size**2
+    return spectrum * (rms / power.sqrt())
+
+
+def codec(waves: Tensor, opus: NDArray[np.bool_], level: Array) -> Tensor:
+    """Through real encoders in memory, MP3 or Opus, sample-accurate; unchanged where libsndfile has no such encoder.
+
+    Args:
+        level: libsndfile's compression level, 0 to 1: 0.7 is some 60 kbit/s (MP3) and 80 (Opus), 0.95 16 and 20.
+    """
+    out = [_coded(wave, bool(o), float(c)) for wave, o, c in zip(waves.cpu().numpy(), opus, level, strict=True)]
+    return torch.from_numpy(np.stack(out)).to(waves.device)
+
+
+def corrected(waves: Tensor, seeds: NDArray[np.int64]) -> Tensor:
+    """Voices alone whose pitch jumps to the next semitone, by WORLD; all channels become one. Needs pyworld."""
+    out = waves.clone()
+    for view, seed in enumerate(seeds):
+        mono = waves[view].mean(0).cpu().numpy()
+        frames = analyze(mono)
+        semitones = 12 * np.log2(np.where(frames.voiced, frames.f0, 440.0) / 440.0)
+        tuned = replace(frames, f0=np.where(frames.voiced, 440.0 * 2 ** (np.round(semitones) / 12), 0.0))
+        sung = torch.from_numpy(sound(tuned, np.random.default_rng(int(seed)))[: mono.size]).to(waves.device)
+        out[view] = sung * (_peak(waves[view]) / _peak(sung[None]).clamp(min=_SILENT))
+    return out
+
+
+def _coded(wave: NDArray[np.float32], opus: bool, level: float) -> NDArray[np.float32]:
+    file = io.BytesIO()
+    kind: dict[str, str] = {"format": "OGG", "subtype": "OPUS"}
+    if not opus:
+        kind = {"format": "MP3", "subtype": "MPEG_LAYER_III", "bitrate_mode": "CONSTANT"}
+    peak = max(1.0, float(np.abs(wave).max()))
+    try:
+        soundfile.write(file, wave.T / peak, SAMPLE_RATE, compression_level=level, **kind)
+        file.seek(0)
+        heard, _ = soundfile.read(file, dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, ValueError, TypeError):  # an older libsndfile
+        return wave
+    late = _MP3_DELAY if not opus and len(heard) >= wave.shape[1] + _MP3_DELAY else 0
+    heard = heard[late : late + wave.shape[1]]
+    return np.asarray(np.pad(heard, ((0, wave.shape[1] - len(heard)), (0, 0))).T * peak, np.float32)
+
+
+def _peak(waves: Tensor) -> Tensor:
+    """Largest sample over channels, kept dimensions."""
+    return waves.abs().amax((-2, -1), keepdim=True)
+
+
+def _with_peak_of(waves: Tensor, model: Tensor) -> Tensor:
+    return waves * (_peak(model) / _peak(waves).clamp(min=_SILENT))
