@@ -30,7 +30,7 @@ from voice_bank import Bank, Samples, band_clip, make_bank, parametric_clips, sp
 from whosings import audio
 from whosings.audio import SAMPLE_RATE
 from whosings.choir.from_speech import voiced_only
-from whosings.config import MODELS
+from whosings.config import MODELS, ConvolutionalConfig
 from whosings.contrastive.augment import Chances, produce
 from whosings.contrastive.loss import nt_xent, supcon
 from whosings.encoder.convolutional import ConvolutionalEncoder
@@ -154,6 +154,7 @@ class Batches:
             rng,
             trial.chances,
         )[:, 0]
+        waves = waves / waves.abs().amax(dim=1, keepdim=True).clamp(min=1e-9)  # as `conform` does
         quarter = trial.people // 4
         alone = torch.from_numpy(bands[:quarter])
         alone = alone / alone.abs().amax(dim=1, keepdim=True).clamp(min=1e-9)
@@ -187,6 +188,13 @@ def grown(state: dict[str, torch.Tensor], encoder: ConvolutionalEncoder) -> dict
     return {**state, **{key: torch.zeros_like(v) if key.endswith(".scale") else v for key, v in fresh.items()}}
 
 
+def encoder_config(trial: Trial) -> ConvolutionalConfig:
+    """The compact encoder's, with the trial's depth."""
+    compact = MODELS["compact"].encoder
+    assert isinstance(compact, ConvolutionalConfig)
+    return compact.model_copy(update={"blocks": trial.blocks})
+
+
 @dataclass(frozen=True)
 class Course:
     """How long and how fast a run goes."""
@@ -206,7 +214,7 @@ def train(bank: Bank, trial: Trial, course: Course, out: Path) -> ConvolutionalE
     config = MODELS["compact"]
     batches = Batches(bank, trial)
     front = LogMel(config.front_end)
-    encoder = ConvolutionalEncoder(config.encoder.model_copy(update={"blocks": trial.blocks}), config.front_end)
+    encoder = ConvolutionalEncoder(encoder_config(trial), config.front_end)
     to_teacher = torch.nn.Linear(config.encoder.embedding, TEACHER_DIMENSIONS)
     parameters = [*encoder.parameters(), *to_teacher.parameters()]
     optimiser = torch.optim.AdamW(parameters, lr=course.peak_rate, weight_decay=0.02)
@@ -384,9 +392,9 @@ def main() -> None:
     bank.add_argument("--bands", type=int, default=300)
     bank.add_argument("--workers", type=int, default=2)
     learn = commands.add_parser("train")
-    learn.add_argument("--steps", type=int, default=3000)
+    learn.add_argument("--steps", type=int, default=Course.steps)
     learn.add_argument("--people", type=int, default=64, help="voices in a batch")
-    learn.add_argument("--peak-rate", type=float, default=2e-3)
+    learn.add_argument("--peak-rate", type=float, default=Course.peak_rate)
     learn.add_argument("--threads", type=int, default=2)
     learn.add_argument("--bf16", action="store_true", help="matrix products in bf16, where the processor has them")
     learn.add_argument("--begin-with", help="a checkpoint to go on from, as default")
@@ -402,8 +410,8 @@ def main() -> None:
     elif options.command == "export":
         export(options.out, options.speech, options.to)
     else:
-        keys = ("out", "steps", "people", "peak_rate", "threads", "validate", "bf16", "begin_with")
-        train(**{key: getattr(options, key) for key in keys})
+        course = Course(**{field.name: getattr(options, field.name) for field in fields(Course)})
+        train(Bank.load(options.out / "bank.npz"), Trial(people=options.people), course, options.out)
 
 
 if __name__ == "__main__":
