@@ -96,7 +96,7 @@ def produce(
             f"expected voices and bands of one shape and a level each, "
             f"got {tuple(voices.shape)}, {tuple(bands.shape)}, {tuple(voice_db.shape)}"
         )
-    return _chain(voices, bands, voice_db.double().cpu().numpy(), rng, chances or Chances())
+    return _chain(voices, bands, voice_db.cpu().double().numpy(), rng, chances or Chances())
 
 
 @torch.no_grad()
@@ -189,7 +189,8 @@ def _loudness(spectrum: Tensor, waves: Tensor) -> Tensor:
     heard = waves[..., ::4].abs()
     sounding = (heard > 0.01 * heard.amax((1, 2), keepdim=True)).float().mean((1, 2), keepdim=True)
     power = torch.linalg.vector_norm(torch.view_as_real(spectrum), dim=(1, 2, 3))[:, None, None]
-    return power / sounding.clamp(min=1e-6).sqrt()
+    loudness: Tensor = power / sounding.clamp(min=1e-6).sqrt()
+    return loudness
 
 
 def _limited(waves: Tensor, rng: np.random.Generator, chances: Chances) -> Tensor:
