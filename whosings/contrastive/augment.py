@@ -40,9 +40,9 @@ class Chances:
 
     speed: float = 0.25
     """Pitch and formants together, at most 0.7 semitones."""
-    pitch: float = 0.12
+    pitch: float = 0.1
     """The pitch alone, at most two semitones, in other words sung in another key."""
-    formants: float = 0.12
+    formants: float = 0.1
     """At most 4 %."""
     correction: float = 0.004
     """The pitch on semitones; 0.1 s a view on a CPU, and none where pyworld is missing."""
