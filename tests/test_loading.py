@@ -6,6 +6,7 @@ from whosings.catalogue.manifest import Manifest, Track
 from whosings.config import MODELS, PairsConfig
 from whosings.contrastive.loading import NumberSampler, check_files
 from whosings.contrastive.pairs import PairDataset, PairSampler
+from whosings.contrastive.views import Sources
 
 
 def test_numbers_do_not_depend_on_the_number_of_processes():
@@ -38,6 +39,6 @@ def test_a_segment_near_the_end_is_whole(small_choir):
     twins = (track, replace(track, track_id="twin"))
     manifest = Manifest(twins, tuple(Piece(t.track_id, last, 1.0) for t in twins))
     item = PairDataset(PairSampler(manifest, PairsConfig(), 0), front_end)[0]
-    assert isinstance(item, torch.Tensor)
+    assert isinstance(item, Sources)
     end = audio.read_segment(track.path, last + 0.3 - front_end.segment_s, front_end.segment_s).samples
-    torch.testing.assert_close(item[0], torch.from_numpy(end / abs(end).max()), atol=1e-4, rtol=0)
+    torch.testing.assert_close(item.voices[0], torch.from_numpy(end / abs(end).max()), atol=1e-4, rtol=0)

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import multiprocessing
 
-from whosings.contrastive.loss import nt_xent
+from whosings.contrastive.loss import nt_xent, supcon
 
 
 def naive_nt_xent(left, right, temperature):
@@ -18,6 +18,21 @@ def naive_nt_xent(left, right, temperature):
         negatives = sum(torch.exp(anchor @ other / temperature) for j, other in enumerate(views) if j != i)
         total = total - torch.log(torch.exp(anchor @ positive / temperature) / negatives)
     return total / len(views)
+
+
+def naive_supcon(left, right, singers, temperature):
+    """Khosla et al. 2020, equation 2, one view after another."""
+    views, labels = [*left, *right], [*singers, *singers]
+    total = torch.zeros(())
+    for i, anchor in enumerate(views):
+        others = sum(torch.exp(anchor @ other / temperature) for j, other in enumerate(views) if j != i)
+        positives = [j for j in range(len(views)) if j != i and labels[j] == labels[i]]
+        terms = [torch.log(torch.exp(anchor @ views[j] / temperature) / others) for j in positives]
+        total = total - sum(terms) / len(positives)
+    return total / len(views)
+
+
+SINGERS = torch.tensor([3, 1, 3, 0, 1, 3])
 
 
 def _views(pairs, dimensions, seed=0):
@@ -79,14 +94,43 @@ def test_refuses_other_shapes():
         nt_xent(torch.zeros(2, 3), torch.zeros(3, 3))
 
 
-def _process(rank, world, store, queue):
+@pytest.mark.parametrize("temperature", [0.05, 0.2, 1.0])
+def test_supervised_equals_the_definition_with_its_gradient(temperature):
+    left, right = (v.double().requires_grad_() for v in _views(6, 7))
+    ours, naive = supcon(left, right, SINGERS, temperature), naive_supcon(left, right, SINGERS.tolist(), temperature)
+    assert ours.item() == pytest.approx(naive.item(), rel=1e-5)
+    gradients = (torch.autograd.grad(loss, (left, right)) for loss in (ours, naive))
+    for a, b in zip(*gradients, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
+
+
+def test_supervised_equals_the_reference_library():
+    from pytorch_metric_learning.losses import SupConLoss
+
+    left, right = _views(6, 32)
+    reference = SupConLoss(temperature=0.2)(torch.cat([left, right]), SINGERS.repeat(2))
+    assert supcon(left, right, SINGERS, 0.2).item() == pytest.approx(reference.item(), rel=1e-5)
+
+
+def test_supervised_is_nt_xent_where_every_singer_has_one_pair():
+    left, right = _views(9, 5)
+    assert supcon(left, right, torch.arange(9)).item() == pytest.approx(nt_xent(left, right).item(), rel=1e-6)
+    with pytest.raises(ValueError, match="expected 9 singers"):
+        supcon(left, right, torch.arange(8))
+
+
+def _loss(name, left, right, singers):
+    return nt_xent(left, right, 0.2) if name == "nt_xent" else supcon(left, right, singers, 0.2)
+
+
+def _process(rank, world, store, queue, name):
     torch.distributed.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=world)
     torch.set_num_threads(1)
     left, right = _views(6, 5)
     weight = torch.eye(5).double().requires_grad_()
     own = slice(rank * 6 // world, (rank + 1) * 6 // world)
     sides = [F.normalize(side[own].double() @ weight, dim=-1) for side in (left, right)]
-    loss = nt_xent(*sides, 0.2)
+    loss = _loss(name, *sides, SINGERS[own])
     loss.backward()
     torch.distributed.all_reduce(loss.detach_())
     torch.distributed.all_reduce(weight.grad)
@@ -94,10 +138,11 @@ def _process(rank, world, store, queue):
     torch.distributed.destroy_process_group()
 
 
-def test_two_processes_give_the_loss_and_gradient_of_the_whole_batch(tmp_path):
+@pytest.mark.parametrize("name", ["nt_xent", "supcon"])
+def test_two_processes_give_the_loss_and_gradient_of_the_whole_batch(tmp_path, name):
     context = multiprocessing.get_context("spawn")
     queue = context.Queue()
-    processes = [context.Process(target=_process, args=(rank, 2, tmp_path / "store", queue)) for rank in range(2)]
+    processes = [context.Process(target=_process, args=(rank, 2, tmp_path / "store", queue, name)) for rank in range(2)]
     for process in processes:
         process.start()
     results = [queue.get(timeout=120) for _ in processes]
@@ -105,7 +150,7 @@ def test_two_processes_give_the_loss_and_gradient_of_the_whole_batch(tmp_path):
         process.join()
     left, right = _views(6, 5)
     weight = torch.eye(5).double().requires_grad_()
-    loss = nt_xent(*(F.normalize(side.double() @ weight, dim=-1) for side in (left, right)), 0.2)
+    loss = _loss(name, *(F.normalize(side.double() @ weight, dim=-1) for side in (left, right)), SINGERS)
     loss.backward()
     for _, value, gradient in results:
         assert value == pytest.approx(loss.item(), rel=1e-6)

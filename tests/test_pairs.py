@@ -8,7 +8,8 @@ import torch
 
 from whosings.catalogue.manifest import Manifest, Piece, Track
 from whosings.config import MODELS, PairsConfig
-from whosings.contrastive.pairs import PairDataset, PairSampler, View, read_view
+from whosings.contrastive.pairs import PairDataset, PairSampler, read_band, read_voice
+from whosings.contrastive.views import assemble, stacked
 from whosings.errors import AudioError, TrainingError
 
 FRONT_END = MODELS["tiny"].front_end
@@ -107,10 +108,11 @@ def test_dataset_reads_what_the_encoder_sees(small_choir):
     sampler = PairSampler(small_choir, PairsConfig(mode="hybrid"), 3)
     dataset = PairDataset(sampler, FRONT_END)
     item = dataset[5]
-    assert item.shape == (2, FRONT_END.channels, FRONT_END.samples)
-    torch.testing.assert_close(item.abs().amax(dim=(1, 2)), torch.ones(2))
-    np.testing.assert_array_equal(item[0].numpy(), read_view(sampler.pair(5).left, FRONT_END))
-    torch.testing.assert_close(item, dataset[5])
+    assert item.voices.shape == (2, FRONT_END.channels, FRONT_END.samples)
+    assert item.bands is None and item.singers == sampler.pair(5).singer
+    torch.testing.assert_close(item.voices.abs().amax(dim=(1, 2)), torch.ones(2))
+    np.testing.assert_array_equal(item.voices[0].numpy(), read_voice(sampler.pair(5).left, FRONT_END))
+    torch.testing.assert_close(item.voices, dataset[5].voices)
 
 
 def test_a_broken_file_comes_back_as_its_error(tmp_path, small_choir):
@@ -135,43 +137,94 @@ def test_self_supervised_pairs_are_of_one_track_and_rounds_of_all_tracks():
         _sampler("track", songs=1, cloned=True)
 
 
-def test_augmented_views_differ_from_the_file_and_are_the_same_each_time(recording):
-    path = recording("same.flac").path
-    plain = View(Track("t", "s", path), "mixture", 1.0, (0, 2, 5, 0))
-    changed = replace(plain, augmented=True)
-    first, again = read_view(changed, FRONT_END), read_view(changed, FRONT_END)
-    np.testing.assert_array_equal(first, again)
-    assert first.shape == read_view(plain, FRONT_END).shape
-    assert np.abs(first - read_view(plain, FRONT_END)).max() > 0.01
-    other = read_view(replace(changed, seed=(0, 2, 5, 1)), FRONT_END)
-    assert np.abs(first - other).max() > 0.01
-    sampler = PairSampler(_manifest(), PairsConfig(augment=True), 0)
-    assert sampler.pair(0).left.augmented and not _sampler().pair(0).left.augmented
+def _with_bands(**keywords):
+    manifest = _manifest(**keywords)
+    return Manifest(tuple(replace(t, instrumental_path=Path(f"{t.track_id}.i.wav")) for t in manifest.tracks))
 
 
 def test_mashups_put_voices_over_other_singers_bands():
-    manifest = _manifest(singers=6)
-    with_bands = Manifest(tuple(replace(t, instrumental_path=Path(f"{t.track_id}.i.wav")) for t in manifest.tracks))
-    sampler = PairSampler(with_bands, PairsConfig(mode="mashup"), 0)
+    sampler = PairSampler(_with_bands(singers=6), PairsConfig(mode="mashup"), 0)
     pairs = [sampler.pair(number) for number in range(400)]
     views = [view for pair in pairs for view in (pair.left, pair.right)]
-    assert all(view.stem == "vocal" and view.band.singer_id != view.track.singer_id for view in views)
-    assert all(-4 <= view.voice_db <= 8 for view in views)
-    assert len({view.band.track_id for view in views}) == 18
-    shared = np.mean([pairs[n].left.band == pairs[n + 1].left.band for n in range(0, 400, 4)])
-    assert 0.15 < shared < 0.5  # both share with chance a quarter, and then must not be of that singer
+    assert all(view.stem == "vocal" for view in views)
+    over = [view for view in views if view.band is not None]
+    assert 0.85 < len(over) / len(views) < 0.95
+    assert all(view.band.singer_id != view.track.singer_id for view in over)
+    assert all(-4 <= view.voice_db <= 8 for view in over)
+    assert all(view.voice_db == np.inf for view in views if view.band is None)
+    assert len({view.band.track_id for view in over}) == 18
+    assert 0.62 < np.mean([view.in_key for view in over]) < 0.78
+    assert not any(pair.left.band == pair.right.band for pair in pairs if pair.left.band is not None)
     with pytest.raises(TrainingError, match="has no instrumental_path"):
-        PairSampler(manifest, PairsConfig(mode="mashup"), 0)
+        PairSampler(_manifest(), PairsConfig(mode="mashup"), 0)
+
+
+def test_neighbouring_pairs_share_the_same_seconds_of_a_band():
+    sampler = PairSampler(_with_bands(singers=8), PairsConfig(mode="mashup"), 0)
+    pairs = [sampler.pair(number) for number in range(800)]
+    couples = [(pairs[n], pairs[n + 1]) for n in range(0, 800, 4)]
+    shared = [a.left.band_seed == b.left.band_seed != () for a, b in couples]
+    assert 0.12 < np.mean(shared) < 0.3  # both have a band (0.9 each) and share (0.5 each)
+    same = [(a, b) for (a, b), both in zip(couples, shared, strict=True) if both]
+    assert all(a.singer != b.singer for a, b in same)
+    assert np.mean([a.left.band == b.left.band for a, b in same]) > 0.6  # the others must not be of that singer
+
+
+def test_a_shared_band_is_the_same_audio(small_choir):
+    view = _view_with_a_band(small_choir, in_key=False)
+    voice = read_voice(view, FRONT_END)
+    other = replace(view, seed=(9, 9, 9), voice_db=-3.0)
+    np.testing.assert_array_equal(read_band(view, voice, FRONT_END), read_band(other, 0.1 * voice, FRONT_END))
+    elsewhere = read_band(replace(view, band_seed=(9, 9)), voice, FRONT_END)
+    assert np.abs(elsewhere - read_band(view, voice, FRONT_END)).max() > 0.01
+    assert not read_band(replace(view, band=None), voice, FRONT_END).any()
+
+
+def _view_with_a_band(choir, **changes):
+    sampler = PairSampler(choir, PairsConfig(mode="mashup"), 0)
+    return replace(next(v for n in range(99) for v in _both(sampler.pair(n)) if v.band is not None), **changes)
 
 
 def test_a_mashup_is_the_voice_and_the_band_at_the_stated_levels(small_choir):
-    sampler = PairSampler(small_choir, PairsConfig(mode="mashup"), 0)
-    view = replace(sampler.pair(0).left, voice_db=6.0)
-    mix = read_view(view, FRONT_END)[0]
-    voice = read_view(replace(view, band=None), FRONT_END)[0]
-    scale = np.dot(mix, voice) / np.dot(voice, voice)
-    rest = mix - scale * voice
-    loud = [part[np.abs(part) > 0.01 * np.abs(part).max()] for part in (scale * voice, rest)]
-    assert 10 * np.log10(np.mean(loud[0] ** 2) / np.mean(loud[1] ** 2)) == pytest.approx(6.0, abs=1.5)
-    assert np.abs(read_view(replace(view, voice_db=60.0), FRONT_END)[0] - voice).max() < 0.01
-    np.testing.assert_array_equal(mix, read_view(view, FRONT_END)[0])
+    dataset = PairDataset(PairSampler(small_choir, PairsConfig(mode="mashup"), 0), FRONT_END)
+    item = dataset[next(n for n in range(99) if np.isfinite(dataset[n].voice_db[0]))]
+    voice, band = (part[0].flatten().double() for part in (item.voices, item.bands))
+    for level in (6.0, -3.0):
+        mix = assemble(stacked([replace(item, voice_db=torch.tensor([level, np.inf]))]), FRONT_END)
+        (of_voice, of_band), *_ = torch.linalg.lstsq(torch.stack([voice, band], 1), mix[0].flatten().double()[:, None])
+        torch.testing.assert_close(of_voice * voice + of_band * band, mix[0].flatten().double(), atol=1e-4, rtol=0)
+        loud = [part[part.abs() > 0.01 * part.abs().max()] for part in (of_voice * voice, of_band * band)]
+        assert 10 * np.log10(loud[0].square().mean() / loud[1].square().mean()) == pytest.approx(level, abs=0.5)
+        torch.testing.assert_close(mix[1], item.voices[1], atol=1e-5, rtol=0)
+
+
+def test_pairs_of_one_singer_may_follow_each_other_and_then_share_no_band():
+    sampler = PairSampler(_with_bands(singers=6), PairsConfig(mode="mashup", pairs_per_singer=3), 0)
+    pairs = [sampler.pair(number) for number in range(18 * 20)]
+    for turn in range(20):
+        singers = [pair.singer for pair in pairs[turn * 18 : turn * 18 + 18]]
+        assert singers == [s for s in singers[::3] for _ in range(3)] and len(set(singers)) == 6
+    seeds = [view.band_seed for pair in pairs for view in _both(pair) if view.band is not None]
+    for first in range(0, len(pairs), 3):
+        own = [view.band_seed for pair in pairs[first : first + 3] for view in _both(pair) if view.band is not None]
+        assert len(set(own)) == len(own)
+    assert len(set(seeds)) < len(seeds), "other singers do share"
+
+
+def test_clones_of_one_target_are_the_targets_if_asked_for():
+    real = _with_bands(singers=3, songs=2).tracks
+    clones = tuple(
+        replace(real[0], track_id=f"clone-{n}", cloned=True, target_singer_ids=targets)
+        for n, targets in enumerate([("1",), ("1", "2"), ()])
+    )
+    manifest = Manifest((*real, *clones))
+    heard = {}
+    for chosen in (False, True):
+        sampler = PairSampler(manifest, PairsConfig(mode="mashup", clones=chosen), 0)
+        views = [(pair.singer, view) for n in range(300) for pair in [sampler.pair(n)] for view in _both(pair)]
+        heard[chosen] = {(singer, view.track.track_id) for singer, view in views}
+        assert not any(view.band.cloned for _, view in views if view.band is not None)
+        own = [view for _, view in views if view.track.track_id == "clone-0" and view.band is not None]
+        assert bool(own) == chosen and all(view.band.singer_id == "2" for view in own)  # neither source nor target
+    assert heard[True] - heard[False] == {(1, "clone-0")}
+    assert heard[False] == {(int(t.singer_id), t.track_id) for t in real}

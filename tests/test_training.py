@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from whosings.contrastive.loading import VALIDATION_SEED
 from whosings.contrastive.loss import nt_xent
 from whosings.contrastive.pairs import PairDataset, PairSampler
 from whosings.contrastive.training import ContrastiveModule, train
+from whosings.contrastive.views import assemble, stacked
 from whosings.encoder.checkpoint import build, load_checkpoint
 from whosings.errors import AudioError, TrainingError
 
@@ -41,9 +43,10 @@ train(settings, read_manifest(sys.argv[2]), read_manifest(sys.argv[3]), sys.argv
 """
 
 
-def _settings(**changes):
+def _settings(pairs=None, **changes):
     defaults = {"batch_pairs": 4, "iterations_per_epoch": 2, "max_epochs": 2, "workers": 0, "accelerator": "cpu"}
-    return Settings(model=MODEL, training=TrainingConfig(**{**defaults, **changes}))
+    chosen = PairsConfig(**(pairs or {}))
+    return Settings(model=MODEL, pairs=chosen, training=TrainingConfig(**{**defaults, **changes}))
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +95,7 @@ def test_validation_loss_is_nt_xent_of_the_fixed_pairs(tmp_path, halves):
     module.load_state_dict(state["state_dict"])
     module.eval()
     data = PairDataset(PairSampler(halves[1], settings.pairs, VALIDATION_SEED), MODEL.front_end)
-    batch = torch.stack([data[0], data[1]])
+    batch = torch.stack([data[0].voices, data[1].voices])
     with torch.no_grad():
         left, right = (module.projector(module.encoder(module.front_end(batch[:, side]))) for side in (0, 1))
     assert result.best_loss == pytest.approx(nt_xent(left, right, 0.2).item(), rel=1e-5)
@@ -118,7 +121,7 @@ def test_chunks_give_the_gradients_of_the_whole_batch(halves, chunk):
         torch.manual_seed(0)
         module = ContrastiveModule(settings).double()
         module.front_end = _Doubled(module.front_end)
-        views = torch.stack([data[n] for n in range(4)]).transpose(0, 1).flatten(0, 1)
+        views = assemble(stacked([data[n] for n in range(4)]), MODEL.front_end)
         loss = module._whole(views) if size == 0 else module._chunked(views, size)
         gradients.append((loss, {name: p.grad for name, p in module.named_parameters()}))
     (loss, whole), (chunked_loss, chunked) = gradients
@@ -128,15 +131,49 @@ def test_chunks_give_the_gradients_of_the_whole_batch(halves, chunk):
         torch.testing.assert_close(chunked[name], gradient, rtol=1e-6, atol=1e-10, msg=name)
 
 
-def test_resumed_run_equals_an_uninterrupted_one(tmp_path, halves):
-    train(_settings(max_epochs=4), *halves, tmp_path / "whole")
-    train(_settings(max_epochs=2), *halves, tmp_path / "parts")
-    result = train(_settings(max_epochs=4, workers=1), *halves, tmp_path / "parts")
+AUGMENTED = {"mode": "mashup", "augment": True}
+
+
+@pytest.mark.parametrize("pairs", [{}, AUGMENTED])
+def test_resumed_run_equals_an_uninterrupted_one(tmp_path, halves, pairs):
+    train(_settings(pairs, max_epochs=4), *halves, tmp_path / "whole")
+    train(_settings(pairs, max_epochs=2), *halves, tmp_path / "parts")
+    result = train(_settings(pairs, max_epochs=4, workers=1), *halves, tmp_path / "parts")
     assert result.epochs == 4
     _assert_same(_weights(tmp_path / "whole" / "last"), _weights(tmp_path / "parts" / "last"))
     _assert_same(_weights(tmp_path / "whole" / "best"), _weights(tmp_path / "parts" / "best"))
     histories = [json.loads((tmp_path / name / "history.json").read_text()) for name in ("whole", "parts")]
     assert histories[0] == histories[1]
+
+
+def test_training_views_are_augmented_anew_each_step_and_validation_never(tmp_path, halves, monkeypatch):
+    heard = {"training": [], "validation": []}
+
+    def listen(module, views):
+        heard["training" if module.training else "validation"].append(views.clone())
+        return embed(module, views)
+
+    embed = ContrastiveModule._embed
+    monkeypatch.setattr(ContrastiveModule, "_embed", listen)
+    monkeypatch.setattr(PairSampler, "pair", lambda self, number, pair=PairSampler.pair: pair(self, 0))
+    for name, pairs in (("plain", {}), ("changed", {"augment": True})):
+        train(_settings(pairs, max_epochs=1), *halves, tmp_path / name)
+    plain, changed = heard["training"][:2], heard["training"][2:]
+    torch.testing.assert_close(plain[0], plain[1])
+    assert (changed[0] - changed[1]).abs().amax((1, 2)).min() > 1e-3
+    assert (changed[0] - plain[0]).abs().amax((1, 2)).min() > 1e-3
+    torch.testing.assert_close(*heard["validation"])
+
+
+def test_supervised_loss_trains_with_the_singers_of_the_batch(tmp_path, halves, monkeypatch):
+    seen = []
+    original = training.supcon
+    monkeypatch.setattr(training, "supcon", lambda *given: seen.append(given[2]) or original(*given))
+    train(_settings({"pairs_per_singer": 2}, loss="supcon", max_epochs=1, workers=1), *halves, tmp_path)
+    assert [singers.tolist() for singers in seen[:2]] == [
+        [s, s, t, t] for s, _, t, _ in map(torch.Tensor.tolist, seen[:2])
+    ]
+    assert seen[-1].tolist() != [] and len(set(seen[-1].tolist())) == 2, "validation: one pair a singer"
 
 
 @pytest.mark.slow
@@ -220,6 +257,9 @@ def test_refusals(tmp_path, halves):
     kept, held = halves
     with pytest.raises(TrainingError, match="shares singer singer-000"):
         train(_settings(), kept, kept, tmp_path)
+    clone = replace(kept.tracks[0], track_id="clone", cloned=True, target_singer_ids=(held.tracks[0].singer_id,))
+    with pytest.raises(TrainingError, match=f"shares singer {held.tracks[0].singer_id}"):
+        train(_settings({"clones": True}), Manifest((*kept.tracks, clone)), held, tmp_path)
     with pytest.raises(TrainingError, match="not a multiple of 3 devices"):
         train(_settings(devices=3), kept, held, tmp_path)
     train(_settings(max_epochs=1), kept, held, tmp_path)

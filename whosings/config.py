@@ -145,7 +145,14 @@ class PairsConfig(_Settings):
     """mashup: vocal stems over other singers' instrumentals. track: two segments of one mixture, whoever sings it:
     self-supervised, the kind of the paper's baseline."""
     augment: bool = False
-    """Views changed at random as studios, rooms and codecs change recordings (not in the paper's own models)."""
+    """Views changed at random as studios, rooms and codecs change recordings (not in the paper's own models); on the
+    training device, and never in validation."""
+    clones: bool = False
+    """Cloned tracks with exactly one target singer are that singer's, too; by default only real recordings train, as
+    in the paper."""
+    pairs_per_singer: PositiveInt = 1
+    """Pairs of one singer that follow each other. More are meant for ``supcon``: in NT-Xent they are false
+    negatives."""
     min_vocal: Annotated[float, Field(ge=0, le=1)] = 0.5
     """Least vocal probability of a 3-second piece from which a segment may be drawn (not stated in the paper)."""
 
@@ -155,6 +162,8 @@ class TrainingConfig(_Settings):
 
     batch_pairs: PositiveInt = 128
     """Positive pairs a step, over all processes together."""
+    loss: Literal["nt_xent", "supcon"] = "nt_xent"
+    """supcon: all views of one singer in a batch are positives of each other (not in the paper)."""
     temperature: PositiveFloat = 0.2
     learning_rate: PositiveFloat = 1e-4
     adam_eps: PositiveFloat = 1e-9

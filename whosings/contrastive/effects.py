@@ -29,7 +29,8 @@ Array = NDArray[np.float64]
 
 _SILENT = 1e-9
 _FRAME, _HOP = 512, 256  # windows of the formant shift
-_LIFTER = 32  # quefrencies of an envelope, 2 ms: above it lies the pitch
+_ORDER = 18  # of linear prediction: eight formants and the slope
+_LAG_WINDOW_HZ = 40.0  # widens resonances, so that they do not stand on single harmonics
 _MOST_GAIN = 10.0  # 20 dB
 _VOCODER_FRAME, _VOCODER_HOP = 1024, 256
 _FOLLOWER, _FOLLOWER_HOP = 512, 128  # 32 ms
@@ -108,23 +109,20 @@ def resampled(waves: Tensor, ratio: Array) -> Tensor:
 
 
 def formants_shifted(waves: Tensor, factor: Array) -> Tensor:
-    """Formants multiplied by ``factor``, the pitch kept: the cepstrally smoothed envelope is stretched."""
+    """Formants multiplied by ``factor``, the pitch kept: frame by frame, linear prediction's envelope is stretched.
+
+    (A cepstrally smoothed envelope is too round: it moves peaks less than half as far as it should.)
+    """
     flat, window = waves.flatten(0, 1), torch.hann_window(_FRAME, device=waves.device).sqrt()
     spectrum = torch.stft(flat, _FRAME, _HOP, window=window, pad_mode="constant", return_complex=True)
-    power = spectrum.real.square() + spectrum.imag.square()
-    floor = 1e-7 * power.amax((1, 2), keepdim=True) + _SILENT**2
-    log = 0.5 * torch.log(power + floor)
+    power = (spectrum.real.square() + spectrum.imag.square()).transpose(1, 2)
+    predictor = _predictor(torch.fft.irfft(power)[..., : _ORDER + 1])
     bins = torch.arange(_FRAME // 2 + 1, device=waves.device, dtype=torch.float32)
-    quefrency = torch.arange(1, _LIFTER, device=waves.device, dtype=torch.float32)
-    turn = 2 * torch.pi / _FRAME * quefrency
-    analysis = torch.cos(turn[:, None] * bins) * (2 / _FRAME)
-    analysis[:, 0] /= 2
-    analysis[:, -1] /= 2
-    taper = 0.5 + 0.5 * torch.cos(torch.pi * quefrency / _LIFTER)
-    cepstra = (analysis * taper[:, None]) @ log
-    source = (bins / column(factor, waves)[:, 0]).clamp(max=_FRAME // 2)  # (views, bins)
-    change = 2 * (torch.cos(source[..., None] * turn) - torch.cos(bins[:, None] * turn))
-    gain = torch.exp(change.repeat_interleave(waves.shape[1], 0) @ cepstra).clamp(max=_MOST_GAIN)
+    lag = torch.arange(_ORDER + 1, device=waves.device, dtype=torch.float32) * (2 * torch.pi / _FRAME)
+    source = (bins / column(factor, waves)[:, 0]).clamp(max=_FRAME // 2).repeat_interleave(waves.shape[1], 0)
+    here = _inverse_power(predictor, lag[:, None] * bins)
+    there = _inverse_power(predictor, lag[:, None] * source[:, None])
+    gain = (here / there.clamp(min=_SILENT)).sqrt().clamp(1 / _MOST_GAIN, _MOST_GAIN).transpose(1, 2)
     out = torch.istft(spectrum * gain, _FRAME, _HOP, window=window, length=waves.shape[-1])
     return out.reshape(waves.shape)
 
@@ -244,6 +242,30 @@ def _coded(wave: NDArray[np.float32], opus: bool, level: float) -> NDArray[np.fl
     late = _MP3_DELAY if not opus and len(heard) >= wave.shape[1] + _MP3_DELAY else 0
     heard = heard[late : late + wave.shape[1]]
     return np.asarray(np.pad(heard, ((0, wave.shape[1] - len(heard)), (0, 0))).T * peak, np.float32)
+
+
+def _predictor(correlation: Tensor) -> Tensor:
+    """Levinson and Durbin's recursion on (..., order + 1) autocorrelations: coefficients, the first of them 1."""
+    order = correlation.shape[-1] - 1
+    place = torch.arange(order + 1, device=correlation.device, dtype=torch.float32)
+    window = torch.exp(-0.5 * (2 * torch.pi * _LAG_WINDOW_HZ / SAMPLE_RATE * place).square())
+    window[0] = 1.0 + 1e-5  # a floor 50 dB down, for silence and for what band limits took away
+    r = correlation * window
+    r[..., 0] += _SILENT
+    a = torch.zeros_like(r)
+    a[..., 0] = 1.0
+    error = r[..., :1]
+    for step in range(1, order + 1):
+        backward = a[..., :step].flip(-1)
+        reflection = -(backward * r[..., 1 : step + 1]).sum(-1, keepdim=True) / error
+        a[..., 1 : step + 1] += reflection * backward
+        error = error * (1 - reflection.square()).clamp(min=_SILENT)
+    return a
+
+
+def _inverse_power(predictor: Tensor, turns: Tensor) -> Tensor:
+    """Squared magnitude of the prediction filter: (views, frames, order + 1) and (order + 1, bins) of each view."""
+    return (predictor @ torch.cos(turns)).square() + (predictor @ torch.sin(turns)).square()
 
 
 def _peak(waves: Tensor) -> Tensor:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import torch
-from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
 from whosings import audio
 from whosings.catalogue.manifest import Manifest
 from whosings.config import Settings
 from whosings.contrastive.pairs import PairDataset, PairSampler
+from whosings.contrastive.views import Sources, stacked
 from whosings.errors import AudioError, MissingExtraError
 
 MissingExtraError.require("lightning", "training", "train")
@@ -53,7 +52,7 @@ class PairData(L.LightningDataModule):
         self._settings = settings
         self._train, self.validation = train, validation
 
-    def train_dataloader(self) -> DataLoader[Tensor | AudioError]:
+    def train_dataloader(self) -> DataLoader[Sources | AudioError]:
         """One epoch's pairs."""
         training = self._settings.training
         assert self.trainer is not None
@@ -65,13 +64,13 @@ class PairData(L.LightningDataModule):
         sampler.set_epoch(self.trainer.current_epoch)
         return self._loader(self._train, sampler, training.batch_pairs // processes)
 
-    def val_dataloader(self) -> DataLoader[Tensor | AudioError]:
+    def val_dataloader(self) -> DataLoader[Sources | AudioError]:
         """One pair a singer; the paper's validation singers have exactly two tracks, one fixed segment of each."""
         count = self.validation.singers
         batch = min(self._settings.training.batch_pairs, count)
         return self._loader(self.validation, range(count // batch * batch), batch)
 
-    def _loader(self, pairs: PairSampler, numbers: Any, batch: int) -> DataLoader[Tensor | AudioError]:
+    def _loader(self, pairs: PairSampler, numbers: Any, batch: int) -> DataLoader[Sources | AudioError]:
         workers = self._settings.training.workers
         return DataLoader(
             PairDataset(pairs, self._settings.model.front_end),
@@ -104,8 +103,10 @@ def check_files(manifest: Manifest, stem: str) -> list[AudioError]:
     return errors
 
 
-def _stack(items: list[Tensor | AudioError]) -> Tensor | AudioError:
+def _stack(items: list[Sources | AudioError]) -> Sources | AudioError:
+    pairs: list[Sources] = []
     for item in items:
         if isinstance(item, AudioError):
             return item
-    return torch.stack(items)  # type: ignore[arg-type]
+        pairs.append(item)
+    return stacked(pairs)

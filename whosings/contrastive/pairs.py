@@ -9,29 +9,33 @@ Conventions
 - Modes: ``mixture`` draws both views from mixtures, ``vocal`` both from vocal stems, ``hybrid`` each view from either
   with even chance, which gives all four pairings. ``track`` draws both from one mixture and knows no singers; its
   rounds are of tracks. ``mashup`` puts each vocal stem over the instrumental of another singer, so that the band tells
-  nothing: half of the time one band plays behind different singers of a batch.
+  nothing: half of the time the same seconds of one band play behind different singers of a batch. Seven bands of ten
+  are transposed to the voice's key; the others may clash, and one voice of ten stays alone.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from torch import Tensor, from_numpy, stack
+from torch import float32, from_numpy, stack, tensor
 from torch.utils.data import Dataset
 
 from whosings import audio
 from whosings.audio import FloatArray, Segment
 from whosings.catalogue.manifest import Manifest, Track
 from whosings.config import FrontEndConfig, PairsConfig
-from whosings.contrastive.augment import augment
+from whosings.contrastive.harmony import MOST_SEMITONES, transposed, transposition
+from whosings.contrastive.views import Sources
 from whosings.errors import AudioError, TrainingError
 from whosings.spectrogram import conform
 
 _NEIGHBOURS = 4  # pairs that may share a band
 _VOICE_DB = (-4.0, 8.0)  # of a voice over a band
-_SILENT = 1e-6
+_IN_KEY = 0.7  # chance that a band is transposed to fit
+_ALONE = 0.1  # chance that a voice has no band
 
 
 @dataclass(frozen=True)
@@ -41,18 +45,20 @@ class View:
     Attributes:
         stem: ``"mixture"`` or ``"vocal"``.
         start_s: seconds; None draws anywhere in the file with ``seed``.
-        augmented: changed at random, with ``seed``, see ``augment``.
-        band: whose instrumental is added, at a place drawn with ``seed``; None leaves the stem alone.
-        voice_db: level of the stem over it.
+        band: whose instrumental plays; None leaves the stem alone.
+        band_seed: draws its place in the file.
+        in_key: the band is transposed to the voice's key.
+        voice_db: level of the stem over the band.
     """
 
     track: Track
     stem: str
     start_s: float | None
     seed: tuple[int, ...]
-    augmented: bool = False
     band: Track | None = None
-    voice_db: float = 0.0
+    band_seed: tuple[int, ...] = ()
+    in_key: bool = False
+    voice_db: float = math.inf
 
     @property
     def path(self) -> Path:
@@ -65,17 +71,22 @@ class View:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two views of one singer, from different songs; of one song in the mode ``track``."""
+    """Two views of one singer, from different songs; of one song in the mode ``track``.
+
+    Attributes:
+        singer: the singer's number, in the mode ``track`` the track's.
+    """
 
     left: View
     right: View
+    singer: int
 
 
 class PairSampler:
     """Draws pairs from a manifest, by number.
 
     Args:
-        manifest: cloned tracks are left out: only real recordings train (paper, section 4.2).
+        manifest: cloned tracks are left out unless ``pairs.clones`` is set (paper, section 4.2).
 
     Raises:
         TrainingError: no singer has two usable tracks, or a needed vocal stem is missing from the manifest.
@@ -86,8 +97,8 @@ class PairSampler:
         self._seed = seed
         self._starts: dict[str, list[float]] = {}
         singers: list[tuple[Track, ...]] = []
-        for tracks in manifest.by_singer.values():
-            usable = tuple(track for track in tracks if not track.cloned and self._usable(track, manifest))
+        for tracks in tracks_by_voice(manifest, config.clones).values():
+            usable = tuple(track for track in tracks if self._usable(track, manifest))
             if config.mode == "track":
                 singers += [(track,) for track in usable]
             elif len(usable) >= 2:
@@ -96,7 +107,8 @@ class PairSampler:
             few = "track that holds" if config.mode == "track" else "singer with two tracks that hold"
             raise TrainingError("the manifest", f"has no {few} vocals", "add tracks")
         self._singers = singers
-        self._bands = [track for tracks in singers for track in tracks if track.instrumental_path is not None]
+        real = [track for tracks in singers for track in tracks if not track.cloned]
+        self._bands = [track for track in real if track.instrumental_path is not None]
         if config.mode == "mashup" and not self._bands:
             remedy = "separate the tracks first, or train with mixture pairs"
             raise TrainingError("the manifest", "has no instrumental_path, which mashup pairs need", remedy)
@@ -106,14 +118,23 @@ class PairSampler:
         """Singers with at least two usable tracks; in the mode ``track`` usable tracks."""
         return len(self._singers)
 
+    @property
+    def mashups(self) -> bool:
+        """Whether views may have bands."""
+        return self._config.mode == "mashup"
+
     def pair(self, number: int) -> Pair:
         """Pair ``number`` of this sampler's seed."""
-        turn, place = divmod(number, len(self._singers))
-        order = np.random.default_rng([self._seed, 0, turn]).permutation(len(self._singers))
-        tracks = self._singers[int(order[place])]
+        turn, place = divmod(number // self._config.pairs_per_singer, len(self._singers))
+        singer = int(np.random.default_rng([self._seed, 0, turn]).permutation(len(self._singers))[place])
+        tracks = self._singers[singer]
         rng = np.random.default_rng([self._seed, 1, number])
         first, second = rng.choice(len(tracks), size=2, replace=False) if len(tracks) > 1 else (0, 0)
-        return Pair(self._view(tracks[first], rng, number, 0), self._view(tracks[second], rng, number, 1))
+        left, right = self._view(tracks[first], rng, number, 0), self._view(tracks[second], rng, number, 1)
+        if self._config.mode == "mashup":
+            left = self._over_a_band(left, rng, number, 0, ())
+            right = self._over_a_band(right, rng, number, 1, () if left.band is None else (left.band.track_id,))
+        return Pair(left, right, singer)
 
     def _usable(self, track: Track, manifest: Manifest) -> bool:
         if self._config.mode in ("vocal", "hybrid", "mashup") and track.vocals_path is None:
@@ -136,21 +157,42 @@ class PairSampler:
             stem = "mixture" if mode == "track" else "vocal" if mode == "mashup" else mode
         starts = self._starts.get(track.track_id)
         start = None if starts is None else starts[int(rng.integers(len(starts)))]
-        view = View(track, stem, start, (self._seed, 2, number, side), self._config.augment)
-        return view if mode != "mashup" else self._over_a_band(view, rng, number, side)
+        return View(track, stem, start, (self._seed, 2, number, side))
 
-    def _over_a_band(self, view: View, rng: np.random.Generator, number: int, side: int) -> View:
-        """Another singer's band behind the voice; with even chance one that plays behind neighbouring pairs, too."""
-        shared = rng.random() < 0.5
-        draw = np.random.default_rng([self._seed, 3, number // _NEIGHBOURS, side]) if shared else rng
-        first = int(draw.integers(len(self._bands)))
-        others = (self._bands[(first + step) % len(self._bands)] for step in range(len(self._bands)))
-        band = next((track for track in others if track.singer_id != view.track.singer_id), None)
-        return replace(view, band=band, voice_db=float(rng.uniform(*_VOICE_DB)))
+    def _over_a_band(
+        self, view: View, rng: np.random.Generator, number: int, side: int, other: tuple[str, ...]
+    ) -> View:
+        """Another singer's band behind the voice, and not the one behind the ``other`` view of the pair; with even
+        chance the same seconds of it play behind neighbouring pairs, too."""
+        alone, shared, in_key = rng.random() < _ALONE, rng.random() < 0.5, bool(rng.random() < _IN_KEY)
+        voice_db = float(rng.uniform(*_VOICE_DB))
+        if alone:
+            return view
+        # The pairs of one singer that follow each other do not share: the band would tell who it is.
+        singers, own = divmod(number, self._config.pairs_per_singer)
+        seed = (self._seed, 3, singers // _NEIGHBOURS, own, side) if shared else (self._seed, 4, number, side)
+        first = int(np.random.default_rng(seed).integers(len(self._bands)))
+        around = [self._bands[(first + step) % len(self._bands)] for step in range(len(self._bands))]
+        foreign = [track for track in around if track.singer_id not in _singers_in(view.track)]
+        band = next((t for t in foreign if t.track_id not in other), foreign[0] if foreign else None)
+        if band is None:
+            return view
+        return replace(view, band=band, band_seed=(*seed, 1), in_key=in_key, voice_db=voice_db)
 
 
-def read_view(view: View, front_end: FrontEndConfig) -> FloatArray:
-    """Decode a view as the encoder will see it: (channels, samples), see ``conform``.
+def tracks_by_voice(manifest: Manifest, clones: bool) -> dict[str, tuple[Track, ...]]:
+    """Tracks of each singer whose voice is heard on them: real ones and, if asked for, clones of exactly one target."""
+    groups: dict[str, list[Track]] = {}
+    for track in manifest.tracks:
+        if not track.cloned:
+            groups.setdefault(track.singer_id, []).append(track)
+        elif clones and len(track.target_singer_ids) == 1:
+            groups.setdefault(track.target_singer_ids[0], []).append(track)
+    return {singer: tuple(tracks) for singer, tracks in groups.items()}
+
+
+def read_voice(view: View, front_end: FrontEndConfig) -> FloatArray:
+    """Decode a view without its band: (channels, samples), see ``conform``.
 
     Raises:
         AudioError: the file cannot be used; the message names it.
@@ -163,42 +205,48 @@ def read_view(view: View, front_end: FrontEndConfig) -> FloatArray:
         # A piece near the end: step back, so that a whole segment is read.
         last = max(0.0, audio.probe(view.path).duration_s - front_end.segment_s)
         segment = audio.read_segment(view.path, min(view.start_s, last), front_end.segment_s, front_end.channels)
-    samples = segment.samples
-    if view.band is not None and view.band.instrumental_path is not None:
-        rng = np.random.default_rng([*view.seed, 2])
-        band = audio.random_segment(view.band.instrumental_path, front_end.segment_s, rng, front_end.channels)
-        samples = _mixed(samples, band.samples, view.voice_db)
-    if view.augmented:
-        samples = augment(from_numpy(samples)[None], np.random.default_rng([*view.seed, 1]))[0].numpy()
+    return conform(segment.samples, front_end)
+
+
+def read_band(view: View, voice: FloatArray, front_end: FrontEndConfig) -> FloatArray:
+    """Decode a view's band, transposed where it is to fit the voice: (channels, samples); silence where there is none.
+
+    Raises:
+        AudioError: the file cannot be used; the message names it.
+    """
+    if view.band is None or view.band.instrumental_path is None:
+        return np.zeros_like(voice)
+    longest_s = front_end.segment_s * 2 ** (MOST_SEMITONES / 12)  # to be shortened where it is transposed
+    rng = np.random.default_rng(view.band_seed)
+    samples = audio.random_segment(view.band.instrumental_path, longest_s, rng, front_end.channels).samples
+    if view.in_key:
+        samples = transposed(samples, transposition(voice, samples))
     return conform(samples, front_end)
 
 
-def _mixed(voice: FloatArray, band: FloatArray, voice_db: float) -> FloatArray:
-    """A voice over a band: levels are those of what sounds; the shorter of the two is repeated."""
-    channels, length = max(voice.shape[0], band.shape[0]), max(voice.shape[1], band.shape[1])
-    voice, band = (
-        np.tile(part, (channels // part.shape[0], -(-length // part.shape[1])))[:, :length] for part in (voice, band)
-    )
-    gain = _level(voice) / max(_level(band), _SILENT) * 10 ** (-voice_db / 20)
-    return np.asarray(voice + np.float32(gain) * band, np.float32)
+def _singers_in(track: Track) -> tuple[str | None, ...]:
+    """Whose bands tell something of a track."""
+    return (track.singer_id, track.instrumental_singer_id, *track.target_singer_ids)
 
 
-def _level(samples: FloatArray) -> float:
-    """Root of the mean power within 40 dB of the peak."""
-    loud = samples[np.abs(samples) > 0.01 * np.abs(samples).max()]
-    return float(np.sqrt(np.mean(loud**2))) if loud.size else 0.0
-
-
-class PairDataset(Dataset[Tensor | AudioError]):
-    """Pair number -> tensor (2, channels, samples): left view, right view; or the error, for the reader to raise."""
+class PairDataset(Dataset[Sources | AudioError]):
+    """Pair number -> sources of its views, left and right; or the error, for the reader to raise."""
 
     def __init__(self, sampler: PairSampler, front_end: FrontEndConfig) -> None:
         self._sampler = sampler
         self._front_end = front_end
 
-    def __getitem__(self, number: int) -> Tensor | AudioError:
+    def __getitem__(self, number: int) -> Sources | AudioError:
         pair = self._sampler.pair(number)
+        views = (pair.left, pair.right)
         try:
-            return stack([from_numpy(read_view(view, self._front_end)) for view in (pair.left, pair.right)])
+            voices = [read_voice(view, self._front_end) for view in views]
+            singer, heard = tensor(pair.singer), stack([from_numpy(voice) for voice in voices])
+            if not self._sampler.mashups:
+                return Sources(heard, singer)
+            bands = [
+                from_numpy(read_band(view, voice, self._front_end)) for view, voice in zip(views, voices, strict=True)
+            ]
+            return Sources(heard, singer, stack(bands), tensor([view.voice_db for view in views], dtype=float32))
         except AudioError as error:  # a worker process would flatten it to text
             return error

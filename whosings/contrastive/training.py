@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor
@@ -31,8 +32,9 @@ from torch import Tensor
 from whosings.catalogue.manifest import Manifest
 from whosings.config import Settings, TrainingConfig
 from whosings.contrastive.loading import VALIDATION_SEED, PairData
-from whosings.contrastive.loss import nt_xent
-from whosings.contrastive.pairs import PairSampler
+from whosings.contrastive.loss import nt_xent, supcon
+from whosings.contrastive.pairs import PairSampler, tracks_by_voice
+from whosings.contrastive.views import Sources, assemble, usual_chances
 from whosings.encoder.checkpoint import build, save_checkpoint
 from whosings.encoder.projector import Projector
 from whosings.errors import AudioError, MissingExtraError, TrainingError
@@ -66,7 +68,7 @@ class TrainingResult:
 
 
 class ContrastiveModule(L.LightningModule):
-    """Encoder and projector under NT-Xent. Batches are (pairs, 2, channels, samples)."""
+    """Encoder and projector under NT-Xent or the supervised contrastive loss."""
 
     def __init__(self, settings: Settings) -> None:
         super().__init__()
@@ -87,21 +89,22 @@ class ContrastiveModule(L.LightningModule):
         )
         return {"optimizer": adam, "lr_scheduler": {"scheduler": plateau, "monitor": "val_loss"}}
 
-    def on_before_batch_transfer(self, batch: Tensor | AudioError, dataloader_idx: int) -> Tensor:
+    def on_before_batch_transfer(self, batch: Sources | AudioError, dataloader_idx: int) -> Sources:
         """A file that a worker could not decode is raised here, in the main process, with its own message."""
         if isinstance(batch, AudioError):
             raise batch
         return batch
 
-    def training_step(self, batch: Tensor, index: int) -> None:
+    def training_step(self, batch: Sources, index: int) -> None:
         """One step on the whole batch, in chunks if so set."""
         optimizer: Any = self.optimizers()
         optimizer.zero_grad()
-        views = batch.transpose(0, 1).flatten(0, 1)  # all left views, then all right views
+        views = assemble(batch, self.settings.model.front_end, self._draw(), usual_chances(self.settings.pairs))
         chunk = self.settings.training.chunk
         if chunk == "auto":
             chunk = _CPU_CHUNK if views.device.type == "cpu" else 0
-        loss = self._whole(views) if chunk == 0 or chunk >= len(views) else self._chunked(views, chunk)
+        whole = chunk == 0 or chunk >= len(views)
+        loss = self._whole(views, batch.singers) if whole else self._chunked(views, chunk, batch.singers)
         self._average_gradients()
         optimizer.step()
         self.log("train_loss", loss, on_step=False, on_epoch=True, sync_dist=True, prog_bar=True, batch_size=len(batch))
@@ -110,10 +113,10 @@ class ContrastiveModule(L.LightningModule):
         self._step_ended = now
         self.log("segments/s", rate, prog_bar=True, on_step=True, on_epoch=False, batch_size=len(batch))
 
-    def validation_step(self, batch: Tensor, index: int) -> None:
-        """NT-Xent of a batch of fixed pairs."""
-        embeddings = self._embed(batch.transpose(0, 1).flatten(0, 1))
-        loss = self._loss(embeddings, gather=False)  # every process validates on the same pairs
+    def validation_step(self, batch: Sources, index: int) -> None:
+        """Loss of a batch of fixed pairs, never augmented."""
+        embeddings = self._embed(assemble(batch, self.settings.model.front_end))
+        loss = self._loss(embeddings, batch.singers, gather=False)  # every process validates on the same pairs
         self.log("val_loss", loss, sync_dist=True, prog_bar=True, batch_size=len(batch))
 
     def on_train_epoch_end(self) -> None:
@@ -128,22 +131,31 @@ class ContrastiveModule(L.LightningModule):
         embeddings: Tensor = self.encoder(spectrograms)
         return embeddings
 
-    def _loss(self, embeddings: Tensor, gather: bool = True) -> Tensor:
-        left, right = self.projector(embeddings).float().chunk(2)
-        return nt_xent(left, right, self.settings.training.temperature, gather)
+    def _draw(self) -> np.random.Generator | None:
+        """What this step's views are changed with: the same whenever and after whatever interruption it is made."""
+        if not self.settings.pairs.augment:
+            return None
+        return np.random.default_rng([self.settings.training.seed, self.global_step, self.global_rank])
 
-    def _whole(self, views: Tensor) -> Tensor:
-        loss = self._loss(self._embed(views))
+    def _loss(self, embeddings: Tensor, singers: Tensor | None, gather: bool = True) -> Tensor:
+        left, right = self.projector(embeddings).float().chunk(2)
+        temperature = self.settings.training.temperature
+        if self.settings.training.loss == "nt_xent" or singers is None:
+            return nt_xent(left, right, temperature, gather)
+        return supcon(left, right, singers, temperature, gather)
+
+    def _whole(self, views: Tensor, singers: Tensor | None = None) -> Tensor:
+        loss = self._loss(self._embed(views), singers)
         loss.backward()  # type: ignore[no-untyped-call]
         return loss.detach()
 
-    def _chunked(self, views: Tensor, chunk: int) -> Tensor:
+    def _chunked(self, views: Tensor, chunk: int, singers: Tensor | None = None) -> Tensor:
         pieces = torch.split(views, chunk)
         with torch.no_grad():
             embeddings = torch.cat([self._embed(piece) for piece in pieces])
         torch.clear_autocast_cache()  # casts made without gradients must not serve the second pass
         embeddings.requires_grad_()
-        loss = self._loss(embeddings)
+        loss = self._loss(embeddings, singers)
         loss.backward()  # type: ignore[no-untyped-call]
         assert embeddings.grad is not None
         for piece, gradient in zip(pieces, torch.split(embeddings.grad, chunk), strict=True):
@@ -227,13 +239,15 @@ def train(
     training, out = settings.training, Path(out)
     if training.batch_pairs % training.devices:
         raise TrainingError("training.batch_pairs", f"is not a multiple of {training.devices} devices", "change either")
-    shared = manifest.by_singer.keys() & validation.by_singer.keys()
+    trained = manifest.by_singer.keys() | tracks_by_voice(manifest, settings.pairs.clones).keys()
+    shared = trained & validation.by_singer.keys()
     if shared:
         raise TrainingError("the validation manifest", f"shares singer {min(shared)} with training", "split by singer")
+    one_each = settings.pairs.model_copy(update={"clones": False, "pairs_per_singer": 1})
     data = PairData(
         settings,
         PairSampler(manifest, settings.pairs, training.seed),
-        PairSampler(validation, settings.pairs, VALIDATION_SEED),
+        PairSampler(validation, one_each, VALIDATION_SEED),
     )
     if data.validation.singers < 2:
         raise TrainingError("the validation manifest", "has a single singer with two tracks", "add singers")
