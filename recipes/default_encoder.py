@@ -32,7 +32,7 @@ from whosings.audio import SAMPLE_RATE
 from whosings.choir.from_speech import voiced_only
 from whosings.config import MODELS, ConvolutionalConfig
 from whosings.contrastive.augment import Chances, produce
-from whosings.contrastive.loss import nt_xent, supcon
+from whosings.contrastive.loss import supcon
 from whosings.encoder.convolutional import ConvolutionalEncoder
 from whosings.spectrogram import LogMel
 
@@ -248,10 +248,8 @@ def train(bank: Bank, trial: Trial, course: Course, out: Path) -> ConvolutionalE
         heard, alone = embeddings[: len(waves)], F.normalize(embeddings[len(waves) :], dim=-1)
         who = batch.who.repeat(trial.views)
         unit = F.normalize(heard, dim=-1)
-        if trial.views == 2:
-            contrast = nt_xent(unit[: trial.people], unit[trial.people :], TOLD_BY)
-        else:
-            contrast = supcon(unit, who, TOLD_BY)
+        half = len(unit) // 2
+        contrast = supcon(unit[:half], unit[half:], who[:half], TOLD_BY)  # NT-Xent where there are two views
         distil = among(to_teacher(heard), targets, who)
         loss = trial.contrasted * contrast + trial.taught * distil
         if trial.apart:
@@ -351,7 +349,7 @@ def unheard_tracks(speech: Path, parametric: int) -> list[tuple[str, NDArray[np.
     return mixed
 
 
-def export(out: Path, speech: Path, to: Path) -> None:
+def export(out: Path, speech: Path, to: Path, parametric: int) -> None:
     from whosings.calibration import calibrate
     from whosings.embedding import TrackEmbedder
     from whosings.encoder.checkpoint import build, rewrite_card, save_checkpoint
@@ -372,7 +370,7 @@ def export(out: Path, speech: Path, to: Path) -> None:
     embedder = TrackEmbedder(to)
     kept = out / "unheard.npz"
     if not kept.exists():
-        made = unheard_tracks(speech, parametric=40)
+        made = unheard_tracks(speech, parametric)
         np.savez(kept, names=[name for name, _ in made], **{str(n): voice for n, (_, voice) in enumerate(made)})
     held = np.load(kept)
     tracks = [(str(name), held[str(number)]) for number, name in enumerate(held["names"])]
@@ -402,13 +400,14 @@ def main() -> None:
     give = commands.add_parser("export")
     give.add_argument("--speech", type=Path, required=True)
     give.add_argument("--to", type=Path, required=True)
+    give.add_argument("--parametric", type=int, default=40, help="parametric singers that calibrate")
     for command in (bank, learn, give):
         command.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     if options.command == "bank":
         make_bank(options.speech, options.out, options.parametric, options.bands, options.workers)
     elif options.command == "export":
-        export(options.out, options.speech, options.to)
+        export(options.out, options.speech, options.to, options.parametric)
     else:
         course = Course(**{field.name: getattr(options, field.name) for field in fields(Course)})
         train(Bank.load(options.out / "bank.npz"), Trial(people=options.people), course, options.out)

@@ -1,4 +1,4 @@
-"""The recipe of the vocal activity network, once through on next to nothing."""
+"""The recipes, once through on next to nothing."""
 
 import re
 import subprocess
@@ -8,14 +8,60 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from tests.conftest import RATE, singing
+from whosings.audio import Segment
+from whosings.calibration import calibration_of
+from whosings.embedding import TrackEmbedder
+from whosings.encoder.checkpoint import load_checkpoint
 from whosings.vocals.detector import ActivityDetector
 
-RECIPE = Path(__file__).parent.parent / "recipes/vocal_activity.py"
+RECIPES = Path(__file__).parent.parent / "recipes"
 
 pytest.importorskip("pyworld")
 pytest.importorskip("mido")
+
+
+def _run(recipe: str, *words: object) -> str:
+    done = subprocess.run(
+        [sys.executable, RECIPES / recipe, *map(str, words)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_the_encoder_recipe_from_a_bank_to_a_checkpoint_that_identifies(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    clips = [np.round(singing(4, seed) * 20_000).astype(np.int16) for seed in range(9)] * 12  # of 36 persons
+    np.savez(
+        tmp_path / "bank.npz",
+        names=[f"person-{n // 3}" for n in range(108)],
+        kinds=["speech", "sung", "imitation"] * 36,
+        lengths=[clip.size for clip in clips],
+        samples=np.concatenate(clips),
+        targets=rng.normal(size=(36, 256)).astype(np.float32),
+        band=(rng.normal(size=200_000) * 3000).astype(np.int16),
+    )
+    train = ("train", "--out", tmp_path, "--people", 4, "--threads", 1)
+    assert _run("default_encoder.py", *train, "--steps", 1) == ""
+    first = torch.load(tmp_path / "state.pt", weights_only=True)
+    _run("default_encoder.py", *train, "--steps", 2)
+    second = torch.load(tmp_path / "state.pt", weights_only=True)
+    assert (first["step"], second["step"]) == (1, 2)
+    assert not torch.equal(first["to_teacher"]["weight"], second["to_teacher"]["weight"])
+    for speaker in ("a", "b"):
+        for number in range(5):
+            (tmp_path / "speech" / speaker).mkdir(parents=True, exist_ok=True)
+            soundfile.write(tmp_path / f"speech/{speaker}/{number}.flac", singing(5, ord(speaker) + number), RATE)
+    made = ("--speech", tmp_path / "speech", "--to", tmp_path / "made", "--parametric", 2)
+    _run("default_encoder.py", "export", "--out", tmp_path, *made)
+    assert TrackEmbedder(tmp_path / "made")(Segment(singing(7)[None], 0.0, "song")).vectors.shape[1] == 256
+    assert calibration_of(load_checkpoint(tmp_path / "made")).same_trials > 0
+    trials = ("no-effects", "four-views", "band-apart", "speech-only")
+    _run("ablations.py", "--bank", tmp_path, "--out", tmp_path / "trials", "--steps", 1, "--only", *trials)
+    assert sorted(p.parent.name for p in tmp_path.glob("trials/*/model.safetensors")) == sorted(trials)
 
 
 @pytest.mark.slow
@@ -26,9 +72,7 @@ def test_the_activity_recipe_from_voices_to_weights(tmp_path: Path) -> None:
             soundfile.write(tmp_path / f"speech/{speaker}/{number}.flac", singing(5, ord(speaker[0]) + number), RATE)
 
     def run(*words: object) -> str:
-        done = subprocess.run([sys.executable, RECIPE, *map(str, words)], capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+        return _run("vocal_activity.py", *words)
 
     out = tmp_path / "run"
     run("bank", "--speech", tmp_path / "speech", "--bands", 8, "--workers", 1, "--out", out)
