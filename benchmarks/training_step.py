@@ -1,7 +1,9 @@
-"""One training step of the paper's size: seconds and peak memory, plain and in chunks, float32 and bf16.
+"""One training step of the paper's size: seconds, peak memory, share of the device's peak; plain, in chunks, bf16.
 
-Small encoder, 128 pairs of 6-second segments: log-mel, forward, NT-Xent, backward, Adam. Each way runs once, in a
-process of its own. ``--quick`` takes the tiny encoder.
+Small encoder, 128 pairs of 6-second segments: log-mel, forward, NT-Xent, backward, Adam. Each way runs in a process of
+its own, once on CPUs and after three steps that do not count on GPUs. The share is that of matrix products and
+convolutions a second, counted once, in what the device reaches in one large matrix product of the same precision.
+``--quick`` takes the tiny encoder.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from collections.abc import Callable
 
 import measure
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from whosings.config import MODELS, Settings, TrainingConfig
 
@@ -29,21 +32,29 @@ def main() -> None:
         threads={"type": int, "default": 2},
         ways={"nargs": "+", "choices": list(WAYS), "default": list(WAYS)},
         preset={"choices": list(MODELS), "default": "small"},
+        device={"choices": ["cpu", "cuda"], "default": "cpu"},
     )
     preset = "tiny" if given.quick else given.preset
     costs: dict[str, measure.Cost] = {}
     for name in given.ways:
-        costs[name] = measure.in_child(prepare, preset, *WAYS[name], given.threads)
+        costs[name] = measure.in_child(prepare, preset, *WAYS[name], given.threads, given.device)
         print(f"{name}: {costs[name].result[1]:.1f} s, {costs[name].extra_mb / 1e3:.2f} GB", flush=True)
+    operations = step_operations(preset)
+    peak = {precision: matrix_rate(precision, given.device, given.threads) for precision in ("float32", "bf16")}
     default = TrainingConfig()
     usual = ("bf16" if default.precision == "bf16" else "float32", CHUNK)  # what "auto" means on a CPU
     rows: list[list[object]] = []
+    figures: dict[str, float] = {}
     for name, cost in costs.items():
         loss, seconds = cost.result
-        rows.append([name, seconds, cost.extra_mb / 1e3, loss, "default on CPUs" if WAYS[name] == usual else ""])
-    print(f"{preset} encoder, {default.batch_pairs} pairs, chunks of {CHUNK} views, {given.threads} threads")
-    measure.table(["way", "seconds", "extra memory GB", "loss", ""], rows)
-    figures: dict[str, float] = {}
+        share = operations / seconds / peak[WAYS[name][0]]
+        figures[name.replace(" ", "_") + "_peak_share"] = share
+        note = "default on CPUs" if WAYS[name] == usual else ""
+        rows.append([name, seconds, 2 * default.batch_pairs / seconds, share, cost.extra_mb / 1e3, loss, note])
+    print(
+        f"{preset} encoder, {default.batch_pairs} pairs, chunks of {CHUNK} views, {given.device}, {given.threads} threads"
+    )
+    measure.table(["way", "seconds", "segments/s", "share of peak", "extra memory GB", "loss", ""], rows)
     for name, cost in costs.items():
         figures[name.replace(" ", "_") + "_s"] = cost.result[1]
         figures[name.replace(" ", "_") + "_mb"] = cost.extra_mb
@@ -55,28 +66,56 @@ def main() -> None:
     measure.finish("training_step", given.quick, preset=preset, **figures)
 
 
-def prepare(preset: str, precision: str, chunk: int, threads: int) -> Callable[[], tuple[float, float]]:
+def prepare(preset: str, precision: str, chunk: int, threads: int, device: str) -> Callable[[], tuple[float, float]]:
     """For a process of its own: a module and a batch; the step that is measured returns its loss and its seconds."""
     from whosings.contrastive.training import ContrastiveModule
 
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     settings = Settings(model=MODELS[preset], training=TrainingConfig(chunk=chunk))
-    module = ContrastiveModule(settings).train()
+    module = ContrastiveModule(settings).train().to(device)
     optimizer = module.configure_optimizers()["optimizer"]
     front_end = settings.model.front_end
-    batch = torch.randn(settings.training.batch_pairs, 2, front_end.channels, front_end.samples)
+    batch = torch.randn(settings.training.batch_pairs, 2, front_end.channels, front_end.samples, device=device)
 
     def step() -> tuple[float, float]:
         began = time.perf_counter()
-        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+        with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"):
             optimizer.zero_grad()
             views = batch.transpose(0, 1).flatten(0, 1)
             loss = module._whole(views) if chunk == 0 else module._chunked(views, chunk)
             optimizer.step()
-        return float(loss), time.perf_counter() - began
+        return float(loss), time.perf_counter() - began  # reading the loss waits for the device
 
+    for _ in range(3 if device != "cpu" else 0):
+        step()
     return step
+
+
+def step_operations(preset: str) -> float:
+    """Floating-point operations of one step: forward and backward of the whole batch, without doing parts twice."""
+    from whosings.encoder.checkpoint import build
+
+    config = MODELS[preset]
+    views = torch.randn(4, config.front_end.channels, config.front_end.mel_bins, config.front_end.frames)
+    encoder = build(config).train()
+    with FlopCounterMode(display=False) as counter:
+        encoder(views).sum().backward()
+    return counter.get_total_flops() * 2 * TrainingConfig().batch_pairs / len(views)
+
+
+def matrix_rate(precision: str, device: str, threads: int) -> float:
+    """Operations a second of a large matrix product, the best of several."""
+    torch.set_num_threads(threads)
+    size = 8192 if device == "cuda" else 2048
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    left, right = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
+    best = 0.0
+    for _ in range(5):
+        began = time.perf_counter()
+        (left @ right)[0, 0].item()
+        best = max(best, 2 * size**3 / (time.perf_counter() - began))
+    return best
 
 
 if __name__ == "__main__":
