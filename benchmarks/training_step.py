@@ -51,9 +51,8 @@ def main() -> None:
         figures[name.replace(" ", "_") + "_peak_share"] = share
         note = "default on CPUs" if WAYS[name] == usual else ""
         rows.append([name, seconds, 2 * default.batch_pairs / seconds, share, cost.extra_mb / 1e3, loss, note])
-    print(
-        f"{preset} encoder, {default.batch_pairs} pairs, chunks of {CHUNK} views, {given.device}, {given.threads} threads"
-    )
+    where = f"{given.device}, {given.threads} threads"
+    print(f"{preset} encoder, {default.batch_pairs} pairs, chunks of {CHUNK} views, {where}")
     measure.table(["way", "seconds", "segments/s", "share of peak", "extra memory GB", "loss", ""], rows)
     for name, cost in costs.items():
         figures[name.replace(" ", "_") + "_s"] = cost.result[1]
