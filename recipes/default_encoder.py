@@ -19,13 +19,24 @@ import json
 import math
 import time
 from dataclasses import dataclass, fields, replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from voice_bank import Bank, Samples, band_clip, make_bank, parametric_clips, speaker_clips, speaker_folders
+from voice_bank import (
+    APART,
+    SPEEDS,
+    Bank,
+    Samples,
+    band_clip,
+    make_bank,
+    parametric_clips,
+    speaker_clips,
+    speaker_folders,
+)
 
 from whosings import audio
 from whosings.audio import SAMPLE_RATE
@@ -40,6 +51,7 @@ TEACHER_DIMENSIONS = 256
 NAMED_BY, TOLD_BY = 0.05, 0.1  # temperatures: of naming a person by the teacher's embeddings, of NT-Xent
 ALIKE = 24  # nearest persons among whom hard negatives are drawn
 GROUP = 4  # persons alike that come together
+UNHEARD_BANDS = 60  # that calibrate
 
 
 @dataclass(frozen=True)
@@ -161,15 +173,15 @@ class Batches:
         return Batch(waves.reshape(trial.views, trial.people, samples), alone, torch.from_numpy(chosen))
 
     def _choose(self, rng: np.random.Generator) -> NDArray[np.intp]:
-        """Places in ``_people``."""
-        wanted, total = self._trial.people, self._people.size
-        if rng.random() >= self._trial.hard:
-            return rng.choice(total, wanted, replace=False)
-        found: dict[int, None] = {}
-        while len(found) < wanted:
-            first = int(rng.integers(total))
-            found |= dict.fromkeys([first, *rng.choice(self._alike[first], GROUP - 1, replace=False).tolist()])
-        return np.array(list(found)[:wanted])
+        """Places in ``_people``; no speaker twice, whatever the speed."""
+        alike = rng.random() < self._trial.hard
+        found: dict[str, int] = {}
+        while len(found) < self._trial.people:
+            first = int(rng.integers(self._people.size))
+            others = rng.choice(self._alike[first], GROUP - 1, replace=False).tolist() if alike else []
+            for place in (first, *others):
+                found.setdefault(self._bank.speakers[self._people[place]], place)
+        return np.array(list(found.values())[: self._trial.people])
 
 
 # ---------------------------------------------------------------- training
@@ -325,17 +337,25 @@ def validation(encoder: torch.nn.Module, front: torch.nn.Module, bands: list[Sam
 # ---------------------------------------------------------------- calibration and export
 
 
+@cache
+def unheard_band(number: int) -> Samples:
+    return band_clip(20_000 + number)
+
+
 def unheard_tracks(speech: Path, parametric: int) -> list[tuple[str, NDArray[np.float32]]]:
     """(person, 12 s or more) of voices that did not train: speaking and singing, alone and over a band."""
     rng = np.random.default_rng(13)
     tracks: list[tuple[str, NDArray[np.float32]]] = []
+    nearly = tuple(f"x{speed}" for speed in SPEEDS[APART:])
     folders = speaker_folders(speech, for_training=False)
     others = [sorted(str(f) for f in folder.iterdir()) for folder in folders]
     for number, folder in enumerate(folders):
         files = others[number]
-        for part in range(4):
-            task = (folder.name, files[part::4], others[number - 1], 1000 * number + part)
-            tracks += [(clip.person, clip.samples.astype(np.float32) / 32768) for clip in speaker_clips(task)]
+        parts = min(4, len(files) // 2)
+        for part in range(parts):
+            task = (folder.name, files[part::parts], others[number - 1], 1000 * number + part)
+            made = [clip for clip in speaker_clips(task) if not clip.person.endswith(nearly)]
+            tracks += [(clip.person, clip.samples.astype(np.float32) / 32768) for clip in made]
     for seed in range(10_000, 10_000 + parametric):
         tracks += [(clip.person, clip.samples.astype(np.float32) / 32768) for clip in parametric_clips(seed)]
     mixed = []
@@ -343,7 +363,7 @@ def unheard_tracks(speech: Path, parametric: int) -> list[tuple[str, NDArray[np.
         if voice.size < 4 * SAMPLE_RATE:
             continue
         if rng.random() < 0.5:
-            band = np.resize(band_clip(20_000 + number).astype(np.float32) / 32768, voice.size)
+            band = np.resize(unheard_band(number % UNHEARD_BANDS).astype(np.float32) / 32768, voice.size)
             voice = voice / voice.std() + 10 ** (-rng.uniform(0, 9) / 20) * band / band.std()
         mixed.append((name, voice / np.abs(voice).max()))
     return mixed

@@ -33,6 +33,7 @@ from whosings.errors import TooShortError
 
 Samples = NDArray[np.int16]
 SPEEDS = (1.0, 0.86, 1.16, 0.93)
+APART = 3  # the first of them are other persons for certain
 SONGS, SONG_S = 3, 9.0  # that a person sings syllable by syllable
 MOST_RECORDINGS = 4  # of a speaker who trains
 TAUGHT = 2  # clips of a person that the teacher hears: speech and singing, none of them imitated
@@ -185,6 +186,7 @@ class Bank:
     Attributes:
         clips: of everybody, and the ``kinds`` of each.
         people: of each person the numbers of its clips.
+        speakers: of each person whose speech it is made of; at other speeds they are nearly one person.
         targets: the teacher's embeddings, (people, 256).
         band: one long tape of bands.
     """
@@ -192,6 +194,7 @@ class Bank:
     clips: list[Samples]
     kinds: list[str]
     people: list[list[int]]
+    speakers: list[str]
     targets: NDArray[np.float32]
     band: Samples
 
@@ -202,4 +205,5 @@ class Bank:
         by_name: dict[str, list[int]] = {}
         for index, name in enumerate(data["names"]):
             by_name.setdefault(str(name), []).append(index)
-        return cls(clips, data["kinds"].tolist(), list(by_name.values()), data["targets"], data["band"])
+        speakers = [name.split("x")[0] for name in by_name]
+        return cls(clips, data["kinds"].tolist(), list(by_name.values()), speakers, data["targets"], data["band"])
