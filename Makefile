@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install demo test bench clean
+.PHONY: install demo test bench reproduce clean
 
 install: $(VENV)/installed
 
@@ -23,6 +23,20 @@ test: install
 
 bench: install
 	for script in segments nt_xent embedding training_step gallery annotations activity prepare separation choir heads; do $(BIN)/python benchmarks/$$script.py || exit 1; done
+
+# Every number of docs/results.md. SPEECH (LibriSpeech) and SINGING (RAVDESS song) name folders speaker/recording; without
+# them only what needs no data is done. SoundFont and `.[recipe]` as in recipes/default_encoder.py.
+reproduce: install
+	recipes/reproduce.sh runs/reproduction
+ifneq ($(SPEECH)$(SINGING),)
+	$(BIN)/pip install --quiet --editable ".[recipe]"
+	$(BIN)/python recipes/default_encoder.py bank --out runs/default --speech $(SPEECH) --parametric 500 --bands 500
+	$(BIN)/python recipes/ablations.py --bank runs/default --out runs/ablations
+	$(BIN)/python recipes/default_encoder.py train --out runs/default --bf16
+	$(BIN)/python recipes/default_encoder.py export --out runs/default --speech $(SPEECH) --to runs/default/made
+	$(BIN)/python benchmarks/real_singing.py --singing $(SINGING) --clones runs/clones.npz \
+		--encoders default runs/default/made resemblyzer runs/ablations/*
+endif
 
 clean:
 	rm -rf $(VENV) demo build *.egg-info .pytest_cache .mypy_cache .ruff_cache

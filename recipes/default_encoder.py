@@ -211,8 +211,8 @@ def encoder_config(trial: Trial) -> ConvolutionalConfig:
 class Course:
     """How long and how fast a run goes."""
 
-    steps: int = 3000
-    peak_rate: float = 2e-3
+    steps: int = 3200
+    peak_rate: float = 1.2e-3
     threads: int = 2
     bf16: bool = False
     begin_with: str | None = None
