@@ -44,11 +44,11 @@ class Chances:
     """The pitch alone, at most two semitones, in other words sung in another key."""
     formants: float = 0.1
     """At most 4 %."""
-    correction: float = 0.004
-    """The pitch on semitones; 0.1 s a view on a CPU, and none where pyworld is missing."""
-    vocoder: float = 0.04
+    correction: float = 0.003
+    """The pitch on semitones; 40 to 100 ms a view on a CPU, and none where pyworld is missing."""
+    vocoder: float = 0.03
     """Through 80 mel bands and back."""
-    phases: float = 0.04
+    phases: float = 0.03
     """Turned at random."""
     equaliser: float = 0.8
     echo: float = 0.25

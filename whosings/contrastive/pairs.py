@@ -132,8 +132,8 @@ class PairSampler:
         first, second = rng.choice(len(tracks), size=2, replace=False) if len(tracks) > 1 else (0, 0)
         left, right = self._view(tracks[first], rng, number, 0), self._view(tracks[second], rng, number, 1)
         if self._config.mode == "mashup":
-            left = self._over_a_band(left, rng, number, 0, ())
-            right = self._over_a_band(right, rng, number, 1, () if left.band is None else (left.band.track_id,))
+            left = self._over_a_band(left, rng, number, 0, None)
+            right = self._over_a_band(right, rng, number, 1, left.band)
         return Pair(left, right, singer)
 
     def _usable(self, track: Track, manifest: Manifest) -> bool:
@@ -159,11 +159,9 @@ class PairSampler:
         start = None if starts is None else starts[int(rng.integers(len(starts)))]
         return View(track, stem, start, (self._seed, 2, number, side))
 
-    def _over_a_band(
-        self, view: View, rng: np.random.Generator, number: int, side: int, other: tuple[str, ...]
-    ) -> View:
-        """Another singer's band behind the voice, and not the one behind the ``other`` view of the pair; with even
-        chance the same seconds of it play behind neighbouring pairs, too."""
+    def _over_a_band(self, view: View, rng: np.random.Generator, number: int, side: int, other: Track | None) -> View:
+        """Another singer's band behind the voice, and not the ``other`` view's; with even chance the same seconds of it
+        play behind neighbouring pairs, too."""
         alone, shared, in_key = rng.random() < _ALONE, rng.random() < 0.5, bool(rng.random() < _IN_KEY)
         voice_db = float(rng.uniform(*_VOICE_DB))
         if alone:
@@ -172,9 +170,11 @@ class PairSampler:
         singers, own = divmod(number, self._config.pairs_per_singer)
         seed = (self._seed, 3, singers // _NEIGHBOURS, own, side) if shared else (self._seed, 4, number, side)
         first = int(np.random.default_rng(seed).integers(len(self._bands)))
-        around = [self._bands[(first + step) % len(self._bands)] for step in range(len(self._bands))]
-        foreign = [track for track in around if track.singer_id not in _singers_in(view.track)]
-        band = next((t for t in foreign if t.track_id not in other), foreign[0] if foreign else None)
+        around = (self._bands[(first + step) % len(self._bands)] for step in range(len(self._bands)))
+        foreign = (track for track in around if track.singer_id not in _singers_in(view.track))
+        band = next(foreign, None)
+        if band is not None and band == other:  # unless it is the only one
+            band = next(foreign, band)
         if band is None:
             return view
         return replace(view, band=band, band_seed=(*seed, 1), in_key=in_key, voice_db=voice_db)

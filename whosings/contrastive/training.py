@@ -4,7 +4,8 @@ What a run leaves in its folder:
 
 - ``best/`` and ``last/``: encoder checkpoints, of the lowest validation loss so far and of the last epoch.
 - ``state/last.ckpt``: everything needed to go on; the same command, run again, resumes from it. A run that was killed
-  and resumed ends with the weights of an uninterrupted one, because pairs are numbered and nothing else is random.
+  and resumed ends with the weights of an uninterrupted one, because pairs and steps are numbered and nothing else is
+  random.
 - ``history.json``, ``loss.png``, TensorBoard events.
 
 Memory: with ``training.chunk`` the views pass through the encoder a few at a time, twice: first without gradients, to
