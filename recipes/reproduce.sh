@@ -4,7 +4,7 @@
 #     recipes/reproduce.sh [FOLDER]     # runs/reproduction unless given; run again, it goes on
 #
 # With a GPU, MODEL=small EPOCHS=5000 trains the paper's encoder with the paper's patience. The figures of docs/results.md
-# are of the defaults, on a CPU.
+# are of the defaults, on a CPU. PRESET, CLASSES, RUNS and PAIRS make it smaller.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 out=${1:-runs/reproduction}
@@ -12,22 +12,27 @@ model=${MODEL:-compact}
 epochs=${EPOCHS:-10}
 whosings=${WHOSINGS:-.venv/bin/whosings}
 choir=${CHOIR:-$out/choir}
+preset=${PRESET:-standard}
+runs=${RUNS:-10}
+classes=${CLASSES:-100:300:100}
+batch=${BATCH:-64}
 settings=(--set training.max_epochs="$epochs")
 if [ "$model" = compact ]; then
-    settings+=(--set model.front_end.segment_s=3 --set training.batch_pairs=64 --set training.learning_rate=1e-3)
+    settings+=(--set model.front_end.segment_s=3 --set training.batch_pairs=$batch --set training.learning_rate=1e-3)
     settings+=(--set training.precision=bf16 --set training.chunk=0 --set training.workers=0)
 fi
 
-"$whosings" choir standard --out "$choir"
-for name in mixture vocal hybrid mashup clmr; do
+"$whosings" choir "$preset" --out "$choir"
+for name in ${PAIRS:-mixture vocal hybrid mashup clmr}; do
     "$whosings" train "$choir/train.parquet" --validation "$choir/validation.parquet" --out "$out/$name" \
         --config "configs/$name.toml" --model "$model" "${settings[@]}"
     stem=mixture
     [ "$name" = vocal ] && stem=vocal
     common=(--encoder "$out/$name/best" --model "$name" --stem "$stem" --out "$out/results")
     for head in linear prototype; do
-        "$whosings" evaluate closed "$choir" "${common[@]}" --head "$head" --classes 100:300:100
-        "$whosings" evaluate cloned "$choir" "${common[@]}" --head "$head" --classes 100:300:100
+        for set in closed cloned; do
+            "$whosings" evaluate "$set" "$choir" "${common[@]}" --head "$head" --classes "$classes" --runs "$runs"
+        done
     done
     "$whosings" evaluate similarity "$choir" "${common[@]}"
 done

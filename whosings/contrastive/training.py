@@ -179,6 +179,10 @@ class _Keeper(callbacks.Callback):
         self._out, self._settings, self._facts = out, settings, facts
         self.history: list[dict[str, float]] = []
         self.best = float("inf")
+        self._since = 0.0
+
+    def on_fit_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        self._since = time.perf_counter()
 
     def state_dict(self) -> dict[str, Any]:
         return {"history": self.history, "best": self.best}
@@ -188,11 +192,14 @@ class _Keeper(callbacks.Callback):
 
     def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         metrics = trainer.callback_metrics
+        before = self.history[-1].get("seconds", 0.0) if self.history else 0.0
         row = {
             "epoch": trainer.current_epoch,
             "train_loss": float(metrics["train_loss"]),
             "val_loss": float(metrics["val_loss"]),
+            "seconds": before + time.perf_counter() - self._since,  # of training, over all sittings
         }
+        self._since = time.perf_counter()
         self.history.append(row)
         if not all(math.isfinite(value) for value in row.values()):
             raise TrainingError(self._out, "the loss is no longer finite", "lower training.learning_rate")
