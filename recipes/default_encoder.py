@@ -343,7 +343,8 @@ def unheard_band(number: int) -> Samples:
 
 
 def unheard_tracks(speech: Path, parametric: int) -> list[tuple[str, NDArray[np.float32]]]:
-    """(person, 12 s or more) of voices that did not train: speaking and singing, alone and over a band."""
+    """(person, recording) of voices that did not train: speaking and singing, alone and over a band, a third of them
+    cut to two to five seconds, so that probabilities hold for clips, too."""
     rng = np.random.default_rng(13)
     tracks: list[tuple[str, NDArray[np.float32]]] = []
     nearly = tuple(f"x{speed}" for speed in SPEEDS[APART:])
@@ -362,6 +363,8 @@ def unheard_tracks(speech: Path, parametric: int) -> list[tuple[str, NDArray[np.
     for number, (name, voice) in enumerate(tracks):
         if voice.size < 4 * SAMPLE_RATE:
             continue
+        if rng.random() < 1 / 3:
+            voice = voice[: round(rng.uniform(2, 5) * SAMPLE_RATE)]
         if rng.random() < 0.5:
             band = np.resize(unheard_band(number % UNHEARD_BANDS).astype(np.float32) / 32768, voice.size)
             voice = voice / voice.std() + 10 ** (-rng.uniform(0, 9) / 20) * band / band.std()

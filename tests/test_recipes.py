@@ -1,5 +1,6 @@
 """The recipes, once through on next to nothing."""
 
+import os
 import re
 import subprocess
 import sys
@@ -62,6 +63,19 @@ def test_the_encoder_recipe_from_a_bank_to_a_checkpoint_that_identifies(tmp_path
     trials = ("no-effects", "four-views", "band-apart", "speech-only")
     _run("ablations.py", "--bank", tmp_path, "--out", tmp_path / "trials", "--steps", 1, "--only", *trials)
     assert sorted(p.parent.name for p in tmp_path.glob("trials/*/model.safetensors")) == sorted(trials)
+
+
+@pytest.mark.slow
+def test_the_reproduction_from_a_choir_to_a_report(tmp_path: Path) -> None:
+    small = {"PRESET": "tiny", "PAIRS": "vocal mashup", "CLASSES": "4", "RUNS": "1", "EPOCHS": "1", "BATCH": "2"}
+    env = {**os.environ, **small, "WHOSINGS": str(Path(sys.executable).parent / "whosings")}
+    done = subprocess.run(
+        [RECIPES / "reproduce.sh", tmp_path], env=env, capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    tables = (tmp_path / "results" / "report" / "tables.md").read_text()
+    assert {"vocal", "mashup"} <= set(re.findall(r"vocal|mashup|mixture", tables))
+    assert (tmp_path / "results" / "report" / "report.html").exists()
 
 
 @pytest.mark.slow
