@@ -1,7 +1,7 @@
 """A second opinion beside an answer: does this voice sound processed or cloned? A score, never a verdict.
 
 Quality triage in the manner of "Not All Deepfakes Are Created Equal: Triaging Audio Forgeries for Robust Deepfake
-Singer Identification" (arXiv 2510.17474): vocoders leave traces in what they make, and a small network listens for them.
+Singer Identification" (arXiv 2510.17474): vocoders leave traces in what they make; a small network listens for them.
 
 Conventions
 -----------
@@ -20,6 +20,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.resources import files
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -114,7 +115,7 @@ class ArtefactNetwork(nn.Module):
         self.register_buffer("advance", torch.polar(torch.ones(_FFT // 2), -2 * math.pi * turns), persistent=False)
         sizes = (5, *channels)
         layers: list[nn.Module] = []
-        for number, (before, after) in enumerate(zip(sizes, sizes[1:], strict=False)):
+        for number, (before, after) in enumerate(pairwise(sizes)):
             size, stride = (5, (2, 2)) if number == 0 else (3, (2, 1 + number % 2))
             layers += [
                 nn.Conv2d(before, after, size, stride, size // 2, bias=False),
@@ -166,6 +167,11 @@ class SecondOpinion:
         """What the network was made of, and how well it does."""
         return self._load()[2]
 
+    @property
+    def scale(self) -> Scale:
+        """What reads its logits."""
+        return self._load()[1]
+
     def __call__(self, segments: Sequence[FloatArray]) -> Opinion | None:
         """What it sounds like; None where there is not enough voice.
 
@@ -176,7 +182,7 @@ class SecondOpinion:
             CheckpointError: the weights are missing, damaged, or something else.
         """
         logits = self.logits(segments)
-        return self._load()[1].opinion(float(logits.mean()), logits.size) if logits.size else None
+        return self.scale.opinion(float(logits.mean()), logits.size) if logits.size else None
 
     @torch.inference_mode()
     def logits(self, segments: Sequence[FloatArray]) -> FloatArray:
