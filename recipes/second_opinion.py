@@ -44,6 +44,7 @@ from whosings.choir.vocoder import Frames, analyze, sound
 from whosings.contrastive.augment import Chances, augment
 from whosings.embedding import TrackEmbedder
 from whosings.errors import TooShortError
+from whosings.files import write_atomic
 from whosings.evaluation.metrics import equal_error_rate
 from whosings.opinion import ArtefactNetwork, Scale, SecondOpinion, save_opinion
 from whosings.spectrogram import htk_filterbank
@@ -299,8 +300,8 @@ def make_singing(folder: Path, out: Path, clips: int) -> None:
     for number, who in enumerate(names):
         rng = np.random.default_rng([75, number])
         order = rng.permutation(len(singers[who]))
-        target = [audio.load(file).samples[0] for file in singers[names[number - 1]][:5]]
-        for place, file in enumerate(singers[who][n] for n in order[: 5 * clips]):
+        target = [audio.load(file).samples[0] for file in singers[names[number - 1]][:4]]
+        for place, file in enumerate(singers[who][n] for n in order[: 4 * clips]):
             whole = audio.load(file).samples
             voice = whole[0, trim(whole)]
             rows.append(("natural", who, voice))
@@ -493,6 +494,7 @@ def export(out: Path, to: Path) -> None:
     network.eval()
     with torch.inference_mode():
         heard = materials(lambda samples: float(network(torch.from_numpy(samples)[None])[0]), out)
+    write_atomic(out / "heard.json", json.dumps(heard, default=np.ndarray.tolist).encode())
     logits, truth, _ = classes(heard)
     card = {
         "name": "opinion",
@@ -509,11 +511,12 @@ def export(out: Path, to: Path) -> None:
 
 
 def report(out: Path, weights: Path, songs: Path | None) -> None:
-    """AUC, equal error rate and shares that score 0.5 or more, for each material and kind."""
+    """AUC, equal error rate and shares that score 0.5 or more, for each material and kind that ``export`` heard."""
     torch.set_num_threads(1)
     opinion = SecondOpinion(weights)
     half = opinion.scale.middle
-    for material, kinds in materials(lambda samples: float(opinion.logits([samples[None]])[0]), out).items():
+    for material, lists in json.loads((out / "heard.json").read_text()).items():
+        kinds = {kind: np.array(logits) for kind, logits in lists.items()}
         natural = kinds["natural"]
         every = np.concatenate([v for k, v in kinds.items() if k in KINDS])
         print(f"{material}: natural {np.mean(natural >= half):.0%} at 0.5 ({natural.size} clips)")
@@ -537,7 +540,7 @@ def main() -> None:
     bank = commands.add_parser("bank")
     bank.add_argument("--speech", type=Path, required=True)
     bank.add_argument("--singing", type=Path, help="folder singer/*.opus; measured only")
-    bank.add_argument("--clips", type=int, default=2, help="of each singer that are processed")
+    bank.add_argument("--clips", type=int, default=1, help="of each singer that are processed")
     bank.add_argument("--bands", type=int, default=60)
     learn = commands.add_parser("train")
     learn.add_argument("--steps", type=int, default=450)

@@ -187,9 +187,11 @@ class SecondOpinion:
     @torch.inference_mode()
     def logits(self, segments: Sequence[FloatArray]) -> FloatArray:
         """Of each segment listened to: float32 (at most ``MOST_SEGMENTS``,). Arguments, errors as of calling it."""
-        network = self._load()[0]
         audible = [s for s in segments if s.shape[-1] >= LEAST_S * SAMPLE_RATE and float(np.abs(s).max()) > _SILENT]
-        places = np.unique(np.linspace(0, len(audible) - 1, min(MOST_SEGMENTS, len(audible))).round().astype(int))
+        if not audible:
+            return np.zeros(0, np.float32)
+        network = self._load()[0]
+        places = np.linspace(0, len(audible) - 1, min(MOST_SEGMENTS, len(audible))).round().astype(int)
         waves = [np.asarray(audible[n].mean(axis=0), np.float32) for n in places]
         return np.array([float(network(torch.from_numpy(wave)[None])[0]) for wave in waves], np.float32)
 
