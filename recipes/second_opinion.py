@@ -1,14 +1,15 @@
 """How the second opinion's network is made: natural speech against the same speech through vocoders.
 
-    python recipes/second_opinion.py bank    --out runs/opinion --speech LIBRISPEECH
-    python recipes/second_opinion.py train   --out runs/opinion --steps 500     # run again, it goes on
-    python recipes/second_opinion.py export  --out runs/opinion --to whosings/weights/opinion/model.safetensors
-    python recipes/second_opinion.py report  --out runs/opinion --weights whosings/weights/opinion/model.safetensors \
-        --singing RAVDESS --songs JAMENDOLYRICS
+    python recipes/second_opinion.py bank   --out runs/opinion --speech LIBRISPEECH --singing RAVDESS
+    python recipes/second_opinion.py train  --out runs/opinion --steps 550    # run again, it goes on
+    python recipes/second_opinion.py export --out runs/opinion --to whosings/weights/opinion/model.safetensors \
+        --songs JAMENDOLYRICS
+    python recipes/second_opinion.py report --out runs/opinion --weights whosings/weights/opinion/model.safetensors
 
-`LIBRISPEECH` is a folder `speaker/*.{opus,flac,wav}` (CC BY 4.0). Speakers with many recordings train nothing: they fit
-the scale and say how well it works. `RAVDESS` (`singer/*.opus`, singing without a band) and `JAMENDOLYRICS` (`*.mp3`)
-are only reported on. The kinds of `HELD_OUT` train nothing either: they say what to expect of vocoders never heard.
+`LIBRISPEECH` is a folder `speaker/*.{opus,flac,wav}` (CC BY 4.0). Speakers with many recordings train no weights: they
+fit the curve from logits to scores, and say how well it works. `RAVDESS` (`singer/*.opus`, singing without a band) and
+`JAMENDOLYRICS` (`*.mp3`) train and fit nothing: error rates are measured on them. The kinds of `HELD_OUT` train nothing,
+either: they say what to expect of vocoders never heard.
 
 What tells the classes apart must be the vocoder alone. So both are the same speakers; what is resynthesised goes once
 more through the codec that the recordings came in; and a pair (a natural and a processed view of one speaker) has the
@@ -44,8 +45,8 @@ from whosings.choir.vocoder import Frames, analyze, sound
 from whosings.contrastive.augment import Chances, augment
 from whosings.embedding import TrackEmbedder
 from whosings.errors import TooShortError
-from whosings.files import write_atomic
 from whosings.evaluation.metrics import equal_error_rate
+from whosings.files import write_atomic
 from whosings.opinion import ArtefactNetwork, Scale, SecondOpinion, save_opinion
 from whosings.spectrogram import htk_filterbank
 from whosings.vocals.activity import trim
@@ -451,87 +452,101 @@ def materials(listen: Callable[[Samples], float], out: Path) -> dict[str, Heard]
     }
 
 
-def classes(heard: Mapping[str, Heard]) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """(logits, 1 for processed, weights): both classes, and each kind of material in them, weigh the same."""
-    logits, truth, weights = [], [], []
-    for kinds in heard.values():
-        natural, made = kinds["natural"], np.concatenate([v for k, v in kinds.items() if k in KINDS])
-        for label, values in ((0.0, natural), (1.0, made)):
-            logits.append(values)
-            truth.append(np.full(values.size, label))
-            weights.append(np.full(values.size, 0.5 / len(heard) / values.size))
-    return np.concatenate(logits), np.concatenate(truth), np.concatenate(weights)
+def by_class(heard: Mapping[str, Heard]) -> tuple[Heard, Heard]:
+    """Logits of what is natural and of what is processed, by group: speech, singing, songs."""
+    natural: dict[str, list[float]] = {}
+    made: dict[str, list[float]] = {}
+    for material, kinds in heard.items():
+        for kind, logits in kinds.items():
+            if kind == "natural" or kind in KINDS:
+                side = natural if kind == "natural" else made
+                side.setdefault(material.split(",")[0], []).extend(logits)
+    return {k: np.array(v) for k, v in natural.items()}, {k: np.array(v) for k, v in made.items()}
 
 
-def fit_scale(heard: Mapping[str, Heard]) -> Scale:
-    """Logistic regression by Newton's method, then shares at each score.
+def fit_scale(natural: Heard, made: Heard) -> Scale:
+    """Logistic regression on speech by Newton's method, in which both classes weigh the same; then shares of everything.
 
-    A share counts one recording more than was seen: no error rate is reported as nothing.
+    False alarms are those of the group in which there are most. A share counts one recording more than was seen: no
+    error rate is reported as nothing.
     """
-    logits, truth, weight = classes(heard)
+    sides = (natural["speech"], made["speech"])
+    logits = np.concatenate(sides)
+    truth = np.repeat([0.0, 1.0], [side.size for side in sides])
+    weight = np.concatenate([np.full(side.size, 0.5 / side.size) for side in sides])
     design, found = np.stack([logits, np.ones(logits.size)], axis=1), np.array([0.5, 0.0])
     for _ in range(50):
         p = 1 / (1 + np.exp(-design @ found))
         hessian = (design * (weight * p * (1 - p))[:, None]).T @ design + 1e-6 * np.eye(2)
         found = found + np.linalg.solve(hessian, design.T @ (weight * (truth - p)))
     curve = Scale(float(found[0]), float(-found[1] / found[0]))
-    scores, grid = np.array([curve.score(v) for v in logits]), np.linspace(0, 1, 51)
+    grid = np.linspace(0, 1, 51)
 
-    def shares(label: float) -> tuple[float, ...]:
-        mine, weights = scores[truth == label], weight[truth == label]
-        above = np.array([weights[mine >= t].sum() for t in grid]) / weights.sum()
-        return tuple(round(float(v), 4) for v in (above * mine.size + 1) / (mine.size + 1))
+    def shares(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+        scores = np.array([curve.score(v) for v in logits])
+        return ((scores[None] >= grid[:, None]).sum(axis=1) + 1) / (scores.size + 1)
 
-    grid_ = tuple(round(float(t), 2) for t in grid)
-    return replace(curve, thresholds=grid_, false_alarm=shares(0.0), found=shares(1.0))
+    alarm = np.max([shares(values) for values in natural.values()], axis=0)
+    hits = np.mean([shares(values) for values in made.values()], axis=0)
+    rounded = (tuple(round(float(v), 4) for v in values) for values in (grid, alarm, hits))
+    return replace(curve, **dict(zip(("thresholds", "false_alarm", "found"), rounded, strict=True)))
 
 
-def export(out: Path, to: Path) -> None:
+def songs_heard(opinion: SecondOpinion, songs: Path) -> Heard:
+    """Mean logits of real songs, of the segments that are embedded; by title."""
+    embedder, heard = TrackEmbedder(), {}
+    for path in sorted(songs.glob("*.mp3")):
+        whole = audio.load(path)
+        found = embedder(whole)
+        logits = opinion.logits([whole.cut(float(start), found.segment_s).samples for start in found.start_s])
+        if logits.size:
+            heard[path.stem] = logits.astype(np.float64).mean(keepdims=True)
+    return heard
+
+
+def export(out: Path, to: Path, songs: Path | None) -> None:
     torch.set_num_threads(1)
     state = torch.load(out / "state.pt", weights_only=True)
     network = ArtefactNetwork()
     network.load_state_dict(state["network"])
-    network.eval()
-    with torch.inference_mode():
-        heard = materials(lambda samples: float(network(torch.from_numpy(samples)[None])[0]), out)
-    write_atomic(out / "heard.json", json.dumps(heard, default=np.ndarray.tolist).encode())
-    logits, truth, _ = classes(heard)
+    save_opinion(to, network, Scale(), {})
+    opinion = SecondOpinion(to)
+    heard = materials(lambda samples: float(opinion.logits([samples[None]])[0]), out)
+    if songs is not None:
+        titles = songs_heard(opinion, songs)
+        heard["songs"] = {"natural": np.concatenate(list(titles.values())), **titles}
+    write_atomic(out / "heard.json", json.dumps(heard, default=np.ndarray.tolist))
+    natural, made = by_class(heard)
     card = {
         "name": "opinion",
         "data": "LibriSpeech (CC BY 4.0) as recorded and through vocoders, over generated bands",
         "licence": "Apache-2.0",
         "steps": state["step"],
-        "measured_on": list(heard),
-        "natural": int((truth == 0).sum()),
-        "processed": int((truth == 1).sum()),
-        "auc": round(area(logits[truth == 1], logits[truth == 0]), 4),
-    }
-    save_opinion(to, network, fit_scale(heard), card)
+        "measured_on": {group: {"natural": v.size, "processed": made[group].size if group in made else 0}
+                        for group, v in natural.items()},
+    }  # fmt: skip
+    save_opinion(to, network, fit_scale(natural, made), card)
     print(json.dumps(card, indent=1))
 
 
-def report(out: Path, weights: Path, songs: Path | None) -> None:
+def report(out: Path, weights: Path) -> None:
     """AUC, equal error rate and shares that score 0.5 or more, for each material and kind that ``export`` heard."""
-    torch.set_num_threads(1)
-    opinion = SecondOpinion(weights)
-    half = opinion.scale.middle
+    scale = SecondOpinion(weights).scale
     for material, lists in json.loads((out / "heard.json").read_text()).items():
         kinds = {kind: np.array(logits) for kind, logits in lists.items()}
-        natural = kinds["natural"]
-        every = np.concatenate([v for k, v in kinds.items() if k in KINDS])
-        print(f"{material}: natural {np.mean(natural >= half):.0%} at 0.5 ({natural.size} clips)")
-        for kind, values in {"all processed": every, **kinds}.items():
+        natural = kinds.pop("natural")
+        print(f"{material}: natural {np.mean(natural >= scale.middle):.0%} at 0.5 ({natural.size})")
+        every = [values for kind, values in kinds.items() if kind in KINDS]
+        for kind, values in {**({"all processed": np.concatenate(every)} if every else {}), **kinds}.items():
+            if not every:
+                said = scale.opinion(float(values[0]), 1)
+                print(f"  {kind[:36]:38} score {said.score:.2f}  natural as high {said.false_alarm:.0%}")
+                continue
             note = " (never trained on)" if kind in HELD_OUT else ""
             figures = f"AUC {area(values, natural):.3f}  EER {equal_error_rate(values, natural):.1%}"
-            print(f"  {kind + note:38} {figures}  at 0.5: {np.mean(values >= half):.0%}")
-    if songs is not None:
-        embedder, flagged = TrackEmbedder(second_opinion=opinion), []
-        for path in sorted(songs.glob("*.mp3")):
-            found = embedder(path).opinion
-            if found is not None:
-                flagged.append(found.score >= 0.5)
-                print(f"  {path.stem[:36]:38} score {found.score:.2f}  natural as high {found.false_alarm:.0%}")
-        print(f"songs that score 0.5 or more: {sum(flagged)} of {len(flagged)}")
+            print(f"  {kind + note:38} {figures}  at 0.5: {np.mean(values >= scale.middle):.0%}")
+    rows = list(zip(scale.thresholds, scale.false_alarm, scale.found, strict=True))[::10]
+    print("at a score of", *(f"{t:.1f}: {alarm:.0%} of natural, {hits:.0%} of processed;" for t, alarm, hits in rows))
 
 
 def main() -> None:
@@ -549,9 +564,9 @@ def main() -> None:
     learn.add_argument("--leave-out", action="append", default=[], choices=list(KINDS), help="a kind not to train on")
     give = commands.add_parser("export")
     give.add_argument("--to", type=Path, required=True)
+    give.add_argument("--songs", type=Path, help="folder of real songs *.mp3; measured only")
     tell = commands.add_parser("report")
     tell.add_argument("--weights", type=Path, required=True)
-    tell.add_argument("--songs", type=Path, help="folder of real songs; measured only")
     for command in (bank, learn, give, tell):
         command.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
@@ -562,9 +577,9 @@ def main() -> None:
     elif options.command == "train":
         train(options.out, options.steps, options.batch, options.peak_rate, options.leave_out)
     elif options.command == "export":
-        export(options.out, options.to)
+        export(options.out, options.to, options.songs)
     else:
-        report(options.out, options.weights, options.songs)
+        report(options.out, options.weights)
 
 
 if __name__ == "__main__":

@@ -61,7 +61,8 @@ class Opinion:
     Attributes:
         score: 0 (as natural voices sound) to 1 (as resynthesised ones do); see ``docs/second-opinion.md`` for what
             it is worth.
-        false_alarm: share of the natural recordings measured that score as high or higher.
+        false_alarm: share of natural recordings that score as high or higher, in the measured material where it is
+            largest (at high scores: real songs).
         found: share of the processed recordings measured that score as high or higher.
         segments: how many were listened to.
         caution: what it cannot tell.
@@ -81,7 +82,8 @@ class Scale:
     Attributes:
         slope, middle: score = sigmoid(slope * (logit - middle)).
         thresholds: scores, ascending from 0 to 1.
-        false_alarm, found: shares of natural and of processed recordings that score at least as high.
+        false_alarm, found: shares of natural and of processed recordings that score at least as high; false alarms in
+            the measured material in which there are most.
     """
 
     slope: float = 1.0
