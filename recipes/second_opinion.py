@@ -1,15 +1,15 @@
 """How the second opinion's network is made: natural speech against the same speech through vocoders.
 
     python recipes/second_opinion.py bank   --out runs/opinion --speech LIBRISPEECH --singing RAVDESS
-    python recipes/second_opinion.py train  --out runs/opinion --steps 550    # run again, it goes on
+    python recipes/second_opinion.py train  --out runs/opinion --steps 450    # run again, it goes on
     python recipes/second_opinion.py export --out runs/opinion --to whosings/weights/opinion/model.safetensors \
         --songs JAMENDOLYRICS
     python recipes/second_opinion.py report --out runs/opinion --weights whosings/weights/opinion/model.safetensors
 
 `LIBRISPEECH` is a folder `speaker/*.{opus,flac,wav}` (CC BY 4.0). Speakers with many recordings train no weights: they
 fit the curve from logits to scores, and say how well it works. `RAVDESS` (`singer/*.opus`, singing without a band) and
-`JAMENDOLYRICS` (`*.mp3`) train and fit nothing: error rates are measured on them. The kinds of `HELD_OUT` train nothing,
-either: they say what to expect of vocoders never heard.
+`JAMENDOLYRICS` (`*.mp3`) train and fit nothing: error rates are measured on them. The kinds of `HELD_OUT` train
+nothing, either: they say what to expect of vocoders never heard.
 
 What tells the classes apart must be the vocoder alone. So both are the same speakers; what is resynthesised goes once
 more through the codec that the recordings came in; and a pair (a natural and a processed view of one speaker) has the
@@ -465,7 +465,7 @@ def by_class(heard: Mapping[str, Heard]) -> tuple[Heard, Heard]:
 
 
 def fit_scale(natural: Heard, made: Heard) -> Scale:
-    """Logistic regression on speech by Newton's method, in which both classes weigh the same; then shares of everything.
+    """Logistic regression on speech by Newton's method, both classes weighing the same; then shares.
 
     False alarms are those of the group in which there are most. A share counts one recording more than was seen: no
     error rate is reported as nothing.
