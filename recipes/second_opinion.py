@@ -509,8 +509,8 @@ def export(out: Path, to: Path, songs: Path | None) -> None:
     state = torch.load(out / "state.pt", weights_only=True)
     network = ArtefactNetwork()
     network.load_state_dict(state["network"])
-    save_opinion(to, network, Scale(), {})
-    opinion = SecondOpinion(to)
+    save_opinion(out / "unmeasured.safetensors", network, Scale(), {})
+    opinion = SecondOpinion(out / "unmeasured.safetensors")
     heard = materials(lambda samples: float(opinion.logits([samples[None]])[0]), out)
     if songs is not None:
         titles = songs_heard(opinion, songs)
