@@ -96,6 +96,22 @@ def test_vocal_activity_page(home, monkeypatch, capsys):
     assert "[0. 3. 6. 9.]" in capsys.readouterr().out
 
 
+def test_second_opinion_page(home, monkeypatch, capsys):
+    """Its commands and its Python, on the README's songs."""
+    monkeypatch.chdir(home)
+    commands = re.findall(r"^\$ whosings (.*)", "".join(_blocks("docs/second-opinion.md", "console")), re.MULTILINE)
+    assert len(commands) == 3
+    for command in commands:
+        with pytest.raises(SystemExit) as end:
+            cli.main(shlex.split(command))
+        assert not end.value.code
+    printed = capsys.readouterr().out
+    assert "second opinion, no verdict" in printed and '"opinion": {"score"' in printed
+    (block,) = _blocks("docs/second-opinion.md", "python")
+    exec(compile(block, "second-opinion.md", "exec"), {})
+    assert 0 <= float(capsys.readouterr().out.split()[0]) <= 1
+
+
 def test_make_targets_of_the_readme_exist():
     targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     named = set(re.findall(r"^make (\w+)", (ROOT / "README.md").read_text(), re.MULTILINE))

@@ -16,6 +16,7 @@ from whosings.audio import Segment
 from whosings.calibration import calibration_of
 from whosings.embedding import TrackEmbedder
 from whosings.encoder.checkpoint import load_checkpoint
+from whosings.opinion import SecondOpinion
 from whosings.vocals.detector import ActivityDetector
 
 RECIPES = Path(__file__).parent.parent / "recipes"
@@ -102,3 +103,35 @@ def test_the_activity_recipe_from_voices_to_weights(tmp_path: Path) -> None:
     cases = run("report", "--out", out, "--views", 2, "--weights", tmp_path / "made" / "model.safetensors")
     assert "humming, a cappella" in cases and re.search(r"silence +0%", cases)
     assert detector(singing(7)[None]).probability.shape == (3,)
+
+
+@pytest.mark.slow
+def test_the_second_opinion_recipe_from_voices_to_weights(tmp_path: Path) -> None:
+    for folder, speakers in (("speech", (("a", 1), ("b", 1), ("held", 5))), ("singing", (("x", 5), ("y", 5)))):
+        for speaker, files in speakers:
+            (tmp_path / folder / speaker).mkdir(parents=True, exist_ok=True)
+            for number in range(files):
+                sound = singing(6 if folder == "speech" else 2.5, ord(speaker[0]) + number)
+                soundfile.write(tmp_path / folder / speaker / f"{number}.flac", sound, RATE)
+    (tmp_path / "songs").mkdir()
+    soundfile.write(tmp_path / "songs/song.mp3", singing(6), RATE)
+
+    def run(*words: object) -> str:
+        return _run("second_opinion.py", *words)
+
+    out, weights = tmp_path / "run", tmp_path / "made/model.safetensors"
+    bank = ("bank", "--speech", tmp_path / "speech", "--singing", tmp_path / "singing", "--clips", 1, "--bands", 2)
+    run(*bank, "--out", out)
+    kinds = set(np.load(out / "held.npz")["kinds"].tolist())
+    assert {"natural", "band", "WORLD", "linear prediction"} <= kinds
+    assert "linear prediction" not in np.load(out / "train.npz")["kinds"]  # held out altogether
+    assert run(*bank, "--out", out) == ""  # it is done
+    assert "2 loss" in run("train", "--out", out, "--steps", 2, "--batch", 4)
+    assert run("train", "--out", out, "--steps", 2, "--batch", 4) == ""
+    run("train", "--out", out, "--steps", 3, "--batch", 4)
+    run("export", "--out", out, "--to", weights, "--songs", tmp_path / "songs")
+    opinion = SecondOpinion(weights)
+    assert opinion.card["steps"] == 3 and opinion([singing(3)[None]]) is not None
+    said = run("report", "--out", out, "--weights", weights)
+    assert re.search(r"linear prediction \(never trained on\) +AUC [01]\.\d+ +EER", said)
+    assert re.search(r"songs: natural \d+% at 0.5 \(1\)", said)

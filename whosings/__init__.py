@@ -39,9 +39,10 @@ def identify(path: str | Path, gallery: str | Path, encoder: str | Path = _DEFAU
     from whosings.embedding import TrackEmbedder
     from whosings.gallery import Gallery
     from whosings.identification import Identifier
+    from whosings.opinion import SecondOpinion
 
     with Gallery(gallery) as opened:
-        return Identifier(opened, TrackEmbedder(encoder))(path, top)
+        return Identifier(opened, TrackEmbedder(encoder, second_opinion=SecondOpinion()))(path, top)
 
 
 def enrol(singer: str, *paths: str | Path, gallery: str | Path, encoder: str | Path = _DEFAULT_ENCODER) -> int:

@@ -36,6 +36,7 @@ from whosings.config import FrontEndConfig
 from whosings.encoder.checkpoint import DEFAULT, Checkpoint, load_checkpoint
 from whosings.errors import AudioError, ConfigError, ManifestError, SilentAudioError
 from whosings.files import atomic
+from whosings.opinion import Opinion, SecondOpinion
 from whosings.spectrogram import LogMel, conform
 from whosings.vocals.activity import Activity, trim
 from whosings.vocals.detector import ActivityDetector
@@ -62,6 +63,7 @@ class Embeddings:
         fingerprint: of the encoder.
         short: the recording was shorter than a segment and has been repeated: expect less of it.
         activity: where in the track somebody sings, by 3-second pieces.
+        opinion: how processed the voice sounds, if that was asked for and there is enough of it.
     """
 
     track_id: str
@@ -73,6 +75,7 @@ class Embeddings:
     fingerprint: str
     short: bool
     activity: Activity
+    opinion: Opinion | None = None
 
 
 class Encoder:
@@ -166,16 +169,20 @@ class TrackEmbedder:
     Args:
         segments: what embeds segments, or what makes a ``SegmentEmbedder``: a checkpoint's name, path or hub id.
         hop_s: seconds from one segment to the next; None takes half a segment.
+        second_opinion: listens to the same segments, if given.
     """
 
     def __init__(
-        self, segments: SegmentsToVectors | Encoder | str | Path | Checkpoint = DEFAULT, hop_s: float | None = None
+        self,
+        segments: SegmentsToVectors | Encoder | str | Path | Checkpoint = DEFAULT,
+        hop_s: float | None = None,
+        second_opinion: SecondOpinion | None = None,
     ) -> None:
         self.segments: SegmentsToVectors = (
             SegmentEmbedder(segments) if isinstance(segments, Encoder | str | Path | Checkpoint) else segments
         )
         self.front_end = self.segments.front_end
-        self._detector = ActivityDetector()
+        self._detector, self._second_opinion = ActivityDetector(), second_opinion
         self.hop_s = hop_s if hop_s is not None else self.front_end.segment_s / 2
 
     @property
@@ -248,9 +255,10 @@ class TrackEmbedder:
 
     def _embed(self, cut: _Cut) -> Embeddings:
         length_s = self.front_end.segment_s
+        samples = [segment.samples for segment in cut.segments]
         return Embeddings(
             track_id=cut.track_id,
-            vectors=self.segments([segment.samples for segment in cut.segments]),
+            vectors=self.segments(samples),
             start_s=np.array([segment.start_s for segment in cut.segments], dtype=np.float64),
             vocal=np.array([cut.activity.of(s.start_s, s.duration_s) for s in cut.segments], dtype=np.float64),
             segment_s=min(length_s, cut.duration_s),
@@ -258,6 +266,7 @@ class TrackEmbedder:
             fingerprint=self.fingerprint,
             short=cut.short,
             activity=cut.activity,
+            opinion=self._second_opinion(samples) if self._second_opinion is not None else None,
         )
 
 

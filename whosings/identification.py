@@ -31,6 +31,7 @@ from whosings.calibration import (
 from whosings.embedding import Embeddings, TrackEmbedder
 from whosings.errors import GalleryError
 from whosings.gallery import Gallery, Voices
+from whosings.opinion import Opinion
 
 NOTICE = (
     "This is an indication from a statistical model, not a proof of who sings; "
@@ -92,6 +93,8 @@ class Answer:
         vocal_s: seconds of singing found.
         short: the probe was shorter than a segment.
         notice: what an answer is and is not.
+        opinion: how processed the voice sounds; it changes nothing else here. None where there are not enough vocals,
+            or where the embedder was given no ``SecondOpinion``.
     """
 
     track_id: str
@@ -104,6 +107,7 @@ class Answer:
     short: bool
     fingerprint: str
     notice: str = NOTICE
+    opinion: Opinion | None = None
 
 
 @dataclass(frozen=True)
@@ -249,6 +253,7 @@ class Identifier:
             vocal_s=_covered_s(probe),
             short=probe.short,
             fingerprint=probe.fingerprint,
+            opinion=probe.opinion,
         )
 
 

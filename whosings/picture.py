@@ -12,6 +12,7 @@ import numpy as np
 from whosings.audio import FloatArray, Segment
 from whosings.files import atomic
 from whosings.identification import NOTICE, Answer, TimelineSegment, Verdict
+from whosings.opinion import Opinion
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -91,6 +92,14 @@ def verdict_line(answer: Answer) -> str:
         return f"unknown ({answer.unknown_probability:.0%}; nearest {best.singer}, {best.probability:.0%})"
     also = [c for c in answer.top[1:] if c.probability > max(0.2, answer.unknown_probability) and c.share >= 0.25]
     return " and ".join(f"{c.singer} ({c.probability:.0%})" for c in (best, *also))
+
+
+def opinion_line(opinion: Opinion) -> str:
+    """The second opinion in one line, with its error."""
+    return (
+        f"second opinion, no verdict: score {opinion.score:.2f} for a processed or cloned sound; "
+        f"{opinion.false_alarm:.0%} of natural and {opinion.found:.0%} of processed recordings score as high"
+    )
 
 
 def _brief(text: str) -> str:

@@ -13,6 +13,7 @@ from whosings.errors import AudioError
 
 if TYPE_CHECKING:
     from whosings.embedding import Embeddings, TrackEmbedder
+    from whosings.opinion import SecondOpinion
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 GalleryFile = Annotated[Path, typer.Option("--gallery", "-g", help="Gallery file.")]
@@ -23,11 +24,11 @@ Files = Annotated[list[Path], typer.Argument(help="Audio files.", show_default=F
 GALLERY = Path("singers.gallery")
 
 
-def open_embedder(encoder: str, device: str) -> TrackEmbedder:
+def open_embedder(encoder: str, device: str, second_opinion: SecondOpinion | None = None) -> TrackEmbedder:
     """The embedder of a named encoder."""
     from whosings.embedding import Encoder, SegmentEmbedder, TrackEmbedder
 
-    return TrackEmbedder(SegmentEmbedder(Encoder(encoder, device)))
+    return TrackEmbedder(SegmentEmbedder(Encoder(encoder, device)), second_opinion=second_opinion)
 
 
 def embedded(

@@ -113,10 +113,11 @@ def identify(
     from whosings import audio
     from whosings.gallery import Gallery
     from whosings.identification import NOTICE, Identifier
+    from whosings.opinion import SecondOpinion
     from whosings.picture import Scene, draw
 
     run = Report()
-    embedder = open_embedder(encoder, device)
+    embedder = open_embedder(encoder, device, SecondOpinion())
     answers: list[tuple[Path, Answer]] = []
     with Gallery(gallery) as opened:
         identifier = Identifier(opened, embedder)
@@ -140,7 +141,7 @@ def identify(
 
 
 def _print_answer(run: Report, path: Path, answer: Answer, timeline: bool) -> None:
-    from whosings.picture import verdict_line
+    from whosings.picture import opinion_line, verdict_line
 
     run.out.print(f"{path.name}: {verdict_line(answer)}", style="bold", markup=False)
     run.print_table(
@@ -149,6 +150,8 @@ def _print_answer(run: Report, path: Path, answer: Answer, timeline: bool) -> No
     )
     if answer.short:
         run.out.print("  short recording: expect less certainty")
+    if answer.opinion is not None:
+        run.out.print(f"  {opinion_line(answer.opinion)}")
     for s in answer.timeline if timeline else ():
         run.out.print(f"  {s.start_s:7.1f} s  {s.singer or 'somebody else'} ({s.probability:.0%})", markup=False)
 

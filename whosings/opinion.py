@@ -1,0 +1,224 @@
+"""A second opinion beside an answer: does this voice sound processed or cloned? A score, never a verdict.
+
+Quality triage in the manner of "Not All Deepfakes Are Created Equal: Triaging Audio Forgeries for Robust Deepfake
+Singer Identification" (arXiv 2510.17474): vocoders leave traces in what they make; a small network listens for them.
+
+Conventions
+-----------
+- It listens to the segments that are embedded, at most ``MOST_SEGMENTS`` of them spread over the track; the track's
+  logit is their mean.
+- Traces are in the fine structure, so the network sees the spectrum of 32-ms frames: its log power, and how phase goes
+  on from bin to bin (group delay) and from frame to frame (instantaneous frequency). Loudness does not matter.
+- A score is read off the logit by a logistic curve, and is shown with what was measured at that score: how many natural
+  recordings score as high, and how many processed ones do (``recipes/second_opinion.py``, ``docs/second-opinion.md``).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib.resources import files
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from whosings.audio import SAMPLE_RATE, FloatArray
+from whosings.errors import CheckpointError
+from whosings.files import write_atomic
+
+FORMAT = "whosings-opinion-1"
+SHIPPED = "weights/opinion/model.safetensors"
+"""In the package's folder."""
+
+MOST_SEGMENTS = 12
+"""Segments of a track that are listened to."""
+LEAST_S = 1.0
+"""Seconds of voice below which there is no opinion."""
+
+CAUTION = (
+    "This is no verdict: studio pitch correction, vocoder effects and unusual recordings sound processed too, "
+    "and good clones may not."
+)
+
+_FFT, _HOP = 512, 160
+_FLOOR = 1e-6  # of power, against a segment's mean: 60 dB down
+_MEAN, _STD = -6.0, 4.0  # of log powers over that floor
+_SILENT = 1e-6  # root mean square
+
+
+@dataclass(frozen=True)
+class Opinion:
+    """How processed a voice sounds; an indication beside an identity, which it never changes.
+
+    Attributes:
+        score: 0 (as natural voices sound) to 1 (as resynthesised ones do); see ``docs/second-opinion.md`` for what
+            it is worth.
+        false_alarm: share of natural recordings that score as high or higher, in the measured material where it is
+            largest (at high scores: real songs).
+        found: share of the processed recordings measured that score as high or higher.
+        segments: how many were listened to.
+        caution: what it cannot tell.
+    """
+
+    score: float
+    false_alarm: float
+    found: float
+    segments: int
+    caution: str = CAUTION
+
+
+@dataclass(frozen=True)
+class Scale:
+    """From logits to scores, and what was measured at them.
+
+    Attributes:
+        slope, middle: score = sigmoid(slope * (logit - middle)).
+        thresholds: scores, ascending from 0 to 1.
+        false_alarm, found: shares of natural and of processed recordings that score at least as high; false alarms in
+            the measured material in which there are most.
+    """
+
+    slope: float = 1.0
+    middle: float = 0.0
+    thresholds: tuple[float, ...] = (0.0, 1.0)
+    false_alarm: tuple[float, ...] = (1.0, 0.0)
+    found: tuple[float, ...] = (1.0, 0.0)
+
+    def score(self, logit: float) -> float:
+        """0 to 1."""
+        return 1 / (1 + math.exp(-min(60.0, max(-60.0, self.slope * (logit - self.middle)))))
+
+    def opinion(self, logit: float, segments: int) -> Opinion:
+        """What a mean logit says."""
+        score = self.score(logit)
+        alarm, found = (float(np.interp(score, self.thresholds, shares)) for shares in (self.false_alarm, self.found))
+        return Opinion(score, alarm, found, segments)
+
+
+class ArtefactNetwork(nn.Module):
+    """Waveforms (batch, samples) at 16 kHz -> logits that they are resynthesised, (batch,)."""
+
+    window: Tensor
+    advance: Tensor
+
+    def __init__(self, channels: tuple[int, int, int, int] = (24, 32, 48, 64)) -> None:
+        super().__init__()
+        self.channels = channels
+        self.register_buffer("window", torch.hann_window(_FFT), persistent=False)
+        turns = torch.arange(_FFT // 2) * (_HOP / _FFT)  # of a bin's phase from a frame to the next
+        self.register_buffer("advance", torch.polar(torch.ones(_FFT // 2), -2 * math.pi * turns), persistent=False)
+        sizes = (5, *channels)
+        layers: list[nn.Module] = []
+        for number, (before, after) in enumerate(pairwise(sizes)):
+            size, stride = (5, (2, 2)) if number == 0 else (3, (2, 1 + number % 2))
+            layers += [
+                nn.Conv2d(before, after, size, stride, size // 2, bias=False),
+                nn.BatchNorm2d(after),
+                nn.ReLU(),
+            ]
+        self.maps = nn.Sequential(*layers)
+        self.attention = nn.Conv2d(channels[-1], 1, kernel_size=1)
+        self.head = nn.Sequential(nn.Dropout(0.2), nn.Linear(2 * channels[-1], 1))
+
+    def features(self, waves: Tensor) -> Tensor:
+        """(batch, 5, 256, frames): log power, and cosine and sine of both phase differences; the same at any level."""
+        waves = waves - waves.mean(dim=1, keepdim=True)
+        waves = waves / waves.square().mean(dim=1, keepdim=True).sqrt().clamp(min=_SILENT)
+        spectrum = torch.stft(waves, _FFT, _HOP, window=self.window, center=True, return_complex=True)
+        now = spectrum[:, :-1, 1:]
+        # Frames are known by their middle, which turns every other bin's phase by half a circle.
+        along_frequency = -spectrum[:, 1:, 1:] * now.conj()
+        along_time = now * spectrum[:, :-1, :-1].conj() * self.advance[:, None]
+        power = (now.real.square() + now.imag.square()) / self.window.square().sum()
+        phases = [z / (z.abs() + 1e-6) for z in (along_frequency, along_time)]
+        level = (torch.log(power + _FLOOR) - _MEAN) / _STD
+        return torch.stack([level, *(part for z in phases for part in (z.real, z.imag))], dim=1)
+
+    def forward(self, waves: Tensor) -> Tensor:
+        """See the class."""
+        maps = self.maps(self.features(waves))
+        weights = F.softmax(self.attention(maps).flatten(2), dim=-1)
+        flat = maps.flatten(2)
+        mean = (flat * weights).sum(dim=-1)
+        spread = ((flat - mean[..., None]).square() * weights).sum(dim=-1).clamp(min=1e-6).sqrt()
+        logits: Tensor = self.head(torch.cat([mean, spread], dim=1))[:, 0]
+        return logits
+
+
+class SecondOpinion:
+    """Sung segments of one track -> an opinion. The weights are read when first needed.
+
+    Args:
+        weights: a file that ``save_opinion`` wrote; None takes the one that ships with the package.
+    """
+
+    def __init__(self, weights: str | Path | None = None) -> None:
+        self._path = Path(weights) if weights is not None else Path(str(files("whosings"))) / SHIPPED
+        self._ready: tuple[ArtefactNetwork, Scale, dict[str, object]] | None = None
+
+    @property
+    def card(self) -> dict[str, object]:
+        """What the network was made of, and how well it does."""
+        return self._load()[2]
+
+    @property
+    def scale(self) -> Scale:
+        """What reads its logits."""
+        return self._load()[1]
+
+    def __call__(self, segments: Sequence[FloatArray]) -> Opinion | None:
+        """What it sounds like; None where there is not enough voice.
+
+        Args:
+            segments: (channels, samples) each, at 16 kHz, of one track.
+
+        Raises:
+            CheckpointError: the weights are missing, damaged, or something else.
+        """
+        logits = self.logits(segments)
+        return self.scale.opinion(float(logits.mean()), logits.size) if logits.size else None
+
+    @torch.inference_mode()
+    def logits(self, segments: Sequence[FloatArray]) -> FloatArray:
+        """Of each segment listened to: float32 (at most ``MOST_SEGMENTS``,). Arguments, errors as of calling it."""
+        audible = [s for s in segments if s.shape[-1] >= LEAST_S * SAMPLE_RATE and float(np.abs(s).max()) > _SILENT]
+        if not audible:
+            return np.zeros(0, np.float32)
+        network = self._load()[0]
+        places = np.linspace(0, len(audible) - 1, min(MOST_SEGMENTS, len(audible))).round().astype(int)
+        waves = [np.asarray(audible[n].mean(axis=0), np.float32) for n in places]
+        return np.array([float(network(torch.from_numpy(wave)[None])[0]) for wave in waves], np.float32)
+
+    def _load(self) -> tuple[ArtefactNetwork, Scale, dict[str, object]]:
+        if self._ready is None:
+            try:
+                with safe_open(self._path, framework="pt") as file:
+                    header = json.loads((file.metadata() or {})["whosings"])
+                    tensors = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118 (not a dict)
+                if header["format"] != FORMAT:
+                    raise CheckpointError(self._path, f"has format {header['format']}", "update whosings")
+                network = ArtefactNetwork(tuple(header["channels"]))
+                network.load_state_dict(tensors)
+                scale, card = Scale(**header["scale"]), dict(header["card"])
+            except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
+                raise CheckpointError(self._path, "is not a second opinion's network", "name another file") from error
+            self._ready = network.eval().requires_grad_(False), scale, card
+        return self._ready
+
+
+def save_opinion(path: str | Path, network: ArtefactNetwork, scale: Scale, card: dict[str, object]) -> None:
+    """Write a network in half precision, with its scale and what it was made of."""
+    header = {"format": FORMAT, "channels": network.channels, "scale": asdict(scale), "card": card}
+    tensors = {
+        name: value.half().contiguous() if value.is_floating_point() else value
+        for name, value in network.state_dict().items()
+    }
+    write_atomic(path, save(tensors, metadata={"whosings": json.dumps(header)}))
