@@ -19,7 +19,6 @@ same speed, equaliser, room, saturation, noise, band, compression and codec, dra
 from __future__ import annotations
 
 import argparse
-import io
 import json
 import math
 import time
@@ -28,7 +27,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import soundfile
 import soxr
 import torch
 import torch.nn.functional as F
@@ -43,6 +41,7 @@ from whosings.choir.from_speech import draw_style, sing_speech
 from whosings.choir.score import compose
 from whosings.choir.vocoder import Frames, analyze, sound
 from whosings.contrastive.augment import Chances, produce
+from whosings.contrastive.effects import codec
 from whosings.embedding import TrackEmbedder
 from whosings.errors import TooShortError
 from whosings.evaluation.metrics import equal_error_rate
@@ -199,15 +198,10 @@ HELD_OUT = tuple(kind for kind, (share, _) in KINDS.items() if share == 0)
 # ---------------------------------------------------------------- the bank
 
 
-def coded(samples: Samples, name: str, level: float) -> Samples:
-    """Through a codec and back; libsndfile's ``level`` is 0 (best) to 1 (smallest)."""
-    form, subtype = {"mp3": ("MP3", "MPEG_LAYER_III"), "vorbis": ("OGG", "VORBIS"), "opus": ("OGG", "OPUS")}[name]
-    buffer = io.BytesIO()
-    peak = max(1.0, float(np.abs(samples).max()))
-    soundfile.write(buffer, samples / peak, SAMPLE_RATE, format=form, subtype=subtype, compression_level=level)
-    buffer.seek(0)
-    made = soundfile.read(buffer, dtype="float32")[0][: samples.size] * np.float32(peak)
-    return np.pad(made, (0, samples.size - made.size))
+def coded(samples: Samples) -> Samples:
+    """Once more through Opus, about as the recordings came."""
+    wave = torch.from_numpy(np.ascontiguousarray(samples, np.float32))[None, None]
+    return np.asarray(codec(wave, np.array([True]), np.array([0.87]))[0, 0].numpy())
 
 
 def processed(kind: str, take: Take, rng: np.random.Generator) -> Samples:
@@ -219,7 +213,7 @@ def processed(kind: str, take: Take, rng: np.random.Generator) -> Samples:
     made = KINDS[kind][1](take, rng)[: take.samples.size]
     if not made.size or not np.isfinite(made).all() or made.std() < 1e-6:
         raise TooShortError("the voice", "is too soft or too short", "use another one")
-    return coded(made * np.float32(take.samples.std() / made.std()), "opus", 0.87)
+    return coded(made * np.float32(take.samples.std() / made.std()))
 
 
 def to_int16(samples: Samples) -> NDArray[np.int16]:
@@ -305,7 +299,7 @@ def make_singing(folder: Path, out: Path, clips: int) -> None:
             whole = audio.load(file).samples
             voice = whole[0, trim(whole)]
             rows.append(("natural", who, voice))
-            rows.append(("natural, coded again", who, coded(voice, "opus", 0.87)))
+            rows.append(("natural, coded again", who, coded(voice)))
             for kind in KINDS if place < clips else ():
                 try:
                     rows.append((kind, who, processed(kind, Take(voice, np.concatenate(target)), rng)))
