@@ -73,8 +73,9 @@ def used(frames: Frames, technique: Technique) -> Frames:
         frames = with_tract(frames, technique.larynx)
     gain_db = technique.tilt_db * _OCTAVES
     gain_db = gain_db + technique.ring_db * np.exp(-0.5 * ((FREQUENCIES - 3000.0) / _RING_WIDTH_HZ) ** 2)
-    pitch = np.where(frames.voiced, frames.f0, 1e9)[:, None]  # nothing to lift where there is no pitch
-    lift_db = technique.open_db * np.exp(-0.5 * ((FREQUENCIES - pitch) / (0.4 * pitch)) ** 2)
+    pitch = np.where(frames.voiced, frames.f0, 1.0)[:, None]
+    lowest = np.exp(-0.5 * ((FREQUENCIES - pitch) / (0.4 * pitch)) ** 2) * frames.voiced[:, None]
+    lift_db = technique.open_db * lowest
     envelope = _opened(frames.envelope, technique.jaw) * 10 ** ((gain_db + lift_db) / 10)
     loud = frames.envelope.mean(axis=1, keepdims=True)
     envelope *= loud / (envelope.mean(axis=1, keepdims=True) + _FLOOR)
