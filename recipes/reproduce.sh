@@ -9,7 +9,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 out=${1:-runs/reproduction}
 model=${MODEL:-compact}
-epochs=${EPOCHS:-10}
+epochs=${EPOCHS:-5}
 whosings=${WHOSINGS:-.venv/bin/whosings}
 choir=${CHOIR:-$out/choir}
 preset=${PRESET:-standard}

@@ -34,6 +34,7 @@ from numpy.typing import NDArray
 
 from whosings import audio
 from whosings.audio import SAMPLE_RATE
+from whosings.calibration import fit_logistic
 from whosings.choir import conversion
 from whosings.choir.band import draw_palette, play
 from whosings.choir.effects import carrier, channel_vocoder
@@ -453,29 +454,21 @@ def by_class(heard: Mapping[str, Heard]) -> tuple[Heard, Heard]:
 
 
 def fit_scale(natural: Heard, made: Heard) -> Scale:
-    """Logistic regression on speech by Newton's method, both classes weighing the same; then shares.
+    """Logistic regression on speech, both classes weighing the same; then shares.
 
-    False alarms are those of the group in which there are most. A share counts one recording more than was seen: no
-    error rate is reported as nothing.
+    False alarms are those of the group in which there are most, and count one recording more than was seen: no error
+    rate is reported as nothing.
     """
-    sides = (natural["speech"], made["speech"])
-    logits = np.concatenate(sides)
-    truth = np.repeat([0.0, 1.0], [side.size for side in sides])
-    weight = np.concatenate([np.full(side.size, 0.5 / side.size) for side in sides])
-    design, found = np.stack([logits, np.ones(logits.size)], axis=1), np.array([0.5, 0.0])
-    for _ in range(50):
-        p = 1 / (1 + np.exp(-design @ found))
-        hessian = (design * (weight * p * (1 - p))[:, None]).T @ design + 1e-6 * np.eye(2)
-        found = found + np.linalg.solve(hessian, design.T @ (weight * (truth - p)))
-    curve = Scale(float(found[0]), float(-found[1] / found[0]))
+    line = fit_logistic(made["speech"], natural["speech"])
+    curve = Scale(line.scale, -line.offset / line.scale)
     grid = np.linspace(0, 1, 51)
 
-    def shares(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    def shares(logits: NDArray[np.float64], more: int) -> NDArray[np.float64]:
         scores = np.array([curve.score(v) for v in logits])
-        return ((scores[None] >= grid[:, None]).sum(axis=1) + 1) / (scores.size + 1)
+        return ((scores[None] >= grid[:, None]).sum(axis=1) + more) / (scores.size + more)
 
-    alarm = np.max([shares(values) for values in natural.values()], axis=0)
-    hits = np.mean([shares(values) for values in made.values()], axis=0)
+    alarm = np.max([shares(values, 1) for values in natural.values()], axis=0)
+    hits = np.mean([shares(values, 0) for values in made.values()], axis=0)
     rounded = (tuple(round(float(v), 4) for v in values) for values in (grid, alarm, hits))
     return replace(curve, **dict(zip(("thresholds", "false_alarm", "found"), rounded, strict=True)))
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import json
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.resources import files
@@ -99,8 +100,9 @@ class Scale:
     def opinion(self, logit: float, segments: int) -> Opinion:
         """What a mean logit says."""
         score = self.score(logit)
-        alarm, found = (float(np.interp(score, self.thresholds, shares)) for shares in (self.false_alarm, self.found))
-        return Opinion(score, alarm, found, segments)
+        below = max(0, bisect_right(self.thresholds, score) - 1)  # between two thresholds: the worse of the shares
+        above = min(bisect_left(self.thresholds, score), len(self.thresholds) - 1)
+        return Opinion(score, self.false_alarm[below], self.found[above], segments)
 
 
 class ArtefactNetwork(nn.Module):
