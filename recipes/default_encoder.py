@@ -135,10 +135,10 @@ class Batch:
 
 
 class Batches:
-    """Draws batches by number."""
+    """Draws batches by number; mixes and effects are made on the device."""
 
-    def __init__(self, bank: Bank, trial: Trial) -> None:
-        self._bank, self._trial = bank, trial
+    def __init__(self, bank: Bank, trial: Trial, device: str = "cpu") -> None:
+        self._bank, self._trial, self._device = bank, trial, device
         self._clips = [[c for c in own if trial.may_train(bank.kinds[c])] for own in bank.people]
         self._people = np.array([n for n, own in enumerate(self._clips) if own])
         taught = bank.targets[self._people] - bank.targets.mean(axis=0)
@@ -159,18 +159,13 @@ class Batches:
         if trial.shared:
             bands = np.concatenate([bands, np.roll(bands, int(rng.integers(1, trial.people)), axis=0)])
         level = np.where(rng.random(count) < trial.loud, rng.uniform(-5, 12, count), np.inf).astype(np.float32)
-        waves = produce(
-            torch.from_numpy(np.stack(voices))[:, None],
-            torch.from_numpy(bands)[:, None],
-            torch.from_numpy(level),
-            rng,
-            trial.chances,
-        )[:, 0]
+        loud, backing = (torch.from_numpy(part).to(self._device) for part in (np.stack(voices), bands))
+        waves = produce(loud[:, None], backing[:, None], torch.from_numpy(level), rng, trial.chances)[:, 0]
         waves = waves / waves.abs().amax(dim=1, keepdim=True).clamp(min=1e-9)  # as `conform` does
-        quarter = trial.people // 4
-        alone = torch.from_numpy(bands[:quarter])
+        alone = backing[: trial.people // 4]
         alone = alone / alone.abs().amax(dim=1, keepdim=True).clamp(min=1e-9)
-        return Batch(waves.reshape(trial.views, trial.people, samples), alone, torch.from_numpy(chosen))
+        who = torch.from_numpy(chosen).to(self._device)
+        return Batch(waves.reshape(trial.views, trial.people, samples), alone, who)
 
     def _choose(self, rng: np.random.Generator) -> NDArray[np.intp]:
         """Places in ``_people``; no speaker twice, whatever the speed."""
@@ -215,6 +210,7 @@ class Course:
     peak_rate: float = 1.2e-3
     threads: int = 2
     bf16: bool = False
+    device: str = "cpu"
     begin_with: str | None = None
     validate: Path | None = None
 
@@ -224,19 +220,20 @@ def train(bank: Bank, trial: Trial, course: Course, out: Path) -> ConvolutionalE
     torch.set_num_threads(course.threads)
     torch.manual_seed(0)
     config = MODELS["compact"]
-    batches = Batches(bank, trial)
-    front = LogMel(config.front_end)
-    encoder = ConvolutionalEncoder(encoder_config(trial), config.front_end)
-    to_teacher = torch.nn.Linear(config.encoder.embedding, TEACHER_DIMENSIONS)
+    device = course.device
+    batches = Batches(bank, trial, device)
+    front = LogMel(config.front_end).to(device)
+    encoder = ConvolutionalEncoder(encoder_config(trial), config.front_end).to(device)
+    to_teacher = torch.nn.Linear(config.encoder.embedding, TEACHER_DIMENSIONS).to(device)
     parameters = [*encoder.parameters(), *to_teacher.parameters()]
     optimiser = torch.optim.AdamW(parameters, lr=course.peak_rate, weight_decay=0.02)
     unheard = [band_clip(30_000 + number) for number in range(40)] if course.validate is not None else []
-    targets = torch.from_numpy(bank.targets - bank.targets.mean(axis=0))
+    targets = torch.from_numpy(bank.targets - bank.targets.mean(axis=0)).to(device)
     step = 0
     out.mkdir(parents=True, exist_ok=True)
     state_path = out / "state.pt"
     if state_path.exists():
-        state = torch.load(state_path, weights_only=True)
+        state = torch.load(state_path, map_location=device, weights_only=True)
         encoder.load_state_dict(state["encoder"])
         to_teacher.load_state_dict(state["to_teacher"])
         optimiser.load_state_dict(state["optimiser"])
@@ -254,7 +251,7 @@ def train(bank: Bank, trial: Trial, course: Course, out: Path) -> ConvolutionalE
         waves = batch.waves.flatten(0, 1)
         with torch.no_grad():
             spectrograms = front((torch.cat([waves, batch.bands]) if trial.apart else waves)[:, None])
-        with torch.autocast("cpu", torch.bfloat16, enabled=course.bf16):
+        with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=course.bf16):
             embeddings = encoder(spectrograms)
         embeddings = embeddings.float()
         heard, alone = embeddings[: len(waves)], F.normalize(embeddings[len(waves) :], dim=-1)
@@ -285,7 +282,7 @@ def train(bank: Bank, trial: Trial, course: Course, out: Path) -> ConvolutionalE
             torch.save(state, state_path.with_suffix(".new"))
             state_path.with_suffix(".new").rename(state_path)
             if course.validate is not None:
-                found = validation(encoder, front, unheard, course.validate)
+                found = validation(encoder, front, unheard, course.validate, device)
                 print(json.dumps({"step": step, **found}), flush=True)
     return encoder
 
@@ -294,7 +291,9 @@ def train(bank: Bank, trial: Trial, course: Course, out: Path) -> ConvolutionalE
 
 
 @torch.inference_mode()
-def validation(encoder: torch.nn.Module, front: torch.nn.Module, bands: list[Samples], root: Path) -> dict[str, float]:
+def validation(
+    encoder: torch.nn.Module, front: torch.nn.Module, bands: list[Samples], root: Path, device: str = "cpu"
+) -> dict[str, float]:
     """Nearest singer across sentences, top-1, a cappella and over bands that do not train, on `singer/*.opus`."""
     encoder.eval()
     rng = np.random.default_rng(5)
@@ -319,12 +318,14 @@ def validation(encoder: torch.nn.Module, front: torch.nn.Module, bands: list[Sam
         F.normalize(
             torch.cat(
                 [
-                    encoder(front(torch.from_numpy(np.stack(s[i : i + 64]).astype(np.float32))[:, None]))
+                    encoder(front(torch.from_numpy(np.stack(s[i : i + 64]).astype(np.float32)).to(device)[:, None]))
                     for i in range(0, len(s), 64)
                 ]
             ),
             dim=-1,
-        ).numpy()
+        )
+        .cpu()
+        .numpy()
         for s in (clean, mixed)
     ]
     encoder.train()
@@ -378,7 +379,7 @@ def export(out: Path, speech: Path, to: Path, parametric: int) -> None:
     from whosings.encoder.checkpoint import build, rewrite_card, save_checkpoint
 
     torch.set_num_threads(2)
-    state = torch.load(out / "state.pt", weights_only=True)
+    state = torch.load(out / "state.pt", map_location="cpu", weights_only=True)
     encoder = build(MODELS["compact"])
     encoder.load_state_dict(state["encoder"])
     card = {
@@ -418,6 +419,7 @@ def main() -> None:
     learn.add_argument("--peak-rate", type=float, default=Course.peak_rate)
     learn.add_argument("--threads", type=int, default=2)
     learn.add_argument("--bf16", action="store_true", help="matrix products in bf16, where the processor has them")
+    learn.add_argument("--device", default="cpu", help="cuda: mixes, effects, spectrograms and encoder on a GPU")
     learn.add_argument("--begin-with", help="a checkpoint to go on from, as default")
     learn.add_argument("--validate", type=Path, help="folder singer/*.opus of real singing, RAVDESS file names")
     give = commands.add_parser("export")
