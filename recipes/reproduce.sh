@@ -4,7 +4,7 @@
 #     recipes/reproduce.sh [FOLDER]     # runs/reproduction unless given; run again, it goes on
 #
 # With a GPU, MODEL=small EPOCHS=5000 trains the paper's encoder with the paper's patience. The figures of docs/results.md
-# are of the defaults, on a CPU. PRESET, CLASSES, RUNS and PAIRS make it smaller.
+# are of the defaults, on a CPU. PRESET, CLASSES, RUNS, BATCH, HELD and PAIRS make it smaller.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 out=${1:-runs/reproduction}
@@ -16,6 +16,7 @@ preset=${PRESET:-standard}
 runs=${RUNS:-10}
 classes=${CLASSES:-100:300:100}
 batch=${BATCH:-64}
+held=${HELD:-validation} # set of singers that validates
 settings=(--set training.max_epochs="$epochs")
 if [ "$model" = compact ]; then
     settings+=(--set model.front_end.segment_s=3 --set training.batch_pairs=$batch --set training.learning_rate=1e-3)
@@ -24,7 +25,7 @@ fi
 
 "$whosings" choir "$preset" --out "$choir"
 for name in ${PAIRS:-mixture vocal hybrid mashup clmr}; do
-    "$whosings" train "$choir/train.parquet" --validation "$choir/validation.parquet" --out "$out/$name" \
+    "$whosings" train "$choir/train.parquet" --validation "$choir/$held.parquet" --out "$out/$name" \
         --config "configs/$name.toml" --model "$model" "${settings[@]}"
     stem=mixture
     [ "$name" = vocal ] && stem=vocal

@@ -61,21 +61,22 @@ def test_the_encoder_recipe_from_a_bank_to_a_checkpoint_that_identifies(tmp_path
     _run("default_encoder.py", "export", "--out", tmp_path, *made)
     assert TrackEmbedder(tmp_path / "made")(Segment(singing(7)[None], 0.0, "song")).vectors.shape[1] == 256
     assert calibration_of(load_checkpoint(tmp_path / "made")).same_trials > 0
-    trials = ("no-effects", "four-views", "band-apart", "speech-only")
+    trials = ("four-views", "band-apart")
     _run("ablations.py", "--bank", tmp_path, "--out", tmp_path / "trials", "--steps", 1, "--only", *trials)
     assert sorted(p.parent.name for p in tmp_path.glob("trials/*/model.safetensors")) == sorted(trials)
 
 
 @pytest.mark.slow
 def test_the_reproduction_from_a_choir_to_a_report(tmp_path: Path) -> None:
-    small = {"PRESET": "tiny", "PAIRS": "vocal mashup", "CLASSES": "4", "RUNS": "1", "EPOCHS": "1", "BATCH": "2"}
+    small = {"PRESET": "tiny", "PAIRS": "vocal", "CLASSES": "4", "RUNS": "1", "EPOCHS": "1", "BATCH": "2"}
+    small["HELD"] = "closed"  # the tiny choir has a single singer for validation
     env = {**os.environ, **small, "WHOSINGS": str(Path(sys.executable).parent / "whosings")}
     done = subprocess.run(
         [RECIPES / "reproduce.sh", tmp_path], env=env, capture_output=True, text=True, check=False, cwd=tmp_path
     )
     assert done.returncode == 0, done.stderr
     tables = (tmp_path / "results" / "report" / "tables.md").read_text()
-    assert {"vocal", "mashup"} <= set(re.findall(r"vocal|mashup|mixture", tables))
+    assert "vocal" in tables and "prototype" in tables
     assert (tmp_path / "results" / "report" / "report.html").exists()
 
 
