@@ -52,11 +52,11 @@ def to_int16(samples: NDArray[np.float32]) -> Samples:
     return np.round(samples / max(1e-9, float(np.abs(samples).max())) * 32000).astype(np.int16)
 
 
-def speaker_clips(task: tuple[str, list[str], list[str], int]) -> list[Clip]:
+def speaker_clips(task: tuple[str, list[str], list[str], int], plain: bool = False) -> list[Clip]:
     """All clips of one speaker and of the persons that other speeds make of it.
 
     Each speaks, sings (the speech as it runs, and syllable by syllable, every time with another technique) and is
-    imitated in another speaker's song or a parametric singer's.
+    imitated in another speaker's song or a parametric singer's. ``plain`` leaves techniques out.
     """
     import soxr
 
@@ -72,25 +72,27 @@ def speaker_clips(task: tuple[str, list[str], list[str], int]) -> list[Clip]:
             clips.append(Clip(name, "sung", to_int16(sing_speech(person[: 14 * SAMPLE_RATE], draw_style(rng), rng))))
         with suppress(TooShortError):
             singer = read_speaker([Path(f) for f in files], rng, 1 / speed)
-            own = [sung(singer, rng) for _ in range(SONGS)]
+            own = [sung(singer, rng, plain) for _ in range(SONGS)]
             clips += [Clip(name, "sung", studio(sound(song, rng), rng)) for song in own]
             other: Performer = draw_voice(rng)
             if rng.random() < 0.6:
                 with suppress(TooShortError):
                     other = read_speaker([Path(f) for f in others], rng, float(np.exp(rng.uniform(-0.2, 0.2))))
             method = METHODS[("neighbours", "neighbours", "statistics")[int(rng.integers(3))]]
-            imitation = method(sung(other, rng), gather(own[:2], name))
+            imitation = method(sung(other, rng, plain), gather(own[:2], name))
             clips.append(Clip(name, "imitation", studio(sound(imitation, rng), rng)))
     return clips
 
 
-def sung(singer: Performer, rng: np.random.Generator) -> Frames:
-    """One song, with a technique of its own; now and then on one syllable or a few."""
-    if isinstance(singer, Speaker) and rng.random() < 0.4:
+def sung(singer: Performer, rng: np.random.Generator, plain: bool = False) -> Frames:
+    """One song, with a technique of its own, now and then on one syllable or a few; or as the singer always sings."""
+    if isinstance(singer, Speaker) and not plain and rng.random() < 0.4:
         few = rng.permutation(len(singer.syllables))[: int(rng.choice([1, 1, 3]))]
         singer = replace(singer, syllables=singer.syllables[few])
     centre = singer.centre + float(rng.normal(0, 4))
     score = compose(rng, SONG_S, centre, float(rng.uniform(60, 140)))
+    if plain:
+        return singer.perform(score, singer.manner, rng)
     return used(singer.perform(score, roughened(singer.manner, rng), rng), draw_technique(rng))
 
 
@@ -106,10 +108,10 @@ def studio(voice: NDArray[np.float32], rng: np.random.Generator) -> Samples:
     return to_int16(voice)
 
 
-def parametric_clips(seed: int) -> list[Clip]:
+def parametric_clips(seed: int, plain: bool = False) -> list[Clip]:
     rng = np.random.default_rng([7, seed])
     voice = draw_voice(rng)
-    return [Clip(f"parametric-{seed}", "sung", studio(sound(sung(voice, rng), rng), rng)) for _ in range(3)]
+    return [Clip(f"parametric-{seed}", "sung", studio(sound(sung(voice, rng, plain), rng), rng)) for _ in range(3)]
 
 
 def band_clip(seed: int) -> Samples:
