@@ -19,7 +19,20 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_COLOURS = ("#2563eb", "#d97706", "#059669", "#7c3aed", "#dc2626", "#0891b2", "#65a30d", "#db2777")
+_COLOURS = (
+    "#2563eb",
+    "#d97706",
+    "#059669",
+    "#7c3aed",
+    "#dc2626",
+    "#0891b2",
+    "#65a30d",
+    "#db2777",
+    "#92400e",
+    "#1e3a8a",
+    "#525252",
+    "#f472b6",
+)
 _GREY = "#9ca3af"
 _LEAST = 20  # probes of a genre, over all runs together
 _SIZE = (9.5, 4.2)
