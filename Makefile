@@ -22,7 +22,7 @@ test: install
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --slow
 
 bench: install
-	for script in segments nt_xent embedding training_step augment gallery annotations activity prepare separation choir heads; do $(BIN)/python benchmarks/$$script.py || exit 1; done
+	for script in segments nt_xent embedding training_step augment gallery annotations activity opinion prepare separation choir heads; do $(BIN)/python benchmarks/$$script.py || exit 1; done
 
 # Every number of docs/results.md. SPEECH (LibriSpeech) and SINGING (RAVDESS song) name folders speaker/recording; without
 # them only what needs no data is done. SoundFont and `.[recipe]` as in recipes/default_encoder.py.
