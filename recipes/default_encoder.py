@@ -243,10 +243,11 @@ def train(bank: Bank, trial: Trial, course: Course, out: Path) -> ConvolutionalE
 
         encoder.load_state_dict(grown(load_checkpoint(course.begin_with).encoder.float().state_dict(), encoder))
     begin, log = time.monotonic(), []
+    warm_up = min(100, max(1, course.steps // 10))
     while step < course.steps:
         decay = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / course.steps))
         for group in optimiser.param_groups:
-            group["lr"] = course.peak_rate * min(1.0, (step + 1) / 100) * decay
+            group["lr"] = course.peak_rate * min(1.0, (step + 1) / warm_up) * decay
         batch = batches(step)
         waves = batch.waves.flatten(0, 1)
         with torch.no_grad():
