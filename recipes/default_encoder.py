@@ -56,7 +56,7 @@ UNHEARD_BANDS = 60  # that calibrate
 
 @dataclass(frozen=True)
 class Trial:
-    """What a run is made of; the defaults make the encoder that ships.
+    """What a run is made of. The encoder that ships was made by an earlier form (``MODEL_CARD.md``).
 
     Attributes:
         people, views, seconds: persons in a batch, views of each, length of a view.
