@@ -9,7 +9,8 @@
 `whosings.contrastive.augment`. The encoder is pulled to another view of the same voice (NT-Xent) and, through a linear
 layer that is thrown away, to the embedding that resemblyzer (Apache-2.0) gives of the clean voice. No real singing
 takes part. `export` calibrates on speakers and parametric singers that were kept apart, and writes the checkpoint.
-`ablations.py` says what each part is worth.
+`ablations.py` says what each part is worth. The encoder that ships was made by an earlier form of this: see
+`MODEL_CARD.md`, and `docs/results.md` for what was tried since.
 """
 
 from __future__ import annotations
