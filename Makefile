@@ -28,7 +28,7 @@ bench: install
 # them only what needs no data is done. SoundFont and `.[recipe]` as in recipes/default_encoder.py.
 reproduce: install
 	recipes/reproduce.sh runs/reproduction
-ifneq ($(SPEECH)$(SINGING),)
+ifneq ($(and $(SPEECH),$(SINGING)),)
 	$(BIN)/pip install --quiet --editable ".[recipe]"
 	$(BIN)/python recipes/default_encoder.py bank --out runs/default --speech $(SPEECH) --parametric 500 --bands 500
 	$(BIN)/python recipes/ablations.py --bank runs/default --out runs/ablations

@@ -1,7 +1,7 @@
 """How the default encoder is made: generated singers and speech turned singing, mashed over generated bands.
 
     python recipes/default_encoder.py bank   --out runs/default --speech LIBRISPEECH
-    python recipes/default_encoder.py train  --out runs/default --steps 6000   # run again, it goes on
+    python recipes/default_encoder.py train  --out runs/default   # run again, it goes on
     python recipes/default_encoder.py export --out runs/default --speech LIBRISPEECH --to whosings/weights/default
 
 `LIBRISPEECH` is a folder `speaker/*.{opus,flac,wav}` (CC BY 4.0). `bank` makes hours of voices from an hour of speech
@@ -64,7 +64,7 @@ class Trial:
         blocks: of the encoder.
         loud: share of views over a band.
         shared: whether a band plays behind two voices of a batch, so that it tells nothing.
-        guest: chance that somebody else is heard in a band, 8 to 24 dB under the voice.
+        guest: chance that somebody else is heard in a band, 3 to 15 dB under it.
         hard: chance of a batch whose persons come in groups that the teacher finds alike.
         imitations, singing: whether clips of these kinds train.
         taught, contrasted: weights of the two losses.

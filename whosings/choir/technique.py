@@ -43,7 +43,7 @@ class Technique:
 
 
 def draw_technique(rng: np.random.Generator) -> Technique:
-    """How a singer sings one song: four of ten breathy, one of five in falsetto or belted."""
+    """How a singer sings one song: four of ten breathy, half of them on the way to falsetto or to a belt."""
     register = float(rng.choice([0.0, 0.0, 0.0, 0.0, -1.0, 1.0, -0.5, 0.5]))  # falsetto to belt
     return Technique(
         breath=float(rng.uniform(0.05, 0.6)) if rng.random() < 0.4 else 0.0,
