@@ -27,6 +27,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from on_disk import keep, resume
 from voice_bank import (
     APART,
     SPEEDS,
@@ -46,6 +47,7 @@ from whosings.config import MODELS, ConvolutionalConfig
 from whosings.contrastive.augment import Chances, produce
 from whosings.contrastive.loss import supcon
 from whosings.encoder.convolutional import ConvolutionalEncoder
+from whosings.files import atomic
 from whosings.spectrogram import LogMel
 
 TEACHER_DIMENSIONS = 256
@@ -230,16 +232,8 @@ def train(bank: Bank, trial: Trial, course: Course, out: Path) -> ConvolutionalE
     optimiser = torch.optim.AdamW(parameters, lr=course.peak_rate, weight_decay=0.02)
     unheard = [band_clip(30_000 + number) for number in range(40)] if course.validate is not None else []
     targets = torch.from_numpy(bank.targets - bank.targets.mean(axis=0)).to(device)
-    step = 0
-    out.mkdir(parents=True, exist_ok=True)
-    state_path = out / "state.pt"
-    if state_path.exists():
-        state = torch.load(state_path, map_location=device, weights_only=True)
-        encoder.load_state_dict(state["encoder"])
-        to_teacher.load_state_dict(state["to_teacher"])
-        optimiser.load_state_dict(state["optimiser"])
-        step = state["step"]
-    elif course.begin_with is not None:
+    step = resume(out / "state.pt", optimiser, device, encoder=encoder, to_teacher=to_teacher)
+    if step == 0 and course.begin_with is not None:
         from whosings.encoder.checkpoint import load_checkpoint
 
         encoder.load_state_dict(grown(load_checkpoint(course.begin_with).encoder.float().state_dict(), encoder))
@@ -275,14 +269,7 @@ def train(bank: Bank, trial: Trial, course: Course, out: Path) -> ConvolutionalE
             minutes = (time.monotonic() - begin) / 60
             print(step, f"{minutes:.1f} min", np.round(np.mean(log[-50:], axis=0), 3).tolist(), flush=True)
         if step % 100 == 0 or step == course.steps:
-            state = {
-                "encoder": encoder.state_dict(),
-                "to_teacher": to_teacher.state_dict(),
-                "optimiser": optimiser.state_dict(),
-                "step": step,
-            }
-            torch.save(state, state_path.with_suffix(".new"))
-            state_path.with_suffix(".new").rename(state_path)
+            keep(out / "state.pt", step, optimiser, encoder=encoder, to_teacher=to_teacher)
             if course.validate is not None:
                 found = validation(encoder, front, unheard, course.validate, device)
                 print(json.dumps({"step": step, **found}), flush=True)
@@ -404,7 +391,8 @@ def export(out: Path, speech: Path, to: Path, parametric: int, average_with: str
     kept = out / "unheard.npz"
     if not kept.exists():
         made = unheard_tracks(speech, parametric)
-        np.savez(kept, names=[name for name, _ in made], **{str(n): voice for n, (_, voice) in enumerate(made)})
+        with atomic(kept) as beside:
+            np.savez(beside, names=[name for name, _ in made], **{str(n): voice for n, (_, voice) in enumerate(made)})
     held = np.load(kept)
     tracks = [(str(name), held[str(number)]) for number, name in enumerate(held["names"])]
     vectors = [embedder(audio.Segment(voice[None].astype(np.float32), 0.0, name)).vectors for name, voice in tracks]

@@ -31,6 +31,7 @@ import soxr
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from on_disk import keep, resume, to_int16
 
 from whosings import audio
 from whosings.audio import SAMPLE_RATE
@@ -46,7 +47,7 @@ from whosings.contrastive.effects import codec
 from whosings.embedding import TrackEmbedder
 from whosings.errors import TooShortError
 from whosings.evaluation.metrics import equal_error_rate
-from whosings.files import write_atomic
+from whosings.files import atomic, write_atomic
 from whosings.opinion import ArtefactNetwork, Scale, SecondOpinion, save_opinion
 from whosings.spectrogram import htk_filterbank
 from whosings.vocals.activity import trim
@@ -217,10 +218,6 @@ def processed(kind: str, take: Take, rng: np.random.Generator) -> Samples:
     return coded(made * np.float32(take.samples.std() / made.std()))
 
 
-def to_int16(samples: Samples) -> NDArray[np.int16]:
-    return np.round(samples / max(1e-9, float(np.abs(samples).max())) * 32000).astype(np.int16)
-
-
 @dataclass(frozen=True)
 class Bank:
     """Clips with the speaker and the kind of each ("natural", "band", or one of ``KINDS``)."""
@@ -231,9 +228,8 @@ class Bank:
 
     def save(self, path: Path) -> None:
         sizes, joined = [clip.size for clip in self.clips], np.concatenate(self.clips)
-        with (beside := path.with_suffix(".partial")).open("wb") as file:
-            np.savez(file, kinds=np.array(self.kinds), speakers=np.array(self.speakers), sizes=sizes, clips=joined)
-        beside.rename(path)
+        with atomic(path) as beside:
+            np.savez(beside, kinds=np.array(self.kinds), speakers=np.array(self.speakers), sizes=sizes, clips=joined)
 
     @classmethod
     def load(cls, path: Path) -> Bank:
@@ -274,11 +270,14 @@ def make_bank(speech: Path, out: Path, bands: int) -> None:
                         continue
             if number % 20 == 19:
                 print(f"{name}: {number + 1} of {len(people)} speakers", flush=True)
-        for number in range(offset, offset + bands):
-            rng = np.random.default_rng([71, number])
-            palette = draw_palette(rng)
-            rows.append(("band", "", play(palette, compose(rng, 20, 60, palette.tempo), rng)))
+        rows += [("band", "", band(number)) for number in range(offset, offset + bands)]
         save_rows(rows, out / f"{name}.npz")
+
+
+def band(seed: int) -> Samples:
+    rng = np.random.default_rng([71, seed])
+    palette = draw_palette(rng)
+    return play(palette, compose(rng, 20, 60, palette.tempo), rng)
 
 
 def save_rows(rows: Sequence[tuple[str, str, Samples]], path: Path) -> None:
@@ -306,10 +305,7 @@ def make_singing(folder: Path, out: Path, clips: int) -> None:
                     rows.append((kind, who, processed(kind, Take(voice, np.concatenate(target)), rng)))
                 except TooShortError:
                     continue
-    for number in range(HELD, HELD + 20):
-        rng = np.random.default_rng([71, number])
-        palette = draw_palette(rng)
-        rows.append(("band", "", play(palette, compose(rng, 20, 60, palette.tempo), rng)))
+    rows += [("band", "", band(number)) for number in range(HELD, HELD + 20)]
     save_rows(rows, out / "singing.npz")
 
 
@@ -374,12 +370,7 @@ def train(out: Path, steps: int, batch: int, peak_rate: float, left_out: Sequenc
     torch.manual_seed(0)
     network = ArtefactNetwork()
     optimiser = torch.optim.AdamW(network.parameters(), lr=peak_rate, weight_decay=0.02)
-    step, state_path = 0, out / "state.pt"
-    if state_path.exists():
-        state = torch.load(state_path, weights_only=True)
-        network.load_state_dict(state["network"])
-        optimiser.load_state_dict(state["optimiser"])
-        step = state["step"]
+    step = resume(out / "state.pt", optimiser, network=network)
     pairs = Pairs(Bank.load(out / "train.npz"), 1, left_out)
     began, mean = time.monotonic(), math.nan
     while step < steps:
@@ -395,11 +386,7 @@ def train(out: Path, steps: int, batch: int, peak_rate: float, left_out: Sequenc
         mean = loss.item() if math.isnan(mean) else 0.96 * mean + 0.04 * loss.item()
         if step % 50 == 0 or step == steps:
             print(f"{step} loss {mean:.4f} {time.monotonic() - began:.0f} s", flush=True)
-            torch.save(
-                {"network": network.state_dict(), "optimiser": optimiser.state_dict(), "step": step},
-                out / "state.partial",
-            )
-            (out / "state.partial").rename(state_path)
+            keep(out / "state.pt", step, optimiser, network=network)
 
 
 # ---------------------------------------------------------------- how well it works

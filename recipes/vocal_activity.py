@@ -31,6 +31,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from on_disk import keep, resume, to_int16
 
 from whosings import audio
 from whosings.audio import SAMPLE_RATE
@@ -60,10 +61,6 @@ SUNG, SPOKEN = ("sung", "parametric", "stem"), ("speech",)
 
 
 # ---------------------------------------------------------------- the bank
-
-
-def to_int16(samples: Samples) -> NDArray[np.int16]:
-    return np.round(samples / max(1e-9, float(np.abs(samples).max())) * 32000).astype(np.int16)
 
 
 def draw_wide_style(rng: np.random.Generator) -> Style:
@@ -365,12 +362,7 @@ def train(out: Path, steps: int, batch: int, peak_rate: float, workers: int, thr
     torch.manual_seed(0)
     network, log_mel = ActivityNetwork(), LogMel(FRONT_END)
     optimiser = torch.optim.AdamW(network.parameters(), lr=peak_rate, weight_decay=0.02)
-    step, state_path = 0, out / "state.pt"
-    if state_path.exists():
-        state = torch.load(state_path, weights_only=True)
-        network.load_state_dict(state["network"])
-        optimiser.load_state_dict(state["optimiser"])
-        step = state["step"]
+    step = resume(out / "state.pt", optimiser, network=network)
     judged = held_back(out, batch, held)
     views = iter(
         torch.utils.data.DataLoader(
@@ -397,9 +389,7 @@ def train(out: Path, steps: int, batch: int, peak_rate: float, workers: int, thr
                 f"{step} loss {mean:.4f} held-out AUC {auc(shares, truth):.4f} {time.monotonic() - began:.0f} s",
                 flush=True,
             )
-            state = {"network": network.state_dict(), "optimiser": optimiser.state_dict(), "step": step}
-            torch.save(state, out / "state.partial")
-            (out / "state.partial").rename(state_path)
+            keep(out / "state.pt", step, optimiser, network=network)
 
 
 def held_back(out: Path, batch: int, count: int) -> list[tuple[torch.Tensor, torch.Tensor]]:

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from on_disk import to_int16
 
 from whosings import audio
 from whosings.audio import SAMPLE_RATE
@@ -30,6 +31,7 @@ from whosings.choir.soundfont import LEADS, arrange, draw_ensemble, find_soundfo
 from whosings.choir.technique import draw_technique, roughened, used
 from whosings.choir.vocoder import Frames, sound
 from whosings.errors import TooShortError
+from whosings.files import atomic
 
 Samples = NDArray[np.int16]
 SPEEDS = (1.0, 0.86, 1.16, 0.93)
@@ -46,10 +48,6 @@ class Clip:
     person: str
     kind: str
     samples: Samples
-
-
-def to_int16(samples: NDArray[np.float32]) -> Samples:
-    return np.round(samples / max(1e-9, float(np.abs(samples).max())) * 32000).astype(np.int16)
 
 
 def speaker_clips(task: tuple[str, list[str], list[str], int], plain: bool = False) -> list[Clip]:
@@ -170,15 +168,16 @@ def make_bank(speech: Path, out: Path, parametric: int, bands: int, workers: int
         hours = sum(clip.samples.size for clip in clips) / SAMPLE_RATE / 3600
         print(f"{len(clips)} clips, {hours:.1f} h; teaching", flush=True)
         targets = list(pool.imap(teach, [[clip.samples for clip in own[:TAUGHT]] for own in people.values()], 8))
-    np.savez(
-        out / "bank.npz",
-        names=np.array([clip.person for clip in clips]),
-        kinds=np.array([clip.kind for clip in clips]),
-        lengths=np.array([clip.samples.size for clip in clips]),
-        samples=np.concatenate([clip.samples for clip in clips]),
-        targets=np.stack(targets),
-        band=np.concatenate(band),
-    )
+    with atomic(out / "bank.npz") as beside:
+        np.savez(
+            beside,
+            names=np.array([clip.person for clip in clips]),
+            kinds=np.array([clip.kind for clip in clips]),
+            lengths=np.array([clip.samples.size for clip in clips]),
+            samples=np.concatenate([clip.samples for clip in clips]),
+            targets=np.stack(targets),
+            band=np.concatenate(band),
+        )
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from whosings.choir.expression import Manner
-from whosings.choir.vocoder import BINS, FREQUENCIES, Array, Frames, with_tract
+from whosings.choir.vocoder import BINS, FREQUENCIES, Array, Frames, at_bins, with_tract
 
 _FLOOR = 1e-12
 _OCTAVES = np.log2(np.maximum(FREQUENCIES, 500.0) / 500.0)
@@ -90,8 +90,4 @@ def _opened(envelope: Array, jaw: float) -> Array:
     if jaw == 1.0:
         return envelope
     share = np.clip((_CLOSED_HZ - FREQUENCIES) / (_CLOSED_HZ - _OPEN_HZ), 0, 1)
-    source = np.clip(np.arange(BINS) / (1 + (jaw - 1) * share), 0, BINS - 1)
-    low = np.floor(source).astype(int)
-    high, part = np.minimum(low + 1, BINS - 1), source - low
-    log = np.log(envelope + _FLOOR)
-    return np.asarray(np.exp(log[:, low] * (1 - part) + log[:, high] * part))
+    return at_bins(envelope, np.clip(np.arange(BINS) / (1 + (jaw - 1) * share), 0, BINS - 1))

@@ -148,11 +148,15 @@ def resampled(frames: Frames, places: Array) -> Frames:
 
 def with_tract(frames: Frames, length: float) -> Frames:
     """The same from a vocal tract ``length`` times as long: the envelopes' frequencies divided by it."""
-    source = np.minimum(np.arange(BINS) * length, BINS - 1)
-    low = np.floor(source).astype(int)
-    high, part = np.minimum(low + 1, BINS - 1), source - low
-    log = np.log(frames.envelope + _FLOOR)
-    return replace(frames, envelope=np.exp(log[:, low] * (1 - part) + log[:, high] * part))
+    return replace(frames, envelope=at_bins(frames.envelope, np.minimum(np.arange(BINS) * length, BINS - 1)))
+
+
+def at_bins(envelope: Array, places: Array) -> Array:
+    """Envelopes read at other places, (BINS,) from 0 to ``BINS`` - 1, in between by their logarithm."""
+    low = np.floor(places).astype(int)
+    high, part = np.minimum(low + 1, BINS - 1), places - low
+    log = np.log(envelope + _FLOOR)
+    return np.asarray(np.exp(log[:, low] * (1 - part) + log[:, high] * part))
 
 
 def _pulses(f0: torch.Tensor) -> torch.Tensor:
