@@ -11,36 +11,41 @@ of the trials by name.
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
-from default_encoder import Course, Trial, encoder_config, train
+from default_encoder import Course, Trial, model_config, train
 from voice_bank import Bank
 
-from whosings.config import MODELS
 from whosings.encoder.checkpoint import save_checkpoint
 
+WHOLE = Trial(people=32, blocks=6)
 TRIALS = {
-    "whole": Trial(people=32),
-    "no-effects": Trial(people=32, without=("all",)),
-    "no-rooms": Trial(people=32, without=("room", "echo")),
-    "no-equaliser": Trial(people=32, without=("equaliser",)),
-    "no-dynamics": Trial(people=32, without=("compression", "saturation", "level")),
-    "no-limits": Trial(people=32, without=("low_cut", "high_cut", "codec", "noise")),
-    "no-shifts": Trial(people=32, without=("speed", "pitch", "formants")),
-    "no-vocoders": Trial(people=32, without=("vocoder", "phases", "correction")),
-    "no-bands": Trial(people=32, loud=0.0),
-    "bands-unshared": Trial(people=32, shared=False),
-    "no-guests": Trial(people=32, guest=0.0),
-    "no-hard-negatives": Trial(people=32, hard=0.0),
-    "no-imitations": Trial(people=32, imitations=False),
-    "speech-only": Trial(people=32, singing=False),
-    "no-teacher": Trial(people=32, taught=0.0),
-    "no-contrast": Trial(people=32, contrasted=0.0),
-    "four-views": Trial(people=16, views=4),
-    "larger-batch": Trial(people=64),
-    "longer-context": Trial(people=21, seconds=4.5),
-    "band-apart": Trial(people=32, apart=1.0),
-    "deeper": Trial(people=32, blocks=9),
+    "whole": WHOLE,
+    "whole-again": replace(WHOLE, seed=100),  # what chance alone does
+    "no-effects": replace(WHOLE, without=("all",)),
+    "no-rooms": replace(WHOLE, without=("room", "echo")),
+    "no-equaliser": replace(WHOLE, without=("equaliser",)),
+    "no-dynamics": replace(WHOLE, without=("compression", "saturation", "level")),
+    "no-limits": replace(WHOLE, without=("low_cut", "high_cut", "codec", "noise")),
+    "no-shifts": replace(WHOLE, without=("speed", "pitch", "formants")),
+    "no-vocoders": replace(WHOLE, without=("vocoder", "phases", "correction")),
+    "no-bands": replace(WHOLE, loud=0.0),
+    "bands-unshared": replace(WHOLE, shared=False),
+    "no-guests": replace(WHOLE, guest=0.0),
+    "no-hard-negatives": replace(WHOLE, hard=0.0),
+    "no-imitations": replace(WHOLE, imitated=0.0),
+    "speech-only": replace(WHOLE, singing=False, imitated=0.0),
+    "no-teacher": replace(WHOLE, taught=0.0, matched=0.0),
+    "no-matching": replace(WHOLE, matched=0.0),
+    "no-naming": replace(WHOLE, taught=0.0),
+    "no-contrast": replace(WHOLE, contrasted=0.0),
+    "matching-only": replace(WHOLE, taught=0.0, contrasted=0.0),
+    "four-views": replace(WHOLE, people=16, views=4),
+    "larger-batch": replace(WHOLE, people=64),
+    "longer-context": replace(WHOLE, people=21, seconds=4.5),
+    "band-apart": replace(WHOLE, apart=1.0),
+    "deeper": replace(WHOLE, blocks=9),
 }
 
 
@@ -53,7 +58,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--bf16", action="store_true")
     given = parser.parse_args()
-    bank = Bank.load(given.bank / "bank.npz")
+    bank = Bank.load(given.bank)
     for name in given.only:
         to, trial = given.out / name, TRIALS[name]
         if (to / "model.safetensors").exists():
@@ -61,8 +66,8 @@ def main() -> None:
         steps = round(given.steps * 64 / (trial.people * trial.views))
         course = Course(steps, threads=given.threads, bf16=given.bf16)
         encoder = train(bank, trial, course, to)
-        config = MODELS["compact"].model_copy(update={"encoder": encoder_config(trial)})
-        save_checkpoint(to, config, encoder, {"name": name, "licence": "Apache-2.0", "steps": steps}, half=True)
+        card = {"name": name, "licence": "Apache-2.0", "steps": steps}
+        save_checkpoint(to, model_config(trial), encoder, card, half=True)
         (to / "state.pt").unlink()
         print(name, "done", flush=True)
 

@@ -6,11 +6,13 @@
 
 `LIBRISPEECH` is a folder `speaker/*.{opus,flac,wav}` (CC BY 4.0). `bank` makes hours of voices from an hour of speech
 (`voice_bank.py`). A training view is three seconds of one voice, over a random band or alone, through the effects of
-`whosings.contrastive.augment`. The encoder is pulled to another view of the same voice (NT-Xent) and, through a linear
-layer that is thrown away, to the embedding that resemblyzer (Apache-2.0) gives of the clean voice. No real singing
-takes part. `export` calibrates on speakers and parametric singers that were kept apart, and writes the checkpoint.
-`ablations.py` says what each part is worth. The encoder that ships was made by an earlier form of this: see
-`MODEL_CARD.md`, and `docs/results.md` for what was tried since.
+`whosings.contrastive.augment`. The embedding has two parts, each of unit length. One is pulled to another view of the
+same voice (NT-Xent) and, through a linear layer that is thrown away, to the person's place among all by the embeddings
+of resemblyzer (Apache-2.0); the other learns what resemblyzer says of these very seconds before band and effects; of an
+imitation, what it says of the person imitated. No real singing takes part. `export` calibrates on speakers and
+parametric singers that were kept apart, and writes the checkpoint. `ablations.py` says what each part is worth. The
+encoder that ships was made by an earlier form of this: see `MODEL_CARD.md`, and `docs/results.md` for what was tried
+since.
 """
 
 from __future__ import annotations
@@ -43,14 +45,14 @@ from voice_bank import (
 from whosings import audio
 from whosings.audio import SAMPLE_RATE
 from whosings.choir.from_speech import voiced_only
-from whosings.config import MODELS, ConvolutionalConfig
+from whosings.config import MODELS, ModelConfig
 from whosings.contrastive.augment import Chances, produce
 from whosings.contrastive.loss import supcon
-from whosings.encoder.convolutional import ConvolutionalEncoder
+from whosings.encoder.checkpoint import build, load_checkpoint, rewrite_card, save_checkpoint
 from whosings.files import atomic
 from whosings.spectrogram import LogMel
 
-TEACHER_DIMENSIONS = 256
+PART = 256  # dimensions of the teacher's embeddings, and of each part of ours
 NAMED_BY, TOLD_BY = 0.05, 0.1  # temperatures: of naming a person by the teacher's embeddings, of NT-Xent
 ALIKE = 24  # nearest persons among whom hard negatives are drawn
 GROUP = 4  # persons alike that come together
@@ -68,26 +70,30 @@ class Trial:
         shared: whether a band plays behind two voices of a batch, so that it tells nothing.
         guest: chance that somebody else is heard in a band, 3 to 15 dB under it.
         hard: chance of a batch whose persons come in groups that the teacher finds alike.
-        imitations, singing: whether clips of these kinds train.
-        taught, contrasted: weights of the two losses.
+        imitated: chance that one of a person's views is an imitation by somebody else.
+        singing: whether sung clips train.
+        taught, contrasted, matched: weights of the losses; without ``matched`` the embedding has one part only.
         apart: weight of a loss that keeps a view's embedding orthogonal to that of its band alone.
         without: effects of ``Chances`` that are left out; ``all`` leaves out every one.
+        seed: of the first weights and of the order of voices.
     """
 
     people: int = 64
     views: int = 2
     seconds: float = 3.0
-    blocks: int = 6
+    blocks: int = 9
     loud: float = 0.65
     shared: bool = True
     guest: float = 0.2
     hard: float = 0.3
-    imitations: bool = True
+    imitated: float = 0.5
     singing: bool = True
     taught: float = 1.0
     contrasted: float = 1.0
+    matched: float = 4.0
     apart: float = 0.0
     without: tuple[str, ...] = ()
+    seed: int = 0
 
     @property
     def chances(self) -> Chances:
@@ -95,19 +101,22 @@ class Trial:
         return replace(Chances(), **dict.fromkeys(names, 0.0))
 
     def may_train(self, kind: str) -> bool:
-        return kind == "speech" or (self.singing and (self.imitations or kind == "sung"))
+        return kind == "speech" or (kind == "sung" and self.singing)
 
 
 # ---------------------------------------------------------------- views
 
 
-def crop(clip: Samples, samples: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    """A random stretch of a clip."""
-    first = int(rng.integers(0, max(1, clip.size - samples)))
+def crop(clip: Samples, first: int, samples: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    """A stretch of a clip."""
     voice = clip[first : first + samples].astype(np.float32) / 32768
     if rng.random() < 0.2:  # a short recording, repeated as inference repeats it
         voice = voice[: int(rng.uniform(0.4, 1.0) * voice.size)]
     return np.resize(voice, samples)
+
+
+def start(clip: Samples, samples: int, rng: np.random.Generator) -> int:
+    return int(rng.integers(0, max(1, clip.size - samples)))
 
 
 def tape(bank: Bank, samples: int, guest: float, rng: np.random.Generator) -> NDArray[np.float32]:
@@ -117,7 +126,8 @@ def tape(bank: Bank, samples: int, guest: float, rng: np.random.Generator) -> ND
         at = int(rng.integers(0, bank.band.size - samples))
         band += bank.band[at : at + samples].astype(np.float32) / 32768
     if rng.random() < guest:
-        voice = crop(bank.clips[int(rng.integers(len(bank.clips)))], samples, rng)
+        clip = bank.clips[int(rng.integers(len(bank.clips)))]
+        voice = crop(clip, start(clip, samples, rng), samples, rng)
         band += voice * np.float32(10 ** (-rng.uniform(3, 15) / 20) * band.std() / (voice.std() + 1e-6))
     return band
 
@@ -130,11 +140,14 @@ class Batch:
         waves: (views of each person, persons, samples), view by view.
         bands: what plays behind some of them, alone, (some, samples): behind ``waves[0, :some]``.
         who: numbers of the persons, (persons,).
+        taught: what the teacher says of each view's seconds, or of the person whom it imitates, (views of each
+            person, persons, 256).
     """
 
     waves: torch.Tensor
     bands: torch.Tensor
     who: torch.Tensor
+    taught: torch.Tensor
 
 
 class Batches:
@@ -143,6 +156,7 @@ class Batches:
     def __init__(self, bank: Bank, trial: Trial, device: str = "cpu") -> None:
         self._bank, self._trial, self._device = bank, trial, device
         self._clips = [[c for c in own if trial.may_train(bank.kinds[c])] for own in bank.people]
+        self._imitations = [[c for c in own if bank.kinds[c] == "imitation"] for own in bank.people]
         self._people = np.array([n for n, own in enumerate(self._clips) if own])
         taught = bank.targets[self._people] - bank.targets.mean(axis=0)
         taught /= np.linalg.norm(taught, axis=1, keepdims=True)
@@ -151,11 +165,18 @@ class Batches:
     def __call__(self, number: int) -> Batch:
         """Views of a person come from different clips, where it has as many."""
         trial, bank = self._trial, self._bank
-        rng = np.random.default_rng([11, number])
+        rng = np.random.default_rng([11 + trial.seed, number])
         samples = round(trial.seconds * SAMPLE_RATE)
         chosen = self._people[self._choose(rng)]
-        clips = [rng.permutation(self._clips[p]) for p in chosen]
-        voices = [crop(bank.clips[own[v % own.size]], samples, rng) for v in range(trial.views) for own in clips]
+        clips = [self._drawn(int(person), rng) for person in chosen]
+        voices, taught = [], []
+        for view in range(trial.views):
+            for person, own in zip(chosen, clips, strict=True):
+                number = int(own[view % own.size])
+                first = start(bank.clips[number], samples, rng)
+                voices.append(crop(bank.clips[number], first, samples, rng))
+                imitation = bank.kinds[number] == "imitation"
+                taught.append(bank.targets[person] if imitation else bank.said(number, first, samples))
         count = len(voices)
         different = count // 2 if trial.shared else count
         bands = np.stack([tape(bank, samples, trial.guest, rng) for _ in range(different)])
@@ -168,7 +189,17 @@ class Batches:
         alone = backing[: trial.people // 4]
         alone = alone / alone.abs().amax(dim=1, keepdim=True).clamp(min=1e-9)
         who = torch.from_numpy(chosen).to(self._device)
-        return Batch(waves.reshape(trial.views, trial.people, samples), alone, who)
+        said = torch.from_numpy(np.stack(taught)).to(self._device)
+        shape = (trial.views, trial.people, -1)
+        return Batch(waves.reshape(shape), alone, who, said.reshape(shape))
+
+    def _drawn(self, person: int, rng: np.random.Generator) -> NDArray[np.intp]:
+        """A person's clips in random order, now and then an imitation first."""
+        own = rng.permutation(self._clips[person])
+        others = self._imitations[person]
+        if others and rng.random() < self._trial.imitated:
+            return np.concatenate([[rng.choice(others)], own])
+        return own
 
     def _choose(self, rng: np.random.Generator) -> NDArray[np.intp]:
         """Places in ``_people``; no speaker twice, whatever the speed."""
@@ -191,18 +222,22 @@ def among(taught: torch.Tensor, targets: torch.Tensor, who: torch.Tensor) -> tor
     return F.cross_entropy(logits, who)
 
 
-def grown(state: dict[str, torch.Tensor], encoder: ConvolutionalEncoder) -> dict[str, torch.Tensor]:
-    """Weights of a shallower encoder for a deeper one, which then computes the same: new blocks add nothing yet."""
+def grown(state: dict[str, torch.Tensor], encoder: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """Weights of a shallower encoder for a deeper one: new blocks add nothing yet, a new part comes after the old."""
     own = encoder.state_dict()
     fresh = {key: value for key, value in own.items() if key not in state}
-    return {**state, **{key: torch.zeros_like(v) if key.endswith(".scale") else v for key, v in fresh.items()}}
+    made = {**state, **{key: torch.zeros_like(v) if key.endswith(".scale") else v for key, v in fresh.items()}}
+    for key in ("head.weight", "head.bias"):
+        made[key] = torch.cat([state[key], own[key][len(state[key]) :]])
+    return made
 
 
-def encoder_config(trial: Trial) -> ConvolutionalConfig:
-    """The compact encoder's, with the trial's depth."""
-    compact = MODELS["compact"].encoder
-    assert isinstance(compact, ConvolutionalConfig)
-    return compact.model_copy(update={"blocks": trial.blocks})
+def model_config(trial: Trial) -> ModelConfig:
+    """The compact model, with the trial's depth and parts."""
+    compact = MODELS["compact"]
+    parts = 2 if trial.matched else 1
+    changes = {"blocks": trial.blocks, "embedding": parts * PART, "parts": parts}
+    return compact.model_copy(update={"encoder": compact.encoder.model_copy(update=changes)})
 
 
 @dataclass(frozen=True)
@@ -218,24 +253,23 @@ class Course:
     validate: Path | None = None
 
 
-def train(bank: Bank, trial: Trial, course: Course, out: Path) -> ConvolutionalEncoder:
+def train(bank: Bank, trial: Trial, course: Course, out: Path) -> torch.nn.Module:
     """Train, or go on where ``out/state.pt`` stopped."""
     torch.set_num_threads(course.threads)
-    torch.manual_seed(0)
-    config = MODELS["compact"]
+    torch.manual_seed(trial.seed)
+    config = model_config(trial)
     device = course.device
     batches = Batches(bank, trial, device)
     front = LogMel(config.front_end).to(device)
-    encoder = ConvolutionalEncoder(encoder_config(trial), config.front_end).to(device)
-    to_teacher = torch.nn.Linear(config.encoder.embedding, TEACHER_DIMENSIONS).to(device)
+    encoder = build(config).to(device)
+    to_teacher = torch.nn.Linear(PART, PART).to(device)
     parameters = [*encoder.parameters(), *to_teacher.parameters()]
     optimiser = torch.optim.AdamW(parameters, lr=course.peak_rate, weight_decay=0.02)
     unheard = [band_clip(30_000 + number) for number in range(40)] if course.validate is not None else []
-    targets = torch.from_numpy(bank.targets - bank.targets.mean(axis=0)).to(device)
+    centre = torch.from_numpy(bank.targets.mean(axis=0)).to(device)
+    targets = torch.from_numpy(bank.targets).to(device) - centre
     step = resume(out / "state.pt", optimiser, device, encoder=encoder, to_teacher=to_teacher)
     if step == 0 and course.begin_with is not None:
-        from whosings.encoder.checkpoint import load_checkpoint
-
         encoder.load_state_dict(grown(load_checkpoint(course.begin_with).encoder.float().state_dict(), encoder))
     begin, log = time.monotonic(), []
     warm_up = min(100, max(1, course.steps // 10))
@@ -249,22 +283,22 @@ def train(bank: Bank, trial: Trial, course: Course, out: Path) -> ConvolutionalE
             spectrograms = front((torch.cat([waves, batch.bands]) if trial.apart else waves)[:, None])
         with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=course.bf16):
             embeddings = encoder(spectrograms)
-        embeddings = embeddings.float()
-        heard, alone = embeddings[: len(waves)], F.normalize(embeddings[len(waves) :], dim=-1)
+        parts = F.normalize(embeddings.float().unflatten(1, (-1, PART)), dim=2)
+        unit, alone = parts[: len(waves), 0], parts[len(waves) :]
         who = batch.who.repeat(trial.views)
-        unit = F.normalize(heard, dim=-1)
         half = len(unit) // 2
         contrast = supcon(unit[:half], unit[half:], who[:half], TOLD_BY)  # NT-Xent where there are two views
-        distil = among(to_teacher(heard), targets, who)
-        loss = trial.contrasted * contrast + trial.taught * distil
+        distil = among(to_teacher(unit), targets, who)
+        match = 1 - F.cosine_similarity(parts[: len(waves), -1], batch.taught.flatten(0, 1) - centre, dim=-1).mean()
+        loss = trial.contrasted * contrast + trial.taught * distil + trial.matched * match
         if trial.apart:
-            loss = loss + trial.apart * (unit[: len(alone)] * alone).sum(dim=-1).square().mean()
+            loss = loss + trial.apart * (parts[: len(alone)] * alone).sum(dim=-1).square().mean()
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 5.0)
         optimiser.step()
         step += 1
-        log.append((contrast.item(), distil.item()))
+        log.append((contrast.item(), distil.item(), match.item()))
         if step % 50 == 0:
             minutes = (time.monotonic() - begin) / 60
             print(step, f"{minutes:.1f} min", np.round(np.mean(log[-50:], axis=0), 3).tolist(), flush=True)
@@ -365,19 +399,15 @@ def unheard_tracks(speech: Path, parametric: int) -> list[tuple[str, NDArray[np.
     return mixed
 
 
-def export(out: Path, speech: Path, to: Path, parametric: int, average_with: str | None = None) -> None:
+def export(out: Path, speech: Path, to: Path, parametric: int) -> None:
     from whosings.calibration import calibrate
     from whosings.embedding import TrackEmbedder
-    from whosings.encoder.checkpoint import build, load_checkpoint, rewrite_card, save_checkpoint
 
     torch.set_num_threads(1)  # two on a busy machine are far slower
     state = torch.load(out / "state.pt", map_location="cpu", weights_only=True)
-    encoder = build(MODELS["compact"])
-    weights = state["encoder"]
-    if average_with is not None:
-        other = load_checkpoint(average_with).encoder.float().state_dict()
-        weights = {key: (value + other[key]) / 2 for key, value in weights.items()}
-    encoder.load_state_dict(weights)
+    config = model_config(Trial())
+    encoder = build(config)
+    encoder.load_state_dict(state["encoder"])
     card = {
         "name": "default",
         "pairs": "mashup",
@@ -386,7 +416,7 @@ def export(out: Path, speech: Path, to: Path, parametric: int, average_with: str
         "licence": "Apache-2.0",
         "steps": state["step"],
     }
-    save_checkpoint(to, MODELS["compact"], encoder, card, half=True)
+    save_checkpoint(to, config, encoder, card, half=True)
     embedder = TrackEmbedder(to)
     kept = out / "unheard.npz"
     if not kept.exists():
@@ -422,7 +452,6 @@ def main() -> None:
     give = commands.add_parser("export")
     give.add_argument("--speech", type=Path, required=True)
     give.add_argument("--to", type=Path, required=True)
-    give.add_argument("--average-with", help="a checkpoint, such as what the run began with: the mean of both weights")
     give.add_argument("--parametric", type=int, default=40, help="parametric singers that calibrate")
     for command in (bank, learn, give):
         command.add_argument("--out", type=Path, required=True)
@@ -430,10 +459,10 @@ def main() -> None:
     if options.command == "bank":
         make_bank(options.speech, options.out, options.parametric, options.bands, options.workers)
     elif options.command == "export":
-        export(options.out, options.speech, options.to, options.parametric, options.average_with)
+        export(options.out, options.speech, options.to, options.parametric)
     else:
         course = Course(**{field.name: getattr(options, field.name) for field in fields(Course)})
-        train(Bank.load(options.out / "bank.npz"), Trial(people=options.people), course, options.out)
+        train(Bank.load(options.out), Trial(people=options.people), course, options.out)
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ SPEEDS = (1.0, 0.86, 1.16, 0.93)
 APART = 3  # the first of them are other persons for certain
 SONGS, SONG_S = 3, 9.0  # that a person sings syllable by syllable
 MOST_RECORDINGS = 4  # of a speaker who trains
-TAUGHT = 2  # clips of a person that the teacher hears: speech and singing, none of them imitated
+FRAME, WINDOW, HOP = SAMPLE_RATE // 100, 160, 80  # teacher's: samples, frames, frames
 
 
 @dataclass(frozen=True)
@@ -124,21 +124,23 @@ def band_clip(seed: int) -> Samples:
     return to_int16(render(arrange(draw_ensemble(rng, lead), score, rng), soundfont)[: 30 * SAMPLE_RATE])
 
 
-def teach(clips: list[Samples]) -> NDArray[np.float32]:
-    """resemblyzer's embedding of one person, (256,): the mean over clips."""
-    torch.set_num_threads(1)
+def teach(clip: Samples) -> NDArray[np.float16]:
+    """resemblyzer's embeddings of 1.6 s of a clip, one every 0.8 s, (windows, 256) of unit length."""
+    from resemblyzer import VoiceEncoder
+    from resemblyzer.audio import wav_to_mel_spectrogram
+
     global _TEACHER
     if _TEACHER is None:
-        from resemblyzer import VoiceEncoder
-
         _TEACHER = VoiceEncoder("cpu", verbose=False)
-    heard = [_TEACHER.embed_utterance(at_level(clip)) for clip in clips]
-    return np.mean(heard, axis=0).astype(np.float32)
+    mel = wav_to_mel_spectrogram(at_level(clip))
+    windows = np.stack([mel[first : first + WINDOW] for first in range(0, len(mel) - WINDOW + 1, HOP)])
+    with torch.inference_mode():
+        return _TEACHER(torch.from_numpy(windows)).numpy().astype(np.float16)
 
 
 def at_level(clip: Samples) -> NDArray[np.float32]:
-    """At most 8 s at -30 dB, the level that the teacher learned at: its input is not logarithmic."""
-    samples = clip[: 8 * SAMPLE_RATE].astype(np.float32)
+    """At -30 dB, the level that the teacher learned at: its input is not logarithmic."""
+    samples = clip.astype(np.float32)
     return samples * np.float32(10 ** (-30 / 20) / np.sqrt(np.mean(samples**2)))
 
 
@@ -152,32 +154,34 @@ def speaker_folders(speech: Path, for_training: bool) -> list[Path]:
 
 
 def make_bank(speech: Path, out: Path, parametric: int, bands: int, workers: int) -> None:
-    folders = [sorted(str(p) for p in f.iterdir()) for f in speaker_folders(speech, for_training=True)]
-    tasks = [(Path(own[0]).parent.name, own, folders[i - 1], i) for i, own in enumerate(folders)]
+    """Write ``out/bank.npz``, voices and bands, and ``out/taught.npz``, what the teacher hears; what is there stays."""
     out.mkdir(parents=True, exist_ok=True)
+    bank, taught = out / "bank.npz", out / "taught.npz"
     with multiprocessing.get_context("spawn").Pool(workers, torch.set_num_threads, (1,)) as pool:
-        clips = [c for some in pool.imap(speaker_clips, tasks, 4) for c in some]
-        print(f"speech: {len(clips)} clips", flush=True)
-        clips += [c for some in pool.imap(parametric_clips, range(parametric), 8) for c in some]
-        clips = [clip for clip in clips if clip.samples.size >= 3 * SAMPLE_RATE]
-        people: dict[str, list[Clip]] = {}
-        for clip in clips:
-            people.setdefault(clip.person, []).append(clip)
-        clips = [clip for own in people.values() for clip in own]
-        band = list(pool.imap(band_clip, range(bands), 4))
-        hours = sum(clip.samples.size for clip in clips) / SAMPLE_RATE / 3600
-        print(f"{len(clips)} clips, {hours:.1f} h; teaching", flush=True)
-        targets = list(pool.imap(teach, [[clip.samples for clip in own[:TAUGHT]] for own in people.values()], 8))
-    with atomic(out / "bank.npz") as beside:
-        np.savez(
-            beside,
-            names=np.array([clip.person for clip in clips]),
-            kinds=np.array([clip.kind for clip in clips]),
-            lengths=np.array([clip.samples.size for clip in clips]),
-            samples=np.concatenate([clip.samples for clip in clips]),
-            targets=np.stack(targets),
-            band=np.concatenate(band),
-        )
+        if not bank.exists():
+            folders = [sorted(str(p) for p in f.iterdir()) for f in speaker_folders(speech, for_training=True)]
+            tasks = [(Path(own[0]).parent.name, own, folders[i - 1], i) for i, own in enumerate(folders)]
+            clips = [c for some in pool.imap(speaker_clips, tasks, 4) for c in some]
+            print(f"speech: {len(clips)} clips", flush=True)
+            clips += [c for some in pool.imap(parametric_clips, range(parametric), 8) for c in some]
+            clips = [clip for clip in clips if clip.samples.size >= 3 * SAMPLE_RATE]
+            hours = sum(clip.samples.size for clip in clips) / SAMPLE_RATE / 3600
+            print(f"{len(clips)} clips, {hours:.1f} h", flush=True)
+            band = list(pool.imap(band_clip, range(bands), 4))
+            with atomic(bank) as beside:
+                np.savez(
+                    beside,
+                    names=np.array([clip.person for clip in clips]),
+                    kinds=np.array([clip.kind for clip in clips]),
+                    lengths=np.array([clip.samples.size for clip in clips]),
+                    samples=np.concatenate([clip.samples for clip in clips]),
+                    band=np.concatenate(band),
+                )
+        if not taught.exists():
+            data = np.load(bank)
+            heard = list(pool.imap(teach, np.split(data["samples"], np.cumsum(data["lengths"])[:-1]), 16))
+            with atomic(taught) as beside:
+                np.savez(beside, lengths=[len(some) for some in heard], embeddings=np.concatenate(heard))
 
 
 @dataclass(frozen=True)
@@ -186,25 +190,38 @@ class Bank:
 
     Attributes:
         clips: of everybody, and the ``kinds`` of each.
+        taught: of each clip the teacher's embeddings, as ``teach`` gives them.
         people: of each person the numbers of its clips.
         speakers: of each person whose speech it is made of; at other speeds they are nearly one person.
-        targets: the teacher's embeddings, (people, 256).
+        targets: the teacher's embeddings of persons, means over what they spoke and sang themselves, (people, 256).
         band: one long tape of bands.
     """
 
     clips: list[Samples]
     kinds: list[str]
+    taught: list[NDArray[np.float16]]
     people: list[list[int]]
     speakers: list[str]
     targets: NDArray[np.float32]
     band: Samples
 
+    def said(self, clip: int, first: int, samples: int) -> NDArray[np.float32]:
+        """The teacher's embedding of a stretch of a clip, (256,): the mean over windows that lie half in it or more."""
+        middles = (np.arange(len(self.taught[clip])) * HOP + WINDOW / 2) * FRAME
+        inside = (middles >= first) & (middles <= first + samples)
+        return self.taught[clip][inside].mean(axis=0, dtype=np.float32)
+
     @classmethod
-    def load(cls, path: Path) -> Bank:
-        data = np.load(path)
+    def load(cls, folder: Path) -> Bank:
+        data, heard = np.load(folder / "bank.npz"), np.load(folder / "taught.npz")
         clips = np.split(data["samples"], np.cumsum(data["lengths"])[:-1])
+        taught = np.split(heard["embeddings"], np.cumsum(heard["lengths"])[:-1])
+        kinds: list[str] = data["kinds"].tolist()
         by_name: dict[str, list[int]] = {}
         for index, name in enumerate(data["names"]):
             by_name.setdefault(str(name), []).append(index)
+        people = list(by_name.values())
         speakers = [name.split("x")[0] for name in by_name]
-        return cls(clips, data["kinds"].tolist(), list(by_name.values()), speakers, data["targets"], data["band"])
+        own = [[taught[c] for c in some if kinds[c] != "imitation"] for some in people]
+        targets = np.stack([np.concatenate(some).mean(axis=0, dtype=np.float32) for some in own])
+        return cls(clips, kinds, taught, people, speakers, targets, data["band"])

@@ -43,9 +43,10 @@ def test_the_encoder_recipe_from_a_bank_to_a_checkpoint_that_identifies(tmp_path
         kinds=["speech", "sung", "imitation"] * 36,
         lengths=[clip.size for clip in clips],
         samples=np.concatenate(clips),
-        targets=rng.normal(size=(36, 256)).astype(np.float32),
         band=(rng.normal(size=200_000) * 3000).astype(np.int16),
     )
+    heard = rng.normal(size=(108 * 4, 256)).astype(np.float16)
+    np.savez(tmp_path / "taught.npz", lengths=[4] * 108, embeddings=heard)
     train = ("train", "--out", tmp_path, "--people", 4, "--threads", 1)
     assert _run("default_encoder.py", *train, "--steps", 1) == ""
     first = torch.load(tmp_path / "state.pt", weights_only=True)
@@ -59,7 +60,7 @@ def test_the_encoder_recipe_from_a_bank_to_a_checkpoint_that_identifies(tmp_path
             soundfile.write(tmp_path / f"speech/{speaker}/{number}.flac", singing(5, ord(speaker) + number), RATE)
     made = ("--speech", tmp_path / "speech", "--to", tmp_path / "made", "--parametric", 2)
     _run("default_encoder.py", "export", "--out", tmp_path, *made)
-    assert TrackEmbedder(tmp_path / "made")(Segment(singing(7)[None], 0.0, "song")).vectors.shape[1] == 256
+    assert TrackEmbedder(tmp_path / "made")(Segment(singing(7)[None], 0.0, "song")).vectors.shape[1] == 512
     assert calibration_of(load_checkpoint(tmp_path / "made")).same_trials > 0
     trials = ("four-views", "band-apart")
     _run("ablations.py", "--bank", tmp_path, "--out", tmp_path / "trials", "--steps", 1, "--only", *trials)

@@ -72,8 +72,8 @@ def save_checkpoint(
     """
     dtype = torch.float16 if half else torch.float32
     tensors = {name: value.detach().to("cpu", dtype).contiguous() for name, value in encoder.state_dict().items()}
-    fingerprint = _fingerprint(config, tensors)
-    header = {"format": FORMAT, "fingerprint": fingerprint, "model": config.model_dump(mode="json"), "card": card}
+    model = config.model_dump(mode="json")
+    header = {"format": FORMAT, "fingerprint": _fingerprint(model, tensors), "model": model, "card": card}
     _write(Path(folder), header, tensors)
     return load_checkpoint(folder)
 
@@ -93,7 +93,7 @@ def load_checkpoint(name: str | Path = DEFAULT, device: str | torch.device = "cp
         config = parse(ModelConfig, header["model"], str(path))
     except ConfigError as error:
         raise CheckpointError(path, "is a checkpoint of another program's model", _TRAIN_HINT) from error
-    if _fingerprint(config, tensors) != header["fingerprint"]:
+    if _fingerprint(header["model"], tensors) != header["fingerprint"]:
         raise CheckpointError(path, "does not match its own fingerprint", "copy or download it again")
     encoder = build(config)
     try:
@@ -177,8 +177,9 @@ def _from_hub(repository: str) -> Path:
         raise CheckpointError(repository, "is neither a local path nor a model on the hub", "check the name") from error
 
 
-def _fingerprint(config: ModelConfig, tensors: dict[str, Tensor]) -> str:
-    what = {"front_end": config.front_end.model_dump(mode="json"), "encoder": config.encoder.model_dump(mode="json")}
+def _fingerprint(model: dict[str, Any], tensors: dict[str, Tensor]) -> str:
+    """``model`` as written: a setting that this version adds does not change what an older one wrote."""
+    what = {part: model.get(part) for part in ("front_end", "encoder")}
     digest = hashlib.sha256(json.dumps(what, sort_keys=True).encode())
     for name in sorted(tensors):
         tensor = tensors[name]

@@ -45,6 +45,7 @@ class ConvolutionalEncoder(nn.Module):
         )
         self.pool = _AttentiveStatistics(config.width)
         self.head = nn.Linear(2 * config.width, config.embedding)
+        self._parts = config.parts
 
     def forward(self, spectrograms: Tensor) -> Tensor:
         """See the class."""
@@ -54,6 +55,8 @@ class ConvolutionalEncoder(nn.Module):
         for block in self.blocks:
             maps = block(maps)
         embeddings: Tensor = self.head(self.pool(maps))
+        if self._parts > 1:
+            embeddings = F.normalize(embeddings.float().reshape(len(embeddings), self._parts, -1), dim=2).flatten(1)
         return embeddings
 
 
