@@ -45,6 +45,7 @@ TRIALS = {
     "larger-batch": replace(WHOLE, people=64),
     "longer-context": replace(WHOLE, people=21, seconds=4.5),
     "band-apart": replace(WHOLE, apart=1.0),
+    "plain-pooling": replace(WHOLE, attentive=False),
     "deeper": replace(WHOLE, blocks=9),
 }
 

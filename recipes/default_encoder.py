@@ -66,12 +66,13 @@ class Trial:
     Attributes:
         people, views, seconds: persons in a batch, views of each, length of a view.
         blocks: of the encoder.
+        attentive: whether frames weigh by attention when they are pooled, or all the same.
         loud: share of views over a band.
         shared: whether a band plays behind two voices of a batch, so that it tells nothing.
         guest: chance that somebody else is heard in a band, 3 to 15 dB under it.
         hard: chance of a batch whose persons come in groups that the teacher finds alike.
         imitated: chance that one of a person's views is an imitation by somebody else.
-        singing: whether sung clips train.
+        singing, respoken: whether sung clips train, and persons who only speak, at further speeds.
         taught, contrasted, matched: weights of the losses; without ``matched`` the embedding has one part only.
         apart: weight of a loss that keeps a view's embedding orthogonal to that of its band alone.
         without: effects of ``Chances`` that are left out; ``all`` leaves out every one.
@@ -82,12 +83,14 @@ class Trial:
     views: int = 2
     seconds: float = 3.0
     blocks: int = 9
+    attentive: bool = True
     loud: float = 0.65
     shared: bool = True
     guest: float = 0.2
     hard: float = 0.3
     imitated: float = 0.5
     singing: bool = True
+    respoken: bool = False
     taught: float = 1.0
     contrasted: float = 1.0
     matched: float = 4.0
@@ -101,7 +104,7 @@ class Trial:
         return replace(Chances(), **dict.fromkeys(names, 0.0))
 
     def may_train(self, kind: str) -> bool:
-        return kind == "speech" or (kind == "sung" and self.singing)
+        return {"speech": True, "sung": self.singing, "respoken": self.respoken, "imitation": False}[kind]
 
 
 # ---------------------------------------------------------------- views
@@ -235,7 +238,7 @@ def grown(state: dict[str, torch.Tensor], encoder: torch.nn.Module) -> dict[str,
 def model_config(trial: Trial) -> ModelConfig:
     """The compact model, with the trial's depth and parts."""
     compact = MODELS["compact"]
-    parts = 2 if trial.matched else 1
+    parts = 2 if trial.matched and (trial.contrasted or trial.taught) else 1
     changes = {"blocks": trial.blocks, "embedding": parts * PART, "parts": parts}
     return compact.model_copy(update={"encoder": compact.encoder.model_copy(update=changes)})
 
@@ -263,6 +266,9 @@ def train(bank: Bank, trial: Trial, course: Course, out: Path) -> torch.nn.Modul
     front = LogMel(config.front_end).to(device)
     encoder = build(config).to(device)
     to_teacher = torch.nn.Linear(PART, PART).to(device)
+    if not trial.attentive:
+        for weight in encoder.pool.attention.parameters():
+            weight.requires_grad_(False).zero_()
     parameters = [*encoder.parameters(), *to_teacher.parameters()]
     optimiser = torch.optim.AdamW(parameters, lr=course.peak_rate, weight_decay=0.02)
     unheard = [band_clip(30_000 + number) for number in range(40)] if course.validate is not None else []
@@ -286,22 +292,29 @@ def train(bank: Bank, trial: Trial, course: Course, out: Path) -> torch.nn.Modul
         parts = F.normalize(embeddings.float().unflatten(1, (-1, PART)), dim=2)
         unit, alone = parts[: len(waves), 0], parts[len(waves) :]
         who = batch.who.repeat(trial.views)
-        half = len(unit) // 2
-        contrast = supcon(unit[:half], unit[half:], who[:half], TOLD_BY)  # NT-Xent where there are two views
-        distil = among(to_teacher(unit), targets, who)
-        match = 1 - F.cosine_similarity(parts[: len(waves), -1], batch.taught.flatten(0, 1) - centre, dim=-1).mean()
-        loss = trial.contrasted * contrast + trial.taught * distil + trial.matched * match
+        losses = dict.fromkeys(("contrast", "naming", "matching", "band"), torch.zeros((), device=device))
+        if trial.contrasted:
+            half = len(unit) // 2
+            losses["contrast"] = supcon(unit[:half], unit[half:], who[:half], TOLD_BY)  # NT-Xent where views are two
+        if trial.taught:
+            losses["naming"] = among(to_teacher(unit), targets, who)
+        if trial.matched:
+            said = batch.taught.flatten(0, 1) - centre
+            losses["matching"] = 1 - F.cosine_similarity(parts[: len(waves), -1], said, dim=-1).mean()
         if trial.apart:
-            loss = loss + trial.apart * (parts[: len(alone)] * alone).sum(dim=-1).square().mean()
+            losses["band"] = (parts[: len(alone)] * alone).sum(dim=-1).square().mean()
+        weights = (trial.contrasted, trial.taught, trial.matched, trial.apart)
+        loss = sum((w * one for w, one in zip(weights, losses.values(), strict=True)), torch.zeros((), device=device))
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 5.0)
         optimiser.step()
         step += 1
-        log.append((contrast.item(), distil.item(), match.item()))
+        log.append([one.item() for one in losses.values()])
         if step % 50 == 0:
             minutes = (time.monotonic() - begin) / 60
-            print(step, f"{minutes:.1f} min", np.round(np.mean(log[-50:], axis=0), 3).tolist(), flush=True)
+            means = dict(zip(losses, np.round(np.mean(log[-50:], axis=0), 3).tolist(), strict=True))
+            print(step, f"{minutes:.1f} min", means, flush=True)
         if step % 100 == 0 or step == course.steps:
             keep(out / "state.pt", step, optimiser, encoder=encoder, to_teacher=to_teacher)
             if course.validate is not None:
