@@ -19,7 +19,7 @@ from voice_bank import Bank
 
 from whosings.encoder.checkpoint import save_checkpoint
 
-WHOLE = Trial(people=32, blocks=6)
+WHOLE = Trial(people=32, loud=0.65, shared=2, hard=0.3, matched=4.0)
 TRIALS = {
     "whole": WHOLE,
     "whole-again": replace(WHOLE, seed=100),  # what chance alone does
@@ -31,7 +31,7 @@ TRIALS = {
     "no-shifts": replace(WHOLE, without=("speed", "pitch", "formants")),
     "no-vocoders": replace(WHOLE, without=("vocoder", "phases", "correction")),
     "no-bands": replace(WHOLE, loud=0.0),
-    "bands-unshared": replace(WHOLE, shared=False),
+    "bands-unshared": replace(WHOLE, shared=1),
     "no-guests": replace(WHOLE, guest=0.0),
     "no-hard-negatives": replace(WHOLE, hard=0.0),
     "no-imitations": replace(WHOLE, imitated=0.0),

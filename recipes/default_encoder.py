@@ -6,13 +6,11 @@
 
 `LIBRISPEECH` is a folder `speaker/*.{opus,flac,wav}` (CC BY 4.0). `bank` makes hours of voices from an hour of speech
 (`voice_bank.py`). A training view is three seconds of one voice, over a random band or alone, through the effects of
-`whosings.contrastive.augment`. The embedding has two parts, each of unit length. One is pulled to another view of the
-same voice (NT-Xent) and, through a linear layer that is thrown away, to the person's place among all by the embeddings
-of resemblyzer (Apache-2.0); the other learns what resemblyzer says of these very seconds before band and effects; of an
-imitation, what it says of the person imitated. No real singing takes part. `export` calibrates on speakers and
-parametric singers that were kept apart, and writes the checkpoint. `ablations.py` says what each part is worth. The
-encoder that ships was made by an earlier form of this: see `MODEL_CARD.md`, and `docs/results.md` for what was tried
-since.
+`whosings.contrastive.augment`. The encoder is pulled to another view of the same voice (NT-Xent) and, through a linear
+layer that is thrown away, to the person's place among all by the embeddings of resemblyzer (Apache-2.0). No real
+singing takes part. `export` folds a normalisation of within-class covariance into the last layer, calibrates on
+speakers and parametric singers that were kept apart, and writes the checkpoint. `ablations.py` says what each part is
+worth. How the encoder that ships came about is in `MODEL_CARD.md`.
 """
 
 from __future__ import annotations
@@ -61,19 +59,21 @@ UNHEARD_BANDS = 60  # that calibrate
 
 @dataclass(frozen=True)
 class Trial:
-    """What a run is made of. The encoder that ships was made by an earlier form (``MODEL_CARD.md``).
+    """What a run is made of.
 
     Attributes:
         people, views, seconds: persons in a batch, views of each, length of a view.
         blocks: of the encoder.
         attentive: whether frames weigh by attention when they are pooled, or all the same.
         loud: share of views over a band.
-        shared: whether a band plays behind two voices of a batch, so that it tells nothing.
+        shared: voices of a batch behind which one band plays, voices alike among them, so that it tells nothing.
         guest: chance that somebody else is heard in a band, 3 to 15 dB under it.
         hard: chance of a batch whose persons come in groups that the teacher finds alike.
         imitated: chance that one of a person's views is an imitation by somebody else.
-        singing, respoken: whether sung clips train, and persons who only speak, at further speeds.
-        taught, contrasted, matched: weights of the losses; without ``matched`` the embedding has one part only.
+        singing: whether sung clips train.
+        taught, contrasted: weights of the two losses.
+        matched: weight of a loss that pulls a second part of the embedding, or all of it without the other losses, to
+            what the teacher says of these very seconds before band and effects.
         apart: weight of a loss that keeps a view's embedding orthogonal to that of its band alone.
         without: effects of ``Chances`` that are left out; ``all`` leaves out every one.
         seed: of the first weights and of the order of voices.
@@ -82,18 +82,17 @@ class Trial:
     people: int = 64
     views: int = 2
     seconds: float = 3.0
-    blocks: int = 9
+    blocks: int = 6
     attentive: bool = True
-    loud: float = 0.65
-    shared: bool = True
+    loud: float = 0.75
+    shared: int = 8
     guest: float = 0.2
-    hard: float = 0.3
+    hard: float = 0.5
     imitated: float = 0.5
     singing: bool = True
-    respoken: bool = False
     taught: float = 1.0
     contrasted: float = 1.0
-    matched: float = 4.0
+    matched: float = 0.0
     apart: float = 0.0
     without: tuple[str, ...] = ()
     seed: int = 0
@@ -104,7 +103,7 @@ class Trial:
         return replace(Chances(), **dict.fromkeys(names, 0.0))
 
     def may_train(self, kind: str) -> bool:
-        return {"speech": True, "sung": self.singing, "respoken": self.respoken, "imitation": False}[kind]
+        return kind == "speech" or (kind == "sung" and self.singing)
 
 
 # ---------------------------------------------------------------- views
@@ -142,7 +141,7 @@ class Batch:
     Attributes:
         waves: (views of each person, persons, samples), view by view.
         bands: what plays behind some of them, alone, (some, samples): behind ``waves[0, :some]``.
-        who: numbers of the persons, (persons,).
+        who: places of the persons in ``Batches.people``, (persons,).
         taught: what the teacher says of each view's seconds, or of the person whom it imitates, (views of each
             person, persons, 256).
     """
@@ -154,14 +153,20 @@ class Batch:
 
 
 class Batches:
-    """Draws batches by number; mixes and effects are made on the device."""
+    """Draws batches by number; mixes and effects are made on the device.
+
+    Attributes:
+        people: numbers of the persons that take part.
+    """
 
     def __init__(self, bank: Bank, trial: Trial, device: str = "cpu") -> None:
         self._bank, self._trial, self._device = bank, trial, device
         self._clips = [[c for c in own if trial.may_train(bank.kinds[c])] for own in bank.people]
         self._imitations = [[c for c in own if bank.kinds[c] == "imitation"] for own in bank.people]
-        self._people = np.array([n for n, own in enumerate(self._clips) if own])
-        taught = bank.targets[self._people] - bank.targets.mean(axis=0)
+        self.people = np.array([n for n, own in enumerate(self._clips) if own])
+        if len({bank.speakers[n] for n in self.people}) < trial.people:
+            raise SystemExit(f"the bank has too few speakers for batches of {trial.people}: give fewer --people")
+        taught = bank.targets[self.people] - bank.targets.mean(axis=0)
         taught /= np.linalg.norm(taught, axis=1, keepdims=True)
         self._alike = np.argsort(-(taught @ taught.T), axis=1)[:, 1 : ALIKE + 1]
 
@@ -170,28 +175,29 @@ class Batches:
         trial, bank = self._trial, self._bank
         rng = np.random.default_rng([11 + trial.seed, number])
         samples = round(trial.seconds * SAMPLE_RATE)
-        chosen = self._people[self._choose(rng)]
+        places = self._choose(rng)
+        chosen = self.people[places]
         clips = [self._drawn(int(person), rng) for person in chosen]
         voices, taught = [], []
         for view in range(trial.views):
             for person, own in zip(chosen, clips, strict=True):
-                number = int(own[view % own.size])
-                first = start(bank.clips[number], samples, rng)
-                voices.append(crop(bank.clips[number], first, samples, rng))
-                imitation = bank.kinds[number] == "imitation"
-                taught.append(bank.targets[person] if imitation else bank.said(number, first, samples))
+                clip = int(own[view % own.size])
+                first = start(bank.clips[clip], samples, rng)
+                voices.append(crop(bank.clips[clip], first, samples, rng))
+                imitation = bank.kinds[clip] == "imitation"
+                taught.append(bank.targets[person] if imitation else bank.said(clip, first, samples))
         count = len(voices)
-        different = count // 2 if trial.shared else count
-        bands = np.stack([tape(bank, samples, trial.guest, rng) for _ in range(different)])
-        if trial.shared:
-            bands = np.concatenate([bands, np.roll(bands, int(rng.integers(1, trial.people)), axis=0)])
+        different = max(2, count // trial.shared)
+        tapes = np.stack([tape(bank, samples, trial.guest, rng) for _ in range(different)])
+        turn = int(rng.integers(1, different)) * np.arange(trial.views)[:, None]
+        bands = tapes[((np.arange(trial.people) * different // trial.people + turn) % different).ravel()]
         level = np.where(rng.random(count) < trial.loud, rng.uniform(-5, 12, count), np.inf).astype(np.float32)
         loud, backing = (torch.from_numpy(part).to(self._device) for part in (np.stack(voices), bands))
         waves = produce(loud[:, None], backing[:, None], torch.from_numpy(level), rng, trial.chances)[:, 0]
         waves = waves / waves.abs().amax(dim=1, keepdim=True).clamp(min=1e-9)  # as `conform` does
         alone = backing[: trial.people // 4]
         alone = alone / alone.abs().amax(dim=1, keepdim=True).clamp(min=1e-9)
-        who = torch.from_numpy(chosen).to(self._device)
+        who = torch.from_numpy(places).to(self._device)
         said = torch.from_numpy(np.stack(taught)).to(self._device)
         shape = (trial.views, trial.people, -1)
         return Batch(waves.reshape(shape), alone, who, said.reshape(shape))
@@ -209,10 +215,10 @@ class Batches:
         alike = rng.random() < self._trial.hard
         found: dict[str, int] = {}
         while len(found) < self._trial.people:
-            first = int(rng.integers(self._people.size))
+            first = int(rng.integers(self.people.size))
             others = rng.choice(self._alike[first], GROUP - 1, replace=False).tolist() if alike else []
             for place in (first, *others):
-                found.setdefault(self._bank.speakers[self._people[place]], place)
+                found.setdefault(self._bank.speakers[self.people[place]], place)
         return np.array(list(found.values())[: self._trial.people])
 
 
@@ -223,16 +229,6 @@ def among(taught: torch.Tensor, targets: torch.Tensor, who: torch.Tensor) -> tor
     """Cross-entropy of naming each view's person among all, by likeness to the teacher's embeddings of them."""
     logits = F.normalize(taught, dim=-1) @ F.normalize(targets, dim=-1).T / NAMED_BY
     return F.cross_entropy(logits, who)
-
-
-def grown(state: dict[str, torch.Tensor], encoder: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """Weights of a shallower encoder for a deeper one: new blocks add nothing yet, a new part comes after the old."""
-    own = encoder.state_dict()
-    fresh = {key: value for key, value in own.items() if key not in state}
-    made = {**state, **{key: torch.zeros_like(v) if key.endswith(".scale") else v for key, v in fresh.items()}}
-    for key in ("head.weight", "head.bias"):
-        made[key] = torch.cat([state[key], own[key][len(state[key]) :]])
-    return made
 
 
 def model_config(trial: Trial) -> ModelConfig:
@@ -273,10 +269,10 @@ def train(bank: Bank, trial: Trial, course: Course, out: Path) -> torch.nn.Modul
     optimiser = torch.optim.AdamW(parameters, lr=course.peak_rate, weight_decay=0.02)
     unheard = [band_clip(30_000 + number) for number in range(40)] if course.validate is not None else []
     centre = torch.from_numpy(bank.targets.mean(axis=0)).to(device)
-    targets = torch.from_numpy(bank.targets).to(device) - centre
+    targets = torch.from_numpy(bank.targets[batches.people]).to(device) - centre
     step = resume(out / "state.pt", optimiser, device, encoder=encoder, to_teacher=to_teacher)
     if step == 0 and course.begin_with is not None:
-        encoder.load_state_dict(grown(load_checkpoint(course.begin_with).encoder.float().state_dict(), encoder))
+        encoder.load_state_dict(load_checkpoint(course.begin_with).encoder.float().state_dict())
     begin, log = time.monotonic(), []
     warm_up = min(100, max(1, course.steps // 10))
     while step < course.steps:
@@ -412,7 +408,29 @@ def unheard_tracks(speech: Path, parametric: int) -> list[tuple[str, NDArray[np.
     return mixed
 
 
-def export(out: Path, speech: Path, to: Path, parametric: int) -> None:
+@torch.inference_mode()
+def normalise(encoder: torch.nn.Module, bank: Bank, floor: float, batches: int = 40) -> None:
+    """Within-class covariance normalisation (Hatch, Kajarekar, Stolcke 2006), folded into the last layer.
+
+    How views of one voice differ is measured over bands and effects, imitations included; directions in which they
+    differ little then weigh more in a cosine. ``floor``, as a share of the mean variance, bounds by how much.
+    """
+    trial = Trial(people=min(Trial.people, len(set(bank.speakers))))
+    drawn, front = Batches(bank, trial), LogMel(MODELS["compact"].front_end)
+    encoder.eval()
+    differences = []
+    for number in range(batches):
+        waves = drawn(1_000_000 + number).waves
+        one, other = (F.normalize(encoder(front(view[:, None])), dim=1) for view in waves)
+        differences.append(one - other)
+    variances, directions = torch.linalg.eigh(torch.cat(differences).double().T.cov())
+    scales = (variances / variances.mean() + floor).rsqrt()
+    within = (directions * scales @ directions.T).float()
+    encoder.head.weight.copy_(within @ encoder.head.weight)
+    encoder.head.bias.copy_(within @ encoder.head.bias)
+
+
+def export(out: Path, speech: Path, to: Path, parametric: int, floor: float) -> None:
     from whosings.calibration import calibrate
     from whosings.embedding import TrackEmbedder
 
@@ -421,6 +439,7 @@ def export(out: Path, speech: Path, to: Path, parametric: int) -> None:
     config = model_config(Trial())
     encoder = build(config)
     encoder.load_state_dict(state["encoder"])
+    normalise(encoder, Bank.load(out), floor)
     card = {
         "name": "default",
         "pairs": "mashup",
@@ -455,7 +474,7 @@ def main() -> None:
     bank.add_argument("--workers", type=int, default=2)
     learn = commands.add_parser("train")
     learn.add_argument("--steps", type=int, default=Course.steps)
-    learn.add_argument("--people", type=int, default=64, help="voices in a batch")
+    learn.add_argument("--people", type=int, default=Trial.people, help="voices in a batch")
     learn.add_argument("--peak-rate", type=float, default=Course.peak_rate)
     learn.add_argument("--threads", type=int, default=2)
     learn.add_argument("--bf16", action="store_true", help="matrix products in bf16, where the processor has them")
@@ -466,13 +485,14 @@ def main() -> None:
     give.add_argument("--speech", type=Path, required=True)
     give.add_argument("--to", type=Path, required=True)
     give.add_argument("--parametric", type=int, default=40, help="parametric singers that calibrate")
+    give.add_argument("--floor", type=float, default=0.1, help="of the normalisation, a share of the mean variance")
     for command in (bank, learn, give):
         command.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     if options.command == "bank":
         make_bank(options.speech, options.out, options.parametric, options.bands, options.workers)
     elif options.command == "export":
-        export(options.out, options.speech, options.to, options.parametric)
+        export(options.out, options.speech, options.to, options.parametric, options.floor)
     else:
         course = Course(**{field.name: getattr(options, field.name) for field in fields(Course)})
         train(Bank.load(options.out), Trial(people=options.people), course, options.out)

@@ -36,7 +36,6 @@ from whosings.files import atomic
 Samples = NDArray[np.int16]
 SPEEDS = (1.0, 0.86, 1.16, 0.93)
 APART = 3  # the first of them are other persons for certain
-RESPOKEN = (0.76, 0.8, 0.9, 1.08, 1.24, 1.33)  # speeds of persons who only speak, for the teacher to judge
 SONGS, SONG_S = 3, 9.0  # that a person sings syllable by syllable
 MOST_RECORDINGS = 4  # of a speaker who trains
 FRAME, WINDOW, HOP = SAMPLE_RATE // 100, 160, 80  # teacher's: samples, frames, frames
@@ -44,7 +43,7 @@ FRAME, WINDOW, HOP = SAMPLE_RATE // 100, 160, 80  # teacher's: samples, frames, 
 
 @dataclass(frozen=True)
 class Clip:
-    """A recording of one person: ``speech``, ``sung`` or an ``imitation`` of it; or ``respoken``: all there is of it."""
+    """A recording of one person: ``speech``, ``sung``, or an ``imitation`` of it."""
 
     person: str
     kind: str
@@ -81,16 +80,6 @@ def speaker_clips(task: tuple[str, list[str], list[str], int], plain: bool = Fal
             imitation = method(sung(other, rng, plain), gather(own[:2], name))
             clips.append(Clip(name, "imitation", studio(sound(imitation, rng), rng)))
     return clips
-
-
-def respoken_clips(task: tuple[str, list[str]]) -> list[Clip]:
-    """One speaker's speech at further speeds."""
-    import soxr
-
-    speaker, files = task
-    speech = voiced_only(np.concatenate([audio.load(f).samples[0] for f in files])[: 40 * SAMPLE_RATE])
-    faster = ((speed, soxr.resample(speech, SAMPLE_RATE * speed, SAMPLE_RATE)) for speed in RESPOKEN)
-    return [Clip(f"{speaker}x{speed}", "respoken", to_int16(samples)) for speed, samples in faster]
 
 
 def sung(singer: Performer, rng: np.random.Generator, plain: bool = False) -> Frames:
@@ -174,7 +163,6 @@ def make_bank(speech: Path, out: Path, parametric: int, bands: int, workers: int
             tasks = [(Path(own[0]).parent.name, own, folders[i - 1], i) for i, own in enumerate(folders)]
             clips = [c for some in pool.imap(speaker_clips, tasks, 4) for c in some]
             print(f"speech: {len(clips)} clips", flush=True)
-            clips += [c for some in pool.imap(respoken_clips, [task[:2] for task in tasks], 4) for c in some]
             clips += [c for some in pool.imap(parametric_clips, range(parametric), 8) for c in some]
             clips = [clip for clip in clips if clip.samples.size >= 3 * SAMPLE_RATE]
             hours = sum(clip.samples.size for clip in clips) / SAMPLE_RATE / 3600

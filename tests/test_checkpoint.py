@@ -130,7 +130,6 @@ def changed(settings) -> list:
     other = {
         "channels": 2,
         "peak_normalise": False,
-        "shared": False,
         "stem": (3, 3),
         "heads": 4,
         "log_offset": 1e-9,

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from whosings.config import MODELS, ConvolutionalConfig, FrontEndConfig
-from whosings.encoder.convolutional import ConvolutionalEncoder, SideBySide, _AttentiveStatistics
+from whosings.encoder.convolutional import ConvolutionalEncoder, _AttentiveStatistics
 
 FRONT = FrontEndConfig(channels=2)
 CONFIG = ConvolutionalConfig(stem=(4, 6), width=16, blocks=2, kernel=5, embedding=12)
@@ -49,18 +49,6 @@ def test_parts_weigh_the_same_in_a_cosine(encoder):
         torch.testing.assert_close(out[:, first : first + 4], whole / whole.norm(dim=1, keepdim=True))
     cosines = [torch.cosine_similarity(*plain[:, first : first + 4], dim=0) for first in (0, 4, 8)]
     torch.testing.assert_close(torch.cosine_similarity(*out, dim=0), sum(cosines) / 3)
-
-
-@torch.no_grad()
-def test_networks_side_by_side_hear_the_same(encoder):
-    torch.manual_seed(1)
-    pair = SideBySide(CONFIG.model_copy(update={"embedding": 24, "parts": 2, "shared": False}), FRONT).eval()
-    assert not torch.equal(*(network.head.weight for network in pair.networks))
-    pair.networks[1].load_state_dict(encoder.state_dict())
-    out = pair(log_mel(2))
-    assert out.shape == (2, 24)
-    for network, part in zip(pair.networks, out.split(12, dim=1), strict=True):
-        torch.testing.assert_close(part, torch.nn.functional.normalize(network(log_mel(2))))
 
 
 @pytest.mark.parametrize("training", [False, True])

@@ -91,8 +91,6 @@ class ConvolutionalConfig(_Settings):
     """Dimensions of the embedding."""
     parts: PositiveInt = 1
     """Equal parts of the embedding, each scaled to unit length if there are several: all weigh the same in a cosine."""
-    shared: bool = True
-    """Whether one network makes all parts, or each has its own, side by side."""
 
     @model_validator(mode="after")
     def _kernel_is_odd(self) -> ConvolutionalConfig:

@@ -20,7 +20,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from whosings.config import ModelConfig, TransformerConfig, parse
-from whosings.encoder.convolutional import ConvolutionalEncoder, SideBySide
+from whosings.encoder.convolutional import ConvolutionalEncoder
 from whosings.encoder.transformer import SpectrogramTransformer
 from whosings.errors import CheckpointError, ConfigError
 from whosings.files import write_atomic
@@ -59,8 +59,6 @@ def build(config: ModelConfig) -> nn.Module:
     """A new encoder with random weights; seed torch first for a repeatable one."""
     if isinstance(config.encoder, TransformerConfig):
         return SpectrogramTransformer(config.encoder, config.front_end)
-    if not config.encoder.shared:
-        return SideBySide(config.encoder, config.front_end)
     return ConvolutionalEncoder(config.encoder, config.front_end)
 
 

@@ -60,19 +60,6 @@ class ConvolutionalEncoder(nn.Module):
         return embeddings
 
 
-class SideBySide(nn.Module):
-    """Several networks hear the same log-mel; each makes an equal part of the embedding, of unit length."""
-
-    def __init__(self, config: ConvolutionalConfig, front_end: FrontEndConfig) -> None:
-        super().__init__()
-        one = config.model_copy(update={"embedding": config.embedding // config.parts, "parts": 1, "shared": True})
-        self.networks = nn.ModuleList(ConvolutionalEncoder(one, front_end) for _ in range(config.parts))
-
-    def forward(self, spectrograms: Tensor) -> Tensor:
-        """As ``ConvolutionalEncoder``."""
-        return torch.cat([F.normalize(network(spectrograms).float(), dim=1) for network in self.networks], dim=1)
-
-
 class _Block(nn.Module):
     """(batch, frames, width) -> the same: depthwise over time, then a pointwise bottleneck, with a residual."""
 
