@@ -3,15 +3,16 @@
 Reads `singer/*.audio` with the names of RAVDESS (the sentence is the fifth number); clips with other names are taken in
 turn. Each singer is enrolled with the clips of one sentence and probed with single clips of the other, and with five of
 them together, against everybody's mean voice. EER is over all pairs of probe and singer. A clip in which no singing is
-heard counts as wrong. Over a band, the voice is 8 dB above it to 4 dB under it; their own band is one for each singer,
-whose first half plays at enrolment and whose second half behind probes. Clones are the probes in another singer's
-timbre, learned from that singer's enrolled clips by the conversions of `whosings.choir` in turn; over the source's own
-band, an encoder that listens to bands names the source.
+heard counts as wrong. Through effects, each clip has an equaliser, room, band limits, dynamics, noise and codec of its
+own, so that a singer's microphone tells nothing. Over a band, the voice is 8 dB above it to 4 dB under it; their own
+band is one for each singer, whose first half plays at enrolment and whose second half behind probes. Clones are the
+probes in another singer's timbre, learned from that singer's enrolled clips by the conversions of `whosings.choir` in
+turn; over the source's own band, an encoder that listens to bands names the source.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import measure
@@ -25,6 +26,7 @@ from whosings.choir.band import draw_palette, play
 from whosings.choir.conversion import METHODS, gather
 from whosings.choir.score import compose
 from whosings.choir.vocoder import analyze, sound
+from whosings.contrastive.augment import Chances, produce
 from whosings.embedding import TrackEmbedder
 from whosings.evaluation.baselines import open_segments
 from whosings.evaluation.metrics import equal_error_rate
@@ -67,7 +69,13 @@ def main() -> None:
     over_own = [over(clip, own[who[n]][int(not enrolled[n])], rng) for n, clip in enumerate(alone)]
     targets = (who[probes] + rng.integers(1, len(names), probes.size)) % len(names)
     made = clones(alone, who, enrolled, probes, targets, given.clones)
-    known = {"a cappella": alone, "over a band": over_any, "over their own band": over_own}
+    effects = np.random.default_rng(5)
+    known = {
+        "a cappella": alone,
+        "through effects": [through(clip, effects) for clip in alone],
+        "over a band": over_any,
+        "over their own band": over_own,
+    }
     asked = {title: Probes(title, [sounds[p] for p in probes], who[probes]) for title, sounds in known.items()}
     backed = [over(clone, own[who[p]][1], rng) for clone, p in zip(made, probes, strict=True)]
     asked["clones"] = Probes("a cappella", made, targets, who[probes])
@@ -102,6 +110,14 @@ def over(sound: Segment, music: audio.FloatArray, rng: np.random.Generator) -> S
     ratio_db = rng.uniform(-4, 8)
     mix = voice / np.sqrt(np.mean(loud**2)) + under / (under.std() + 1e-9) * 10 ** (-ratio_db / 20)
     return Segment((mix / np.abs(mix).max()).astype(np.float32)[None], 0.0, sound.track_id)
+
+
+def through(sound: Segment, rng: np.random.Generator) -> Segment:
+    """Effects that a voice stays the same under: pitch, formants, speed and vocoders are left alone."""
+    chances = replace(Chances(), speed=0.0, pitch=0.0, formants=0.0, correction=0.0, vocoder=0.0, phases=0.0)
+    voice = torch.from_numpy(np.asarray(sound.samples[:1], np.float32))[None]
+    made = produce(voice, torch.zeros_like(voice), torch.tensor([torch.inf]), rng, chances)[0].numpy()
+    return Segment(made / np.float32(max(1e-9, np.abs(made).max())), 0.0, sound.track_id)
 
 
 def clones(

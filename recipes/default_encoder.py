@@ -63,6 +63,7 @@ class Trial:
 
     Attributes:
         people, views, seconds: persons in a batch, views of each, length of a view.
+        same: whether views of a person are of the very same seconds.
         blocks: of the encoder.
         attentive: whether frames weigh by attention when they are pooled, or all the same.
         loud: share of views over a band.
@@ -82,6 +83,7 @@ class Trial:
     people: int = 64
     views: int = 2
     seconds: float = 3.0
+    same: bool = False
     blocks: int = 6
     attentive: bool = True
     loud: float = 0.75
@@ -178,11 +180,12 @@ class Batches:
         places = self._choose(rng)
         chosen = self.people[places]
         clips = [self._drawn(int(person), rng) for person in chosen]
-        voices, taught = [], []
+        voices, taught, firsts = [], [], {}
         for view in range(trial.views):
             for person, own in zip(chosen, clips, strict=True):
-                clip = int(own[view % own.size])
-                first = start(bank.clips[clip], samples, rng)
+                clip = int(own[0 if trial.same else view % own.size])
+                first = start(bank.clips[clip], samples, rng) if not (view and trial.same) else firsts[person]
+                firsts[person] = first
                 voices.append(crop(bank.clips[clip], first, samples, rng))
                 imitation = bank.kinds[clip] == "imitation"
                 taught.append(bank.targets[person] if imitation else bank.said(clip, first, samples))
@@ -212,11 +215,11 @@ class Batches:
 
     def _choose(self, rng: np.random.Generator) -> NDArray[np.intp]:
         """Places in ``_people``; no speaker twice, whatever the speed."""
-        alike = rng.random() < self._trial.hard
+        hard = rng.random() < self._trial.hard
         found: dict[str, int] = {}
         while len(found) < self._trial.people:
             first = int(rng.integers(self.people.size))
-            others = rng.choice(self._alike[first], GROUP - 1, replace=False).tolist() if alike else []
+            others = rng.choice(self._alike[first], GROUP - 1, replace=False).tolist() if hard else []
             for place in (first, *others):
                 found.setdefault(self._bank.speakers[self.people[place]], place)
         return np.array(list(found.values())[: self._trial.people])
@@ -273,6 +276,8 @@ def train(bank: Bank, trial: Trial, course: Course, out: Path) -> torch.nn.Modul
     step = resume(out / "state.pt", optimiser, device, encoder=encoder, to_teacher=to_teacher)
     if step == 0 and course.begin_with is not None:
         encoder.load_state_dict(load_checkpoint(course.begin_with).encoder.float().state_dict())
+    if course.steps == 0:
+        keep(out / "state.pt", step, optimiser, encoder=encoder, to_teacher=to_teacher)
     begin, log = time.monotonic(), []
     warm_up = min(100, max(1, course.steps // 10))
     while step < course.steps:
@@ -408,29 +413,35 @@ def unheard_tracks(speech: Path, parametric: int) -> list[tuple[str, NDArray[np.
     return mixed
 
 
+NUISANCES = (Trial(imitated=0.0), Trial(imitated=1.0), Trial(same=True, loud=1.0, without=("all",)))
+"""What must not matter, each as much: clip, band and effects; who performs; the band alone."""
+
+
 @torch.inference_mode()
-def normalise(encoder: torch.nn.Module, bank: Bank, floor: float, batches: int = 40) -> None:
+def normalise(encoder: torch.nn.Module, bank: Bank, floor: float, batches: int) -> None:
     """Within-class covariance normalisation (Hatch, Kajarekar, Stolcke 2006), folded into the last layer.
 
-    How views of one voice differ is measured over bands and effects, imitations included; directions in which they
-    differ little then weigh more in a cosine. ``floor``, as a share of the mean variance, bounds by how much.
+    Directions in which views of one voice differ little then weigh more in a cosine. ``floor``, as a share of the mean
+    variance, bounds by how much; of each of the ``NUISANCES`` so many batches are drawn.
     """
-    trial = Trial(people=min(Trial.people, len(set(bank.speakers))))
-    drawn, front = Batches(bank, trial), LogMel(MODELS["compact"].front_end)
+    front = LogMel(MODELS["compact"].front_end)
     encoder.eval()
-    differences = []
-    for number in range(batches):
-        waves = drawn(1_000_000 + number).waves
-        one, other = (F.normalize(encoder(front(view[:, None])), dim=1) for view in waves)
-        differences.append(one - other)
-    variances, directions = torch.linalg.eigh(torch.cat(differences).double().T.cov())
-    scales = (variances / variances.mean() + floor).rsqrt()
-    within = (directions * scales @ directions.T).float()
-    encoder.head.weight.copy_(within @ encoder.head.weight)
-    encoder.head.bias.copy_(within @ encoder.head.bias)
+    within = torch.zeros(PART, PART, dtype=torch.float64)
+    for trial in NUISANCES:
+        drawn = Batches(bank, replace(trial, people=min(trial.people, len(set(bank.speakers)))))
+        differences = []
+        for number in range(batches):
+            one, other = (F.normalize(encoder(front(v[:, None])), dim=1) for v in drawn(1_000_000 + number).waves)
+            differences.append(one - other)
+        joined = torch.cat(differences).double()
+        within += joined.T @ joined / joined.square().sum()
+    variances, directions = torch.linalg.eigh(within / within.trace() * PART)
+    scaled = (directions * (variances + floor).rsqrt() @ directions.T).float()
+    encoder.head.weight.copy_(scaled @ encoder.head.weight)
+    encoder.head.bias.copy_(scaled @ encoder.head.bias)
 
 
-def export(out: Path, speech: Path, to: Path, parametric: int, floor: float) -> None:
+def export(out: Path, speech: Path, to: Path, parametric: int, floor: float, batches: int) -> None:
     from whosings.calibration import calibrate
     from whosings.embedding import TrackEmbedder
 
@@ -439,7 +450,7 @@ def export(out: Path, speech: Path, to: Path, parametric: int, floor: float) -> 
     config = model_config(Trial())
     encoder = build(config)
     encoder.load_state_dict(state["encoder"])
-    normalise(encoder, Bank.load(out), floor)
+    normalise(encoder, Bank.load(out), floor, batches)
     card = {
         "name": "default",
         "pairs": "mashup",
@@ -473,7 +484,7 @@ def main() -> None:
     bank.add_argument("--bands", type=int, default=300)
     bank.add_argument("--workers", type=int, default=2)
     learn = commands.add_parser("train")
-    learn.add_argument("--steps", type=int, default=Course.steps)
+    learn.add_argument("--steps", type=int, default=Course.steps, help="0 keeps what it begins with")
     learn.add_argument("--people", type=int, default=Trial.people, help="voices in a batch")
     learn.add_argument("--peak-rate", type=float, default=Course.peak_rate)
     learn.add_argument("--threads", type=int, default=2)
@@ -486,13 +497,14 @@ def main() -> None:
     give.add_argument("--to", type=Path, required=True)
     give.add_argument("--parametric", type=int, default=40, help="parametric singers that calibrate")
     give.add_argument("--floor", type=float, default=0.1, help="of the normalisation, a share of the mean variance")
+    give.add_argument("--batches", type=int, default=40, help="of each nuisance, that it is measured on")
     for command in (bank, learn, give):
         command.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     if options.command == "bank":
         make_bank(options.speech, options.out, options.parametric, options.bands, options.workers)
     elif options.command == "export":
-        export(options.out, options.speech, options.to, options.parametric, options.floor)
+        export(options.out, options.speech, options.to, options.parametric, options.floor, options.batches)
     else:
         course = Course(**{field.name: getattr(options, field.name) for field in fields(Course)})
         train(Bank.load(options.out), Trial(people=options.people), course, options.out)

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -58,13 +59,54 @@ def test_the_encoder_recipe_from_a_bank_to_a_checkpoint_that_identifies(tmp_path
         for number in range(5):
             (tmp_path / "speech" / speaker).mkdir(parents=True, exist_ok=True)
             soundfile.write(tmp_path / f"speech/{speaker}/{number}.flac", singing(5, ord(speaker) + number), RATE)
-    made = ("--speech", tmp_path / "speech", "--to", tmp_path / "made", "--parametric", 2)
+    made = ("--speech", tmp_path / "speech", "--to", tmp_path / "made", "--parametric", 2, "--batches", 2)
     _run("default_encoder.py", "export", "--out", tmp_path, *made)
     assert TrackEmbedder(tmp_path / "made")(Segment(singing(7)[None], 0.0, "song")).vectors.shape[1] == 256
     assert calibration_of(load_checkpoint(tmp_path / "made")).same_trials > 0
     trials = ("four-views", "band-apart")
     _run("ablations.py", "--bank", tmp_path, "--out", tmp_path / "trials", "--steps", 1, "--only", *trials)
     assert sorted(p.parent.name for p in tmp_path.glob("trials/*/model.safetensors")) == sorted(trials)
+
+
+@pytest.mark.slow
+def test_what_must_not_matter_is_the_same_in_all_directions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(RECIPES)
+    from default_encoder import NUISANCES, Batches, normalise
+    from voice_bank import Bank
+
+    from whosings.config import MODELS
+    from whosings.encoder.checkpoint import build
+    from whosings.spectrogram import LogMel
+
+    rng = np.random.default_rng(0)
+    clips = [np.round(singing(4, seed) * 20_000).astype(np.int16) for seed in range(9)] * 20
+    people = [[3 * n, 3 * n + 1, 3 * n + 2] for n in range(60)]
+    heard = rng.normal(size=(60, 256)).astype(np.float32)
+    said = [np.zeros((4, 256), np.float16)] * 180
+    kinds = ["speech", "sung", "imitation"] * 60
+    speakers = [f"speaker {n}" for n in range(60)]
+    bank = Bank(clips, kinds, said, people, speakers, heard, (rng.normal(size=200_000) * 3000).astype(np.int16))
+    torch.manual_seed(0)
+    before, after = build(MODELS["compact"]).eval(), build(MODELS["compact"])
+    after.load_state_dict(before.state_dict())
+    normalise(after, bank, floor=1e-9, batches=2)
+    # The oracle: differences of views, one by one, moved by the matrix that lies between the two last layers.
+    moved = torch.linalg.lstsq(before.head.weight.double().T, after.head.weight.double().T).solution.T
+    torch.testing.assert_close(after.head.bias.double(), moved @ before.head.bias.double(), atol=1e-3, rtol=1e-3)
+    front, total = LogMel(MODELS["compact"].front_end), torch.zeros(256, 256, dtype=torch.float64)
+    for trial in NUISANCES:
+        drawn = Batches(bank, replace(trial, people=60))
+        kind = torch.zeros(256, 256, dtype=torch.float64)
+        with torch.no_grad():
+            for number in range(2):
+                for one, other in zip(*drawn(1_000_000 + number).waves, strict=True):
+                    pair = before(front(torch.stack([one, other])[:, None])).double()
+                    difference = pair[0] / pair[0].norm() - pair[1] / pair[1].norm()
+                    kind += torch.outer(difference, difference)
+        total += kind / kind.trace()
+    isotropic = moved @ total @ moved.T
+    spread = torch.linalg.eigvalsh(isotropic)
+    assert spread.max() / spread.min() < 1.5 < torch.linalg.cond(total)
 
 
 @pytest.mark.slow
