@@ -7,7 +7,8 @@ heard counts as wrong. Through effects, each clip has an equaliser, room, band l
 own, so that a singer's microphone tells nothing. Over a band, the voice is 8 dB above it to 4 dB under it; their own
 band is one for each singer, whose first half plays at enrolment and whose second half behind probes. Clones are the
 probes in another singer's timbre, learned from that singer's enrolled clips by the conversions of `whosings.choir` in
-turn; over the source's own band, an encoder that listens to bands names the source.
+turn; over the source's own band, an encoder that listens to bands names the source. A perfect clone is the singer's own
+clip over another one's band.
 """
 
 from __future__ import annotations
@@ -80,6 +81,10 @@ def main() -> None:
     backed = [over(clone, own[who[p]][1], rng) for clone, p in zip(made, probes, strict=True)]
     asked["clones"] = Probes("a cappella", made, targets, who[probes])
     asked["clones over the source's band"] = Probes("over their own band", backed, targets, who[probes])
+    owner = np.random.default_rng(9)
+    others = (who[probes] + owner.integers(1, len(names), probes.size)) % len(names)
+    perfect = [over(alone[p], own[o][1], owner) for p, o in zip(probes, others, strict=True)]
+    asked["perfect clones over the source's band"] = Probes("over their own band", perfect, who[probes], others)
     rows, figures = [], {}
     for name in given.encoders:
         embedder = TrackEmbedder(open_segments(name))
