@@ -19,7 +19,7 @@ from voice_bank import Bank
 
 from whosings.encoder.checkpoint import save_checkpoint
 
-WHOLE = Trial(people=32, loud=0.65, shared=2, hard=0.3, matched=4.0)
+WHOLE = Trial(people=32, matched=4.0)
 TRIALS = {
     "whole": WHOLE,
     "whole-again": replace(WHOLE, seed=100),  # what chance alone does

@@ -86,10 +86,10 @@ class Trial:
     same: bool = False
     blocks: int = 6
     attentive: bool = True
-    loud: float = 0.75
-    shared: int = 8
+    loud: float = 0.65
+    shared: int = 2
     guest: float = 0.2
-    hard: float = 0.5
+    hard: float = 0.3
     imitated: float = 0.5
     singing: bool = True
     taught: float = 1.0
@@ -414,7 +414,12 @@ def unheard_tracks(speech: Path, parametric: int) -> list[tuple[str, NDArray[np.
     return mixed
 
 
-NUISANCES = (Trial(imitated=0.0), Trial(imitated=1.0), Trial(same=True, loud=1.0, without=("all",)))
+_OFTEN = Trial(loud=0.75, shared=8, hard=0.5)
+NUISANCES = (
+    replace(_OFTEN, imitated=0.0),
+    replace(_OFTEN, imitated=1.0),
+    replace(_OFTEN, same=True, loud=1.0, without=("all",)),
+)
 """What must not matter, each as much: clip, band and effects; who performs; the band alone."""
 
 
