@@ -68,7 +68,7 @@ def main() -> None:
     over_any = [over(clip, bands[int(rng.integers(BANDS))], rng) for clip in alone]
     own = [np.array_split(band(1000 + number, 2 * BAND_S), 2) for number in range(len(names))]
     over_own = [over(clip, own[who[n]][int(not enrolled[n])], rng) for n, clip in enumerate(alone)]
-    targets = (who[probes] + rng.integers(1, len(names), probes.size)) % len(names)
+    targets = somebody_else(who[probes], len(names), rng)
     made = clones(alone, who, enrolled, probes, targets, given.clones)
     effects = np.random.default_rng(5)
     known = {
@@ -82,7 +82,7 @@ def main() -> None:
     asked["clones"] = Probes("a cappella", made, targets, who[probes])
     asked["clones over the source's band"] = Probes("over their own band", backed, targets, who[probes])
     owner = np.random.default_rng(9)
-    others = (who[probes] + owner.integers(1, len(names), probes.size)) % len(names)
+    others = somebody_else(who[probes], len(names), owner)
     perfect = [over(alone[p], own[o][1], owner) for p, o in zip(probes, others, strict=True)]
     asked["perfect clones over the source's band"] = Probes("over their own band", perfect, who[probes], others)
     rows, figures = [], {}
@@ -98,6 +98,11 @@ def main() -> None:
     header = ("material", "encoder", "enrolled", "probes", "top-1", "EER", "five clips together", "source named")
     measure.table(header, rows)
     measure.finish("real_singing", given.quick, singers=len(names), **figures)
+
+
+def somebody_else(who: Places, singers: int, rng: np.random.Generator) -> Places:
+    """Another singer for each, drawn evenly."""
+    return (who + rng.integers(1, singers, who.size)) % singers
 
 
 def band(seed: int, seconds: float) -> audio.FloatArray:

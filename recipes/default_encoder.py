@@ -180,15 +180,19 @@ class Batches:
         places = self._choose(rng)
         chosen = self.people[places]
         clips = [self._drawn(int(person), rng) for person in chosen]
-        voices, taught, firsts = [], [], {}
+        stretches: list[tuple[int, int]] = []
+        voices, taught = [], []
         for view in range(trial.views):
-            for person, own in zip(chosen, clips, strict=True):
-                clip = int(own[0 if trial.same else view % own.size])
-                first = start(bank.clips[clip], samples, rng) if not (view and trial.same) else firsts[person]
-                firsts[person] = first
+            for place, own in enumerate(clips):
+                if view and trial.same:
+                    clip, first = stretches[place]
+                else:
+                    clip = int(own[view % own.size])
+                    first = start(bank.clips[clip], samples, rng)
+                    stretches.append((clip, first))
                 voices.append(crop(bank.clips[clip], first, samples, rng))
                 imitation = bank.kinds[clip] == "imitation"
-                taught.append(bank.targets[person] if imitation else bank.said(clip, first, samples))
+                taught.append(bank.targets[chosen[place]] if imitation else bank.said(clip, first, samples))
         count = len(voices)
         different = max(2, count // trial.shared)
         tapes = np.stack([tape(bank, samples, trial.guest, rng) for _ in range(different)])
@@ -214,7 +218,7 @@ class Batches:
         return own
 
     def _choose(self, rng: np.random.Generator) -> NDArray[np.intp]:
-        """Places in ``_people``; no speaker twice, whatever the speed."""
+        """Places in ``people``; no speaker twice, whatever the speed."""
         hard = rng.random() < self._trial.hard
         found: dict[str, int] = {}
         while len(found) < self._trial.people:
@@ -397,7 +401,6 @@ def unheard_tracks(speech: Path, parametric: int) -> list[tuple[str, NDArray[np.
         for part in range(parts):
             task = (folder.name, files[part::parts], others[number - 1], 1000 * number + part)
             made = [clip for clip in speaker_clips(task, plain=True) if not clip.person.endswith(nearly)]
-            made = [clip for clip in made if clip.kind != "imitation"]
             tracks += [(clip.person, clip.samples.astype(np.float32) / 32768) for clip in made]
     for seed in range(10_000, 10_000 + parametric):
         tracks += [
@@ -414,6 +417,7 @@ def unheard_tracks(speech: Path, parametric: int) -> list[tuple[str, NDArray[np.
     return mixed
 
 
+# Bands more often, and behind more voices, than in training.
 _OFTEN = Trial(loud=0.75, shared=8, hard=0.5)
 NUISANCES = (
     replace(_OFTEN, imitated=0.0),

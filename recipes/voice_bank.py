@@ -54,7 +54,7 @@ def speaker_clips(task: tuple[str, list[str], list[str], int], plain: bool = Fal
     """All clips of one speaker and of the persons that other speeds make of it.
 
     Each speaks, sings (the speech as it runs, and syllable by syllable, every time with another technique) and is
-    imitated in another speaker's song or a parametric singer's. ``plain`` leaves techniques out.
+    imitated in another speaker's song or a parametric singer's. ``plain`` leaves techniques and imitations out.
     """
     import soxr
 
@@ -72,12 +72,14 @@ def speaker_clips(task: tuple[str, list[str], list[str], int], plain: bool = Fal
             singer = read_speaker([Path(f) for f in files], rng, 1 / speed)
             own = [sung(singer, rng, plain) for _ in range(SONGS)]
             clips += [Clip(name, "sung", studio(sound(song, rng), rng)) for song in own]
+            if plain:
+                continue
             other: Performer = draw_voice(rng)
             if rng.random() < 0.6:
                 with suppress(TooShortError):
                     other = read_speaker([Path(f) for f in others], rng, float(np.exp(rng.uniform(-0.2, 0.2))))
             method = METHODS[("neighbours", "neighbours", "statistics")[int(rng.integers(3))]]
-            imitation = method(sung(other, rng, plain), gather(own[:2], name))
+            imitation = method(sung(other, rng), gather(own[:2], name))
             clips.append(Clip(name, "imitation", studio(sound(imitation, rng), rng)))
     return clips
 
