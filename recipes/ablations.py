@@ -14,12 +14,11 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from default_encoder import Course, Trial, model_config, train
-from voice_bank import Bank
+from default_encoder import Course, Trial, model_config, train, trained
 
 from whosings.encoder.checkpoint import save_checkpoint
 
-WHOLE = Trial(people=32, matched=4.0)
+WHOLE = Trial(people=32)
 TRIALS = {
     "whole": WHOLE,
     "whole-again": replace(WHOLE, seed=100),  # what chance alone does
@@ -36,15 +35,12 @@ TRIALS = {
     "no-hard-negatives": replace(WHOLE, hard=0.0),
     "no-imitations": replace(WHOLE, imitated=0.0),
     "speech-only": replace(WHOLE, singing=False, imitated=0.0),
-    "no-teacher": replace(WHOLE, taught=0.0, matched=0.0),
-    "no-matching": replace(WHOLE, matched=0.0),
+    "no-mask": replace(WHOLE, masked=False),
     "no-naming": replace(WHOLE, taught=0.0),
     "no-contrast": replace(WHOLE, contrasted=0.0),
-    "matching-only": replace(WHOLE, taught=0.0, contrasted=0.0),
     "four-views": replace(WHOLE, people=16, views=4),
     "larger-batch": replace(WHOLE, people=64),
     "longer-context": replace(WHOLE, people=21, seconds=4.5),
-    "band-apart": replace(WHOLE, apart=1.0),
     "plain-pooling": replace(WHOLE, attentive=False),
     "deeper": replace(WHOLE, blocks=9),
 }
@@ -56,17 +52,16 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=200, help="of 64 views; a larger batch gets fewer")
     parser.add_argument("--only", nargs="+", default=list(TRIALS), choices=list(TRIALS), metavar="TRIAL")
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--bf16", action="store_true")
     given = parser.parse_args()
-    bank = Bank.load(given.bank)
     for name in given.only:
         to, trial = given.out / name, TRIALS[name]
         if (to / "model.safetensors").exists():
             continue
         steps = round(given.steps * 64 / (trial.people * trial.views))
-        course = Course(steps, threads=given.threads, bf16=given.bf16)
-        encoder = train(bank, trial, course, to)
+        train(given.bank, trial, Course(steps, processes=given.processes, bf16=given.bf16), to)
+        encoder = trained(to, trial)
         card = {"name": name, "licence": "Apache-2.0", "steps": steps}
         save_checkpoint(to, model_config(trial), encoder, card, half=True)
         (to / "state.pt").unlink()

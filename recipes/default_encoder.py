@@ -18,9 +18,10 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import multiprocessing
 import time
 from dataclasses import dataclass, fields, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -28,29 +29,34 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from on_disk import keep, resume
+from together import average, spread
 from voice_bank import (
     APART,
     SPEEDS,
     Bank,
     Samples,
     band_clip,
+    crop,
     make_bank,
     parametric_clips,
     speaker_clips,
     speaker_folders,
+    start,
+    tape,
 )
 
 from whosings import audio
 from whosings.audio import SAMPLE_RATE
 from whosings.choir.from_speech import voiced_only
-from whosings.config import MODELS, ModelConfig
+from whosings.config import MODELS, MaskConfig, ModelConfig
 from whosings.contrastive.augment import Chances, produce
 from whosings.contrastive.loss import supcon
 from whosings.encoder.checkpoint import build, load_checkpoint, rewrite_card, save_checkpoint
 from whosings.files import atomic
 from whosings.spectrogram import LogMel
 
-PART = 256  # dimensions of the teacher's embeddings, and of each part of ours
+PART = 256  # dimensions of the teacher's embeddings, and of ours
+LOOK_S = 3  # seconds that are remembered together
 NAMED_BY, TOLD_BY = 0.05, 0.1  # temperatures: of naming a person by the teacher's embeddings, of NT-Xent
 ALIKE = 24  # nearest persons among whom hard negatives are drawn
 GROUP = 4  # persons alike that come together
@@ -73,9 +79,9 @@ class Trial:
         imitated: chance that one of a person's views is an imitation by somebody else.
         singing: whether sung clips train.
         taught, contrasted: weights of the two losses.
-        matched: weight of a loss that pulls a second part of the embedding, or all of it without the other losses, to
-            what the teacher says of these very seconds before band and effects.
-        apart: weight of a loss that keeps a view's embedding orthogonal to that of its band alone.
+        kept: weight of a loss that pulls a view to what the encoder that training begins with says of the very seconds
+            of its voice, alone and without effects; of an imitation, to what it says of the person imitated.
+        masked: whether ``mask.pt``, which ``voice_mask.py`` wrote, comes before the encoder; it learns no further.
         without: effects of ``Chances`` that are left out; ``all`` leaves out every one.
         seed: of the first weights and of the order of voices.
     """
@@ -94,8 +100,8 @@ class Trial:
     singing: bool = True
     taught: float = 1.0
     contrasted: float = 1.0
-    matched: float = 0.0
-    apart: float = 0.0
+    kept: float = 0.0
+    masked: bool = True
     without: tuple[str, ...] = ()
     seed: int = 0
 
@@ -111,47 +117,69 @@ class Trial:
 # ---------------------------------------------------------------- views
 
 
-def crop(clip: Samples, first: int, samples: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    """A stretch of a clip."""
-    voice = clip[first : first + samples].astype(np.float32) / 32768
-    if rng.random() < 0.2:  # a short recording, repeated as inference repeats it
-        voice = voice[: int(rng.uniform(0.4, 1.0) * voice.size)]
-    return np.resize(voice, samples)
-
-
-def start(clip: Samples, samples: int, rng: np.random.Generator) -> int:
-    return int(rng.integers(0, max(1, clip.size - samples)))
-
-
-def tape(bank: Bank, samples: int, guest: float, rng: np.random.Generator) -> NDArray[np.float32]:
-    """One or two random bands at once, now and then with somebody else: a choir, a duet, a bad separation."""
-    band = np.zeros(samples, np.float32)
-    for _ in range(int(rng.integers(1, 3))):
-        at = int(rng.integers(0, bank.band.size - samples))
-        band += bank.band[at : at + samples].astype(np.float32) / 32768
-    if rng.random() < guest:
-        clip = bank.clips[int(rng.integers(len(bank.clips)))]
-        voice = crop(clip, start(clip, samples, rng), samples, rng)
-        band += voice * np.float32(10 ** (-rng.uniform(3, 15) / 20) * band.std() / (voice.std() + 1e-6))
-    return band
-
-
 @dataclass(frozen=True)
 class Batch:
     """Views of some persons.
 
     Attributes:
         waves: (views of each person, persons, samples), view by view.
-        bands: what plays behind some of them, alone, (some, samples): behind ``waves[0, :some]``.
         who: places of the persons in ``Batches.people``, (persons,).
-        taught: what the teacher says of each view's seconds, or of the person whom it imitates, (views of each
-            person, persons, 256).
+        kept: what a view is kept near to (``Trial.kept``), (views of each person, persons, 256).
     """
 
     waves: torch.Tensor
-    bands: torch.Tensor
     who: torch.Tensor
-    taught: torch.Tensor
+    kept: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What an encoder says of the bank's clips, alone: of three seconds from each second on.
+
+    Attributes:
+        stretches: of each clip, (stretches, 256), of unit length.
+        people: of each person, the mean over what they spoke and sang themselves, of unit length, (people, 256).
+    """
+
+    stretches: list[NDArray[np.float32]]
+    people: NDArray[np.float32]
+
+
+def remember(bank: Bank, out: Path, encoder: str, workers: int) -> Memory:
+    """Kept in ``out/remembered.npz``."""
+    path = out / "remembered.npz"
+    if not path.exists():
+        with multiprocessing.get_context("spawn").Pool(workers, torch.set_num_threads, (1,)) as pool:
+            said = list(pool.imap(partial(heard, encoder=encoder), bank.clips, 32))
+        with atomic(path) as beside:
+            np.savez(beside, lengths=[len(some) for some in said], said=np.concatenate(said))
+    data = np.load(path)
+    said = np.split(unit(data["said"]), np.cumsum(data["lengths"])[:-1])
+    own = [[c for c in some if bank.kinds[c] != "imitation"] for some in bank.people]
+    return Memory(said, unit(np.stack([np.concatenate([said[c] for c in some]).mean(axis=0) for some in own])))
+
+
+@torch.inference_mode()
+def heard(clip: Samples, encoder: str) -> NDArray[np.float32]:
+    checkpoint = known(encoder)
+    seconds = range(max(1, (clip.size - LOOK_S * SAMPLE_RATE) // SAMPLE_RATE + 1))
+    views = [conformed(clip[s * SAMPLE_RATE : (s + LOOK_S) * SAMPLE_RATE]) for s in seconds]
+    waves = torch.from_numpy(np.stack(views))[:, None]
+    said: NDArray[np.float32] = checkpoint.encoder(LogMel(checkpoint.config.front_end)(waves)).numpy()
+    return said
+
+
+known = cache(load_checkpoint)
+
+
+def conformed(clip: Samples) -> NDArray[np.float32]:
+    """Three seconds whose peak is 1."""
+    voice = np.resize(clip, LOOK_S * SAMPLE_RATE).astype(np.float32)
+    return voice / max(1.0, float(np.abs(voice).max()))
+
+
+def unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
 class Batches:
@@ -161,8 +189,8 @@ class Batches:
         people: numbers of the persons that take part.
     """
 
-    def __init__(self, bank: Bank, trial: Trial, device: str = "cpu") -> None:
-        self._bank, self._trial, self._device = bank, trial, device
+    def __init__(self, bank: Bank, trial: Trial, device: str = "cpu", memory: Memory | None = None) -> None:
+        self._bank, self._trial, self._device, self._memory = bank, trial, device, memory
         self._clips = [[c for c in own if trial.may_train(bank.kinds[c])] for own in bank.people]
         self._imitations = [[c for c in own if bank.kinds[c] == "imitation"] for own in bank.people]
         self.people = np.array([n for n, own in enumerate(self._clips) if own])
@@ -181,7 +209,7 @@ class Batches:
         chosen = self.people[places]
         clips = [self._drawn(int(person), rng) for person in chosen]
         stretches: list[tuple[int, int]] = []
-        voices, taught = [], []
+        voices, kept = [], []
         for view in range(trial.views):
             for place, own in enumerate(clips):
                 if view and trial.same:
@@ -190,9 +218,13 @@ class Batches:
                     clip = int(own[view % own.size])
                     first = start(bank.clips[clip], samples, rng)
                     stretches.append((clip, first))
+                if self._memory is not None:
+                    said = self._memory.stretches[clip]
+                    second = min(len(said) - 1, round(first / SAMPLE_RATE))
+                    first = min(second * SAMPLE_RATE, max(0, bank.clips[clip].size - samples))
+                    imitation = bank.kinds[clip] == "imitation"
+                    kept.append(self._memory.people[chosen[place]] if imitation else said[second])
                 voices.append(crop(bank.clips[clip], first, samples, rng))
-                imitation = bank.kinds[clip] == "imitation"
-                taught.append(bank.targets[chosen[place]] if imitation else bank.said(clip, first, samples))
         count = len(voices)
         different = max(2, count // trial.shared)
         tapes = np.stack([tape(bank, samples, trial.guest, rng) for _ in range(different)])
@@ -202,12 +234,10 @@ class Batches:
         loud, backing = (torch.from_numpy(part).to(self._device) for part in (np.stack(voices), bands))
         waves = produce(loud[:, None], backing[:, None], torch.from_numpy(level), rng, trial.chances)[:, 0]
         waves = waves / waves.abs().amax(dim=1, keepdim=True).clamp(min=1e-9)  # as `conform` does
-        alone = backing[: trial.people // 4]
-        alone = alone / alone.abs().amax(dim=1, keepdim=True).clamp(min=1e-9)
         who = torch.from_numpy(places).to(self._device)
-        said = torch.from_numpy(np.stack(taught)).to(self._device)
+        near = torch.from_numpy(np.stack(kept) if kept else np.zeros((count, PART), np.float32)).to(self._device)
         shape = (trial.views, trial.people, -1)
-        return Batch(waves.reshape(shape), alone, who, said.reshape(shape))
+        return Batch(waves.reshape(shape), who, near.reshape(shape))
 
     def _drawn(self, person: int, rng: np.random.Generator) -> NDArray[np.intp]:
         """A person's clips in random order, now and then an imitation first."""
@@ -239,10 +269,9 @@ def among(taught: torch.Tensor, targets: torch.Tensor, who: torch.Tensor) -> tor
 
 
 def model_config(trial: Trial) -> ModelConfig:
-    """The compact model, with the trial's depth and parts."""
+    """The compact model, with the trial's depth and mask."""
     compact = MODELS["compact"]
-    parts = 2 if trial.matched and (trial.contrasted or trial.taught) else 1
-    changes = {"blocks": trial.blocks, "embedding": parts * PART, "parts": parts}
+    changes = {"blocks": trial.blocks, "mask": MaskConfig() if trial.masked else None}
     return compact.model_copy(update={"encoder": compact.encoder.model_copy(update=changes)})
 
 
@@ -252,34 +281,52 @@ class Course:
 
     steps: int = 3200
     peak_rate: float = 1.2e-3
-    threads: int = 2
+    processes: int = 1
     bf16: bool = False
     device: str = "cpu"
     begin_with: str | None = None
     validate: Path | None = None
 
 
-def train(bank: Bank, trial: Trial, course: Course, out: Path) -> torch.nn.Module:
-    """Train, or go on where ``out/state.pt`` stopped."""
-    torch.set_num_threads(course.threads)
-    torch.manual_seed(trial.seed)
-    config = model_config(trial)
-    device = course.device
-    batches = Batches(bank, trial, device)
-    front = LogMel(config.front_end).to(device)
-    encoder = build(config).to(device)
-    to_teacher = torch.nn.Linear(PART, PART).to(device)
+def train(folder: Path, trial: Trial, course: Course, out: Path) -> None:
+    """Train on the bank in ``folder``, or go on where ``out/state.pt`` stopped."""
+    out.mkdir(parents=True, exist_ok=True)
+    if trial.kept and course.begin_with is not None:
+        remember(Bank.load(folder), folder, course.begin_with, course.processes)
+    spread(course.processes, learn, folder, trial, course, out)
+
+
+def begun(folder: Path, trial: Trial, course: Course) -> torch.nn.Module:
+    """The encoder before its first step."""
+    encoder = build(model_config(trial))
+    if course.begin_with is not None:
+        before = load_checkpoint(course.begin_with).encoder.float().state_dict()
+        encoder.load_state_dict(encoder.state_dict() | before)
+    if trial.masked:
+        state = torch.load(folder / "mask.pt", map_location="cpu", weights_only=True)
+        encoder.mask.load_state_dict(state["mask"])
+        encoder.mask.requires_grad_(False)
     if not trial.attentive:
         for weight in encoder.pool.attention.parameters():
             weight.requires_grad_(False).zero_()
-    parameters = [*encoder.parameters(), *to_teacher.parameters()]
+    return encoder.to(course.device)
+
+
+def learn(rank: int, processes: int, folder: Path, trial: Trial, course: Course, out: Path) -> None:
+    """One of the processes that train together, each on batches of its own."""
+    torch.manual_seed(trial.seed)
+    device = course.device
+    bank = Bank.load(folder)
+    memory = remember(bank, folder, course.begin_with, processes) if trial.kept and course.begin_with else None
+    batches = Batches(bank, trial, device, memory)
+    front = LogMel(MODELS["compact"].front_end).to(device)
+    encoder = begun(folder, trial, course)
+    to_teacher = torch.nn.Linear(PART, PART).to(device)
+    parameters = [p for p in (*encoder.parameters(), *to_teacher.parameters()) if p.requires_grad]
     optimiser = torch.optim.AdamW(parameters, lr=course.peak_rate, weight_decay=0.02)
-    unheard = [band_clip(30_000 + number) for number in range(40)] if course.validate is not None else []
-    centre = torch.from_numpy(bank.targets.mean(axis=0)).to(device)
-    targets = torch.from_numpy(bank.targets[batches.people]).to(device) - centre
+    unheard = [band_clip(30_000 + number) for number in range(40)] if course.validate is not None and not rank else []
+    targets = torch.from_numpy(bank.targets[batches.people] - bank.targets.mean(axis=0)).to(device)
     step = resume(out / "state.pt", optimiser, device, encoder=encoder, to_teacher=to_teacher)
-    if step == 0 and course.begin_with is not None:
-        encoder.load_state_dict(load_checkpoint(course.begin_with).encoder.float().state_dict())
     if course.steps == 0:
         keep(out / "state.pt", step, optimiser, encoder=encoder, to_teacher=to_teacher)
     begin, log = time.monotonic(), []
@@ -288,43 +335,45 @@ def train(bank: Bank, trial: Trial, course: Course, out: Path) -> torch.nn.Modul
         decay = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / course.steps))
         for group in optimiser.param_groups:
             group["lr"] = course.peak_rate * min(1.0, (step + 1) / warm_up) * decay
-        batch = batches(step)
-        waves = batch.waves.flatten(0, 1)
+        batch = batches(step * processes + rank)
         with torch.no_grad():
-            spectrograms = front((torch.cat([waves, batch.bands]) if trial.apart else waves)[:, None])
+            spectrograms = front(batch.waves.flatten(0, 1)[:, None])
         with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=course.bf16):
             embeddings = encoder(spectrograms)
-        parts = F.normalize(embeddings.float().unflatten(1, (-1, PART)), dim=2)
-        unit, alone = parts[: len(waves), 0], parts[len(waves) :]
+        embedded = F.normalize(embeddings.float(), dim=1)
         who = batch.who.repeat(trial.views)
-        losses = dict.fromkeys(("contrast", "naming", "matching", "band"), torch.zeros((), device=device))
+        losses = dict.fromkeys(("contrast", "naming", "keeping"), torch.zeros((), device=device))
         if trial.contrasted:
-            half = len(unit) // 2
-            losses["contrast"] = supcon(unit[:half], unit[half:], who[:half], TOLD_BY)  # NT-Xent where views are two
+            half = len(embedded) // 2
+            losses["contrast"] = supcon(embedded[:half], embedded[half:], who[:half], TOLD_BY)  # NT-Xent of two views
         if trial.taught:
-            losses["naming"] = among(to_teacher(unit), targets, who)
-        if trial.matched:
-            said = batch.taught.flatten(0, 1) - centre
-            losses["matching"] = 1 - F.cosine_similarity(parts[: len(waves), -1], said, dim=-1).mean()
-        if trial.apart:
-            losses["band"] = (parts[: len(alone)] * alone).sum(dim=-1).square().mean()
-        weights = (trial.contrasted, trial.taught, trial.matched, trial.apart)
+            losses["naming"] = among(to_teacher(embedded), targets, who)
+        if memory is not None:
+            losses["keeping"] = 1 - (embedded * batch.kept.flatten(0, 1)).sum(dim=1).mean()
+        weights = (trial.contrasted, trial.taught, trial.kept)
         loss = sum((w * one for w, one in zip(weights, losses.values(), strict=True)), torch.zeros((), device=device))
         optimiser.zero_grad()
         loss.backward()
+        average(parameters, processes)
         torch.nn.utils.clip_grad_norm_(parameters, 5.0)
         optimiser.step()
         step += 1
         log.append([one.item() for one in losses.values()])
-        if step % 50 == 0:
+        if rank == 0 and step % 50 == 0:
             minutes = (time.monotonic() - begin) / 60
             means = dict(zip(losses, np.round(np.mean(log[-50:], axis=0), 3).tolist(), strict=True))
             print(step, f"{minutes:.1f} min", means, flush=True)
-        if step % 100 == 0 or step == course.steps:
+        if rank == 0 and (step % 100 == 0 or step == course.steps):
             keep(out / "state.pt", step, optimiser, encoder=encoder, to_teacher=to_teacher)
             if course.validate is not None:
                 found = validation(encoder, front, unheard, course.validate, device)
                 print(json.dumps({"step": step, **found}), flush=True)
+
+
+def trained(out: Path, trial: Trial) -> torch.nn.Module:
+    """The encoder that ``train`` left."""
+    encoder = build(model_config(trial))
+    encoder.load_state_dict(torch.load(out / "state.pt", map_location="cpu", weights_only=True)["encoder"])
     return encoder
 
 
@@ -456,10 +505,8 @@ def export(out: Path, speech: Path, to: Path, parametric: int, floor: float, bat
     from whosings.embedding import TrackEmbedder
 
     torch.set_num_threads(1)  # two on a busy machine are far slower
-    state = torch.load(out / "state.pt", map_location="cpu", weights_only=True)
     config = model_config(Trial())
-    encoder = build(config)
-    encoder.load_state_dict(state["encoder"])
+    encoder = trained(out, Trial())
     normalise(encoder, Bank.load(out), floor, batches)
     card = {
         "name": "default",
@@ -467,7 +514,7 @@ def export(out: Path, speech: Path, to: Path, parametric: int, floor: float, bat
         "data": "LibriSpeech (CC BY 4.0) spoken and turned into singing, parametric singers, generated bands; "
         "distilled from resemblyzer (Apache-2.0)",
         "licence": "Apache-2.0",
-        "steps": state["step"],
+        "steps": torch.load(out / "state.pt", map_location="cpu", weights_only=True)["step"],
     }
     save_checkpoint(to, config, encoder, card, half=True)
     embedder = TrackEmbedder(to)
@@ -492,32 +539,35 @@ def main() -> None:
     bank.add_argument("--speech", type=Path, required=True)
     bank.add_argument("--parametric", type=int, default=300)
     bank.add_argument("--bands", type=int, default=300)
+    bank.add_argument("--soundfont", type=Path, nargs="+", default=[], help="that play the bands in turn")
     bank.add_argument("--workers", type=int, default=2)
-    learn = commands.add_parser("train")
-    learn.add_argument("--steps", type=int, default=Course.steps, help="0 keeps what it begins with")
-    learn.add_argument("--people", type=int, default=Trial.people, help="voices in a batch")
-    learn.add_argument("--peak-rate", type=float, default=Course.peak_rate)
-    learn.add_argument("--threads", type=int, default=2)
-    learn.add_argument("--bf16", action="store_true", help="matrix products in bf16, where the processor has them")
-    learn.add_argument("--device", default="cpu", help="cuda: mixes, effects, spectrograms and encoder on a GPU")
-    learn.add_argument("--begin-with", help="a checkpoint to go on from, as default")
-    learn.add_argument("--validate", type=Path, help="folder singer/*.opus of real singing, RAVDESS file names")
+    course = commands.add_parser("train")
+    course.add_argument("--steps", type=int, default=Course.steps, help="0 keeps what it begins with")
+    course.add_argument("--people", type=int, default=Trial.people, help="voices in a batch")
+    course.add_argument("--peak-rate", type=float, default=Course.peak_rate)
+    course.add_argument("--processes", type=int, default=1, help="that train together, each on as many voices")
+    course.add_argument("--bf16", action="store_true", help="matrix products in bf16, where the processor has them")
+    course.add_argument("--device", default="cpu", help="cuda: mixes, effects, spectrograms and encoder on a GPU")
+    course.add_argument("--kept", type=float, default=Trial.kept, help="weight of staying near what it begins with")
+    course.add_argument("--begin-with", help="a checkpoint to go on from, as default")
+    course.add_argument("--validate", type=Path, help="folder singer/*.opus of real singing, RAVDESS file names")
     give = commands.add_parser("export")
     give.add_argument("--speech", type=Path, required=True)
     give.add_argument("--to", type=Path, required=True)
     give.add_argument("--parametric", type=int, default=40, help="parametric singers that calibrate")
     give.add_argument("--floor", type=float, default=0.1, help="of the normalisation, a share of the mean variance")
     give.add_argument("--batches", type=int, default=40, help="of each nuisance, that it is measured on")
-    for command in (bank, learn, give):
+    for command in (bank, course, give):
         command.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     if options.command == "bank":
-        make_bank(options.speech, options.out, options.parametric, options.bands, options.workers)
+        found = (options.speech, options.out, options.parametric, options.bands, options.workers)
+        make_bank(*found, options.soundfont)
     elif options.command == "export":
         export(options.out, options.speech, options.to, options.parametric, options.floor, options.batches)
     else:
-        course = Course(**{field.name: getattr(options, field.name) for field in fields(Course)})
-        train(Bank.load(options.out), Trial(people=options.people), course, options.out)
+        plan = Course(**{field.name: getattr(options, field.name) for field in fields(Course)})
+        train(options.out, Trial(people=options.people, kept=options.kept), plan, options.out)
 
 
 if __name__ == "__main__":

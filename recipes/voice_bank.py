@@ -8,8 +8,10 @@ them; bands are generated. `default_encoder.py` writes and reads the bank.
 from __future__ import annotations
 
 import multiprocessing
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -37,8 +39,10 @@ Samples = NDArray[np.int16]
 SPEEDS = (1.0, 0.86, 1.16, 0.93)
 APART = 3  # the first of them are other persons for certain
 SONGS, SONG_S = 3, 9.0  # that a person sings syllable by syllable
+PLAIN = 2  # the first of them have no technique; imitations learn from these
+IMITATED_BY = (("neighbours", "statistics"), ("neighbours", "degraded"), ("neighbours", "neighbours"))
 MOST_RECORDINGS = 4  # of a speaker who trains
-FRAME, WINDOW, HOP = SAMPLE_RATE // 100, 160, 80  # teacher's: samples, frames, frames
+WINDOW = 160  # frames of 10 ms that the teacher hears at once
 
 
 @dataclass(frozen=True)
@@ -53,8 +57,8 @@ class Clip:
 def speaker_clips(task: tuple[str, list[str], list[str], int], plain: bool = False) -> list[Clip]:
     """All clips of one speaker and of the persons that other speeds make of it.
 
-    Each speaks, sings (the speech as it runs, and syllable by syllable, every time with another technique) and is
-    imitated in another speaker's song or a parametric singer's. ``plain`` leaves techniques and imitations out.
+    Each speaks, sings (the speech as it runs, and syllable by syllable, in the end with a technique) and is imitated
+    twice, in another speaker's songs or a parametric singer's. ``plain`` leaves techniques and imitations out.
     """
     import soxr
 
@@ -70,18 +74,23 @@ def speaker_clips(task: tuple[str, list[str], list[str], int], plain: bool = Fal
             clips.append(Clip(name, "sung", to_int16(sing_speech(person[: 14 * SAMPLE_RATE], draw_style(rng), rng))))
         with suppress(TooShortError):
             singer = read_speaker([Path(f) for f in files], rng, 1 / speed)
-            own = [sung(singer, rng, plain) for _ in range(SONGS)]
+            own = [sung(singer, rng, plain or song < PLAIN) for song in range(SONGS)]
             clips += [Clip(name, "sung", studio(sound(song, rng), rng)) for song in own]
             if plain:
                 continue
-            other: Performer = draw_voice(rng)
-            if rng.random() < 0.6:
-                with suppress(TooShortError):
-                    other = read_speaker([Path(f) for f in others], rng, float(np.exp(rng.uniform(-0.2, 0.2))))
-            method = METHODS[("neighbours", "neighbours", "statistics")[int(rng.integers(3))]]
-            imitation = method(sung(other, rng), gather(own[:2], name))
-            clips.append(Clip(name, "imitation", studio(sound(imitation, rng), rng)))
+            timbre = gather(own[:PLAIN], name)
+            for method in IMITATED_BY[int(rng.integers(len(IMITATED_BY)))]:
+                imitation = METHODS[method](sung(somebody(others, rng), rng), timbre)
+                clips.append(Clip(name, "imitation", studio(sound(imitation, rng), rng)))
     return clips
+
+
+def somebody(recordings: list[str], rng: np.random.Generator) -> Performer:
+    """A parametric singer, or more often the speaker of these recordings with another length of the vocal tract."""
+    if rng.random() < 0.6:
+        with suppress(TooShortError):
+            return read_speaker([Path(f) for f in recordings], rng, float(np.exp(rng.uniform(-0.2, 0.2))))
+    return draw_voice(rng)
 
 
 def sung(singer: Performer, rng: np.random.Generator, plain: bool = False) -> Frames:
@@ -114,20 +123,24 @@ def parametric_clips(seed: int, plain: bool = False) -> list[Clip]:
     return [Clip(f"parametric-{seed}", "sung", studio(sound(sung(voice, rng, plain), rng), rng)) for _ in range(3)]
 
 
-def band_clip(seed: int) -> Samples:
-    """Two bands of three are sampled instruments, one of two of these with a melody instrument."""
+def band_clip(seed: int, soundfonts: Sequence[Path] = ()) -> Samples:
+    """Two bands of three are sampled instruments, one of two of these with a melody instrument.
+
+    Args:
+        soundfonts: that play in turn; where there are none, the usual one.
+    """
     rng = np.random.default_rng([9, seed])
     palette = draw_palette(rng)
     score = compose(rng, 20, 60, palette.tempo)
-    soundfont = find_soundfont()
+    soundfont = soundfonts[seed % len(soundfonts)] if soundfonts else find_soundfont()
     if soundfont is None or rng.random() < 1 / 3:
         return to_int16(play(palette, score, rng))
     lead = str(rng.choice(sorted(LEADS))) if rng.random() < 0.5 else None
     return to_int16(render(arrange(draw_ensemble(rng, lead), score, rng), soundfont)[: 30 * SAMPLE_RATE])
 
 
-def teach(clip: Samples) -> NDArray[np.float16]:
-    """resemblyzer's embeddings of 1.6 s of a clip, one every 0.8 s, (windows, 256) of unit length."""
+def teach(clip: Samples) -> NDArray[np.float32]:
+    """resemblyzer's embedding of a clip, (256,), the mean over stretches of 1.6 s, each of unit length."""
     from resemblyzer import VoiceEncoder
     from resemblyzer.audio import wav_to_mel_spectrogram
 
@@ -135,9 +148,10 @@ def teach(clip: Samples) -> NDArray[np.float16]:
     if _TEACHER is None:
         _TEACHER = VoiceEncoder("cpu", verbose=False)
     mel = wav_to_mel_spectrogram(at_level(clip))
-    windows = np.stack([mel[first : first + WINDOW] for first in range(0, len(mel) - WINDOW + 1, HOP)])
+    windows = np.stack([mel[first : first + WINDOW] for first in range(0, len(mel) - WINDOW + 1, WINDOW)])
     with torch.inference_mode():
-        return _TEACHER(torch.from_numpy(windows)).numpy().astype(np.float16)
+        mean: NDArray[np.float32] = _TEACHER(torch.from_numpy(windows)).numpy().mean(axis=0)
+    return mean
 
 
 def at_level(clip: Samples) -> NDArray[np.float32]:
@@ -155,10 +169,12 @@ def speaker_folders(speech: Path, for_training: bool) -> list[Path]:
     return [f for f in folders if (len(list(f.iterdir())) <= MOST_RECORDINGS) == for_training]
 
 
-def make_bank(speech: Path, out: Path, parametric: int, bands: int, workers: int) -> None:
-    """Write ``out/bank.npz``, voices and bands, and ``out/taught.npz``, what the teacher hears; what is there stays."""
+def make_bank(
+    speech: Path, out: Path, parametric: int, bands: int, workers: int, soundfonts: Sequence[Path] = ()
+) -> None:
+    """Write to ``out`` voices, bands and what the teacher hears, a file each; what is there stays."""
     out.mkdir(parents=True, exist_ok=True)
-    bank, taught = out / "bank.npz", out / "taught.npz"
+    bank, played, taught = out / "bank.npz", out / "bands.npz", out / "taught.npz"
     with multiprocessing.get_context("spawn").Pool(workers, torch.set_num_threads, (1,)) as pool:
         if not bank.exists():
             folders = [sorted(str(p) for p in f.iterdir()) for f in speaker_folders(speech, for_training=True)]
@@ -169,7 +185,6 @@ def make_bank(speech: Path, out: Path, parametric: int, bands: int, workers: int
             clips = [clip for clip in clips if clip.samples.size >= 3 * SAMPLE_RATE]
             hours = sum(clip.samples.size for clip in clips) / SAMPLE_RATE / 3600
             print(f"{len(clips)} clips, {hours:.1f} h", flush=True)
-            band = list(pool.imap(band_clip, range(bands), 4))
             with atomic(bank) as beside:
                 np.savez(
                     beside,
@@ -177,13 +192,16 @@ def make_bank(speech: Path, out: Path, parametric: int, bands: int, workers: int
                     kinds=np.array([clip.kind for clip in clips]),
                     lengths=np.array([clip.samples.size for clip in clips]),
                     samples=np.concatenate([clip.samples for clip in clips]),
-                    band=np.concatenate(band),
                 )
+        if not played.exists():
+            band = list(pool.imap(partial(band_clip, soundfonts=soundfonts), range(bands), 4))
+            with atomic(played) as beside:
+                np.savez(beside, band=np.concatenate(band))
         if not taught.exists():
             data = np.load(bank)
             heard = list(pool.imap(teach, np.split(data["samples"], np.cumsum(data["lengths"])[:-1]), 16))
             with atomic(taught) as beside:
-                np.savez(beside, lengths=[len(some) for some in heard], embeddings=np.concatenate(heard))
+                np.savez(beside, embeddings=np.stack(heard))
 
 
 @dataclass(frozen=True)
@@ -192,7 +210,6 @@ class Bank:
 
     Attributes:
         clips: of everybody, and the ``kinds`` of each.
-        taught: of each clip the teacher's embeddings, as ``teach`` gives them.
         people: of each person the numbers of its clips.
         speakers: of each person whose speech it is made of; at other speeds they are nearly one person.
         targets: the teacher's embeddings of persons, means over what they spoke and sang themselves, (people, 256).
@@ -201,29 +218,46 @@ class Bank:
 
     clips: list[Samples]
     kinds: list[str]
-    taught: list[NDArray[np.float16]]
     people: list[list[int]]
     speakers: list[str]
     targets: NDArray[np.float32]
     band: Samples
 
-    def said(self, clip: int, first: int, samples: int) -> NDArray[np.float32]:
-        """The teacher's embedding of a stretch of a clip, (256,): the mean over windows that lie half in it or more."""
-        middles = (np.arange(len(self.taught[clip])) * HOP + WINDOW / 2) * FRAME
-        inside = (middles >= first) & (middles <= first + samples)
-        return self.taught[clip][inside].mean(axis=0, dtype=np.float32)
-
     @classmethod
     def load(cls, folder: Path) -> Bank:
-        data, heard = np.load(folder / "bank.npz"), np.load(folder / "taught.npz")
+        data, taught = np.load(folder / "bank.npz"), np.load(folder / "taught.npz")["embeddings"]
         clips = np.split(data["samples"], np.cumsum(data["lengths"])[:-1])
-        taught = np.split(heard["embeddings"], np.cumsum(heard["lengths"])[:-1])
         kinds: list[str] = data["kinds"].tolist()
         by_name: dict[str, list[int]] = {}
         for index, name in enumerate(data["names"]):
             by_name.setdefault(str(name), []).append(index)
         people = list(by_name.values())
         speakers = [name.split("x")[0] for name in by_name]
-        own = [[taught[c] for c in some if kinds[c] != "imitation"] for some in people]
-        targets = np.stack([np.concatenate(some).mean(axis=0, dtype=np.float32) for some in own])
-        return cls(clips, kinds, taught, people, speakers, targets, data["band"])
+        own = [[c for c in some if kinds[c] != "imitation"] for some in people]
+        targets = np.stack([taught[some].mean(axis=0) for some in own])
+        return cls(clips, kinds, people, speakers, targets, np.load(folder / "bands.npz")["band"])
+
+
+def crop(clip: Samples, first: int, samples: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    """A stretch of a clip."""
+    voice = clip[first : first + samples].astype(np.float32) / 32768
+    if rng.random() < 0.2:  # a short recording, repeated as inference repeats it
+        voice = voice[: int(rng.uniform(0.4, 1.0) * voice.size)]
+    return np.resize(voice, samples)
+
+
+def start(clip: Samples, samples: int, rng: np.random.Generator) -> int:
+    return int(rng.integers(0, max(1, clip.size - samples)))
+
+
+def tape(bank: Bank, samples: int, guest: float, rng: np.random.Generator) -> NDArray[np.float32]:
+    """One or two random bands at once, now and then with somebody else: a choir, a duet, a bad separation."""
+    band = np.zeros(samples, np.float32)
+    for _ in range(int(rng.integers(1, 3))):
+        at = int(rng.integers(0, bank.band.size - samples))
+        band += bank.band[at : at + samples].astype(np.float32) / 32768
+    if rng.random() < guest:
+        clip = bank.clips[int(rng.integers(len(bank.clips)))]
+        voice = crop(clip, start(clip, samples, rng), samples, rng)
+        band += voice * np.float32(10 ** (-rng.uniform(3, 15) / 20) * band.std() / (voice.std() + 1e-6))
+    return band

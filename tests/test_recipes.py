@@ -44,17 +44,21 @@ def test_the_encoder_recipe_from_a_bank_to_a_checkpoint_that_identifies(tmp_path
         kinds=["speech", "sung", "imitation"] * 36,
         lengths=[clip.size for clip in clips],
         samples=np.concatenate(clips),
-        band=(rng.normal(size=200_000) * 3000).astype(np.int16),
     )
-    heard = rng.normal(size=(108 * 4, 256)).astype(np.float16)
-    np.savez(tmp_path / "taught.npz", lengths=[4] * 108, embeddings=heard)
-    train = ("train", "--out", tmp_path, "--people", 4, "--threads", 1)
+    np.savez(tmp_path / "bands.npz", band=(rng.normal(size=200_000) * 3000).astype(np.int16))
+    np.savez(tmp_path / "taught.npz", embeddings=rng.normal(size=(108, 256)).astype(np.float32))
+    mask = ("--out", tmp_path, "--views", 4)
+    assert _run("voice_mask.py", *mask, "--steps", 1).startswith("1 0.")
+    assert _run("voice_mask.py", *mask, "--steps", 2).startswith("2 0.")
+    train = ("train", "--out", tmp_path, "--people", 4, "--begin-with", "default", "--kept", 1)
     assert _run("default_encoder.py", *train, "--steps", 1) == ""
     first = torch.load(tmp_path / "state.pt", weights_only=True)
-    _run("default_encoder.py", *train, "--steps", 2)
+    _run("default_encoder.py", *train, "--steps", 2, "--processes", 2)
     second = torch.load(tmp_path / "state.pt", weights_only=True)
     assert (first["step"], second["step"]) == (1, 2)
     assert not torch.equal(first["to_teacher"]["weight"], second["to_teacher"]["weight"])
+    masks = torch.load(tmp_path / "mask.pt", weights_only=True)["mask"]
+    assert all(torch.equal(second["encoder"][f"mask.{name}"], weight) for name, weight in masks.items())
     for speaker in ("a", "b"):
         for number in range(5):
             (tmp_path / "speech" / speaker).mkdir(parents=True, exist_ok=True)
@@ -63,9 +67,31 @@ def test_the_encoder_recipe_from_a_bank_to_a_checkpoint_that_identifies(tmp_path
     _run("default_encoder.py", "export", "--out", tmp_path, *made)
     assert TrackEmbedder(tmp_path / "made")(Segment(singing(7)[None], 0.0, "song")).vectors.shape[1] == 256
     assert calibration_of(load_checkpoint(tmp_path / "made")).same_trials > 0
-    trials = ("four-views", "band-apart")
+    trials = ("four-views", "no-mask")
     _run("ablations.py", "--bank", tmp_path, "--out", tmp_path / "trials", "--steps", 1, "--only", *trials)
     assert sorted(p.parent.name for p in tmp_path.glob("trials/*/model.safetensors")) == sorted(trials)
+
+
+def test_processes_that_train_together_go_the_way_of_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(RECIPES)
+    from together import spread
+
+    spread(2, _mean_gradient, tmp_path)
+    alone = torch.nn.Linear(3, 2, bias=False)
+    torch.nn.init.ones_(alone.weight)
+    alone(torch.tensor([[1.0, 0.0, 3.0], [1.0, 1.0, 3.0]])).square().sum(dim=1).mean().backward()
+    for rank in (0, 1):
+        torch.testing.assert_close(torch.load(tmp_path / f"{rank}.pt", weights_only=True), alone.weight.grad)
+
+
+def _mean_gradient(rank: int, processes: int, folder: Path) -> None:
+    from together import average
+
+    layer = torch.nn.Linear(3, 2, bias=False)
+    torch.nn.init.ones_(layer.weight)
+    layer(torch.tensor([[1.0, float(rank), 3.0]])).square().sum().backward()
+    average(layer.parameters(), processes)
+    torch.save(layer.weight.grad, folder / f"{rank}.pt")
 
 
 @pytest.mark.slow
@@ -82,10 +108,9 @@ def test_what_must_not_matter_is_the_same_in_all_directions(tmp_path: Path, monk
     clips = [np.round(singing(4, seed) * 20_000).astype(np.int16) for seed in range(9)] * 20
     people = [[3 * n, 3 * n + 1, 3 * n + 2] for n in range(60)]
     heard = rng.normal(size=(60, 256)).astype(np.float32)
-    said = [np.zeros((4, 256), np.float16)] * 180
     kinds = ["speech", "sung", "imitation"] * 60
     speakers = [f"speaker {n}" for n in range(60)]
-    bank = Bank(clips, kinds, said, people, speakers, heard, (rng.normal(size=200_000) * 3000).astype(np.int16))
+    bank = Bank(clips, kinds, people, speakers, heard, (rng.normal(size=200_000) * 3000).astype(np.int16))
     torch.manual_seed(0)
     before, after = build(MODELS["compact"]).eval(), build(MODELS["compact"])
     after.load_state_dict(before.state_dict())

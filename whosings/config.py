@@ -75,6 +75,16 @@ class TransformerConfig(_Settings):
         return self
 
 
+class MaskConfig(_Settings):
+    """What lets the voice through and keeps the band out: a U-Net over the spectrogram."""
+
+    channels: tuple[PositiveInt, PositiveInt, PositiveInt] = (16, 32, 64)
+    """Of the levels, each with half the bins and frames of the one before."""
+    width: PositiveInt = 256
+    """Channels of the blocks over time at the bottom."""
+    blocks: PositiveInt = 4
+
+
 class ConvolutionalConfig(_Settings):
     """Two-dimensional stem over frequency, one-dimensional residual blocks over time, attentive statistics."""
 
@@ -91,6 +101,8 @@ class ConvolutionalConfig(_Settings):
     """Dimensions of the embedding."""
     parts: PositiveInt = 1
     """Equal parts of the embedding, each scaled to unit length if there are several: all weigh the same in a cosine."""
+    mask: MaskConfig | None = None
+    """What keeps the band out of the spectrogram first; none unless given."""
 
     @model_validator(mode="after")
     def _kernel_is_odd(self) -> ConvolutionalConfig:

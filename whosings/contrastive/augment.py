@@ -72,12 +72,34 @@ def augment(waves: Tensor, rng: np.random.Generator, chances: Chances | None = N
     Returns:
         The same shape on the same device; no peak above 1.
     """
-    return _chain(waves, None, np.full(len(waves), np.inf), rng, chances or Chances())
+    return _chain(waves, None, np.full(len(waves), np.inf), rng, chances or Chances()).waves
 
 
 def produce(
     voices: Tensor, bands: Tensor, voice_db: Tensor, rng: np.random.Generator, chances: Chances | None = None
 ) -> Tensor:
+    """Voices over bands, as a studio would: the waves of ``record``."""
+    return record(voices, bands, voice_db, rng, chances).waves
+
+
+@dataclass(frozen=True)
+class Record:
+    """Voices over bands, and what they are made of.
+
+    Attributes:
+        waves: (views, channels, samples).
+        voice, band: their parts in the mix, before what is done to the whole, alike in shape. A gain, an equaliser or
+            a compressor changes both alike, so that their ratio is still that of the record.
+    """
+
+    waves: Tensor
+    voice: Tensor
+    band: Tensor
+
+
+def record(
+    voices: Tensor, bands: Tensor, voice_db: Tensor, rng: np.random.Generator, chances: Chances | None = None
+) -> Record:
     """Voices over bands, as a studio would.
 
     Args:
@@ -86,7 +108,7 @@ def produce(
             each; inf leaves the band out.
 
     Returns:
-        The same shape on the same device; no peak above 1.
+        Waves of the same shape on the same device; no peak above 1.
 
     Raises:
         ValueError: the shapes differ.
@@ -102,17 +124,18 @@ def produce(
 @torch.no_grad()
 def _chain(
     voices: Tensor, bands: Tensor | None, voice_db: NDArray[np.float64], rng: np.random.Generator, chances: Chances
-) -> Tensor:
+) -> Record:
     with torch.autocast(voices.device.type, enabled=False):
         waves = _voice(voices.float().clone(), rng, chances)  # what follows works in place
-        waves = _dynamics(_mixed(waves, None if bands is None else bands.float(), voice_db, rng, chances), rng, chances)
+        voice, band = _mixed(waves, None if bands is None else bands.float(), voice_db, rng, chances)
+        waves = _dynamics(voice + band, rng, chances)
         waves = _limited(waves, rng, chances)
         count = len(waves)
         rows, opus, level = _drawn(rng, count, chances.codec), rng.random(count), rng.uniform(0.7, 0.97, count)
         waves = _on(rows, waves, lambda some: effects.codec(some, opus[rows] < _OPUS, level[rows]))
         gain_db = rng.uniform(-20, 3, count) * _mask(_drawn(rng, count, chances.level), count)
         waves *= effects.column(10 ** (gain_db / 20), waves)
-        return waves / waves.abs().amax((1, 2), keepdim=True).clamp(min=1.0)
+        return Record(waves / waves.abs().amax((1, 2), keepdim=True).clamp(min=1.0), voice, band)
 
 
 def _voice(waves: Tensor, rng: np.random.Generator, chances: Chances) -> Tensor:
@@ -152,8 +175,8 @@ def _dynamics(waves: Tensor, rng: np.random.Generator, chances: Chances) -> Tens
 
 def _mixed(
     voices: Tensor, bands: Tensor | None, voice_db: NDArray[np.float64], rng: np.random.Generator, chances: Chances
-) -> Tensor:
-    """The linear effects on voice, band and record, and the mix, in one pass."""
+) -> tuple[Tensor, Tensor]:
+    """Voice and band after the linear effects on them and on the record, each in one pass, at their levels."""
     count, _, samples = voices.shape
     size = effects.fast_length(samples + _RESPONSE)
     voice_knots, band_knots, record_knots = (
@@ -171,7 +194,7 @@ def _mixed(
     late = effects.responses(tails, decay[rows], wet[rows], delay[rows], repeat[rows])
     spectrum = _on(rows, spectrum, lambda some: some * torch.fft.rfft(late, size))
     spectrum *= effects.amplitude(effects.curve_db(voice_knots + record_knots, size, voices))
-    both = np.flatnonzero(np.isfinite(voice_db))
+    both, behind = np.flatnonzero(np.isfinite(voice_db)), torch.zeros_like(voices)
     if bands is not None and both.size:
         index = torch.from_numpy(both).to(voices.device)
         some = bands[index]
@@ -179,9 +202,8 @@ def _mixed(
         band *= effects.amplitude(effects.curve_db((band_knots + record_knots)[both], size, voices))
         balance = _loudness(spectrum, voices)[index] / _loudness(band, some).clamp(min=1e-9)
         band *= balance * effects.column(10 ** (-voice_db[both] / 20), voices)
-        spectrum.index_add_(0, index, band)
-    record: Tensor = torch.fft.irfft(spectrum, size)[..., :samples]
-    return record
+        behind.index_copy_(0, index, torch.fft.irfft(band, size)[..., :samples])
+    return torch.fft.irfft(spectrum, size)[..., :samples], behind
 
 
 def _loudness(spectrum: Tensor, waves: Tensor) -> Tensor:

@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from whosings.config import ConvolutionalConfig, FrontEndConfig
+from whosings.encoder.blocks import TimeBlock, scaled
+from whosings.encoder.masking import VoiceMask
 
-_LOG_MEL_MEAN, _LOG_MEL_STD = -5.0, 5.0  # of peak-normalised music
-_LOG_MEL_FLOOR = -14.0  # below it digital silence and codec zeros differ, voices do not
 _STEM_STRIDE = 8  # mel bins to one stem row
 
 
@@ -25,6 +25,7 @@ class ConvolutionalEncoder(nn.Module):
 
     def __init__(self, config: ConvolutionalConfig, front_end: FrontEndConfig) -> None:
         super().__init__()
+        self.mask = None if config.mask is None else VoiceMask(config.mask, front_end)
         narrow, wide = config.stem
         self.stem = nn.Sequential(
             nn.Conv2d(front_end.channels, narrow, kernel_size=(7, 5), stride=(4, 2), padding=(3, 2)),
@@ -41,7 +42,7 @@ class ConvolutionalEncoder(nn.Module):
         )
         self.merge = nn.Conv1d(wide * (front_end.mel_bins // _STEM_STRIDE), config.width, kernel_size=1)
         self.blocks = nn.ModuleList(
-            _Block(config.width, config.kernel, round(config.width * config.mlp_ratio)) for _ in range(config.blocks)
+            TimeBlock(config.width, config.kernel, round(config.width * config.mlp_ratio)) for _ in range(config.blocks)
         )
         self.pool = _AttentiveStatistics(config.width)
         self.head = nn.Linear(2 * config.width, config.embedding)
@@ -49,8 +50,13 @@ class ConvolutionalEncoder(nn.Module):
 
     def forward(self, spectrograms: Tensor) -> Tensor:
         """See the class."""
-        scaled = (spectrograms.clamp(min=_LOG_MEL_FLOOR) - _LOG_MEL_MEAN) / _LOG_MEL_STD
-        maps = self.stem(scaled)
+        if self.mask is not None:
+            spectrograms = spectrograms + self.mask(spectrograms)
+        return self.embedded(spectrograms)
+
+    def embedded(self, spectrograms: Tensor) -> Tensor:
+        """Embeddings of spectrograms that a mask, if there is one, has been put on already."""
+        maps = self.stem(scaled(spectrograms))
         maps = self.merge((maps + self.refine(maps)).flatten(1, 2)).transpose(1, 2)
         for block in self.blocks:
             maps = block(maps)
@@ -58,23 +64,6 @@ class ConvolutionalEncoder(nn.Module):
         if self._parts > 1:
             embeddings = F.normalize(embeddings.float().reshape(len(embeddings), self._parts, -1), dim=2).flatten(1)
         return embeddings
-
-
-class _Block(nn.Module):
-    """(batch, frames, width) -> the same: depthwise over time, then a pointwise bottleneck, with a residual."""
-
-    def __init__(self, width: int, kernel: int, hidden: int) -> None:
-        super().__init__()
-        self.depthwise = nn.Conv1d(width, width, kernel, padding=kernel // 2, groups=width)
-        self.norm = nn.LayerNorm(width)
-        self.expand = nn.Linear(width, hidden)
-        self.contract = nn.Linear(hidden, width)
-        self.scale = nn.Parameter(torch.full((width,), 0.1))
-
-    def forward(self, maps: Tensor) -> Tensor:
-        mixed = self.depthwise(maps.transpose(1, 2)).transpose(1, 2)
-        change: Tensor = self.contract(F.gelu(self.expand(self.norm(mixed))))
-        return maps + self.scale * change
 
 
 class _AttentiveStatistics(nn.Module):

@@ -1,0 +1,78 @@
+"""How much of each bin of a log-mel spectrogram is voice, so that an encoder hears a voice and not its band.
+
+A small U-Net: what is heard shrinks to 16 x 200 ms, is seen across all frequencies over some seconds, and grows back;
+what is voice and what is not shows in the shape of harmonics, so the outer levels are two-dimensional convolutions. It
+learns from mixtures of known parts, for which no singer's name is needed, and so from far more than an encoder can.
+"""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from whosings.config import FrontEndConfig, MaskConfig
+from whosings.encoder.blocks import TimeBlock, scaled
+
+_DEEPEST = -8.0  # nepers of power (35 dB): what is no voice is faint, not gone, so that an error can be heard through
+_LEVELS = 3  # each halves bins and frames
+
+
+class VoiceMask(nn.Module):
+    """Log-mel (batch, channels, mel_bins, frames) -> the logarithm of the share that is voice, the same shape, <= 0."""
+
+    def __init__(self, config: MaskConfig, front_end: FrontEndConfig) -> None:
+        super().__init__()
+        self._channels = front_end.channels
+        sizes = config.channels
+        self.enter = nn.Conv2d(front_end.channels, sizes[0], kernel_size=5, stride=2, padding=2)
+        self.near = nn.ModuleList(_Shape(size) for size in sizes)
+        self.down = nn.ModuleList(
+            nn.Conv2d(a, b, kernel_size=2, stride=2) for a, b in zip(sizes, sizes[1:], strict=False)
+        )
+        rows = front_end.mel_bins // 2**_LEVELS * sizes[-1]
+        self.gather = nn.Conv1d(rows, config.width, kernel_size=1)
+        self.across = nn.ModuleList(TimeBlock(config.width, 7, 2 * config.width) for _ in range(config.blocks))
+        self.spread = nn.Conv1d(config.width, rows, kernel_size=1)
+        self.up = nn.ModuleList(
+            nn.ConvTranspose2d(b, a, kernel_size=2, stride=2) for a, b in zip(sizes, sizes[1:], strict=False)
+        )
+        self.back = nn.ModuleList(_Shape(size) for size in sizes)
+        self.leave = nn.ConvTranspose2d(sizes[0], front_end.channels, kernel_size=2, stride=2)
+        nn.init.constant_(self.leave.bias, 2.0)  # begins by letting nearly everything through
+
+    def logits(self, spectrograms: Tensor) -> Tensor:
+        """Log odds of voice in each bin."""
+        frames = spectrograms.shape[-1]
+        maps = F.pad(scaled(spectrograms), (0, -frames % 2**_LEVELS, 0, 0), mode="replicate")
+        maps = self.near[0](self.enter(maps))
+        kept = []
+        for down, near in zip(self.down, self.near[1:], strict=True):
+            kept.append(maps)
+            maps = near(down(maps))
+        seen = self.gather(maps.flatten(1, 2)).transpose(1, 2)
+        for block in self.across:
+            seen = block(seen)
+        maps = maps + self.spread(seen.transpose(1, 2)).unflatten(1, maps.shape[1:3])
+        maps = self.back[-1](maps)
+        for up, back, skip in zip(reversed(self.up), reversed(self.back[:-1]), reversed(kept), strict=True):
+            maps = back(up(maps) + skip)
+        logits: Tensor = self.leave(maps)[..., :frames]
+        return logits
+
+    def forward(self, spectrograms: Tensor) -> Tensor:
+        """See the class."""
+        return F.logsigmoid(self.logits(spectrograms)).clamp(min=_DEEPEST)
+
+
+class _Shape(nn.Module):
+    """(batch, channels, bins, frames) -> the same: what neighbouring bins and frames form together."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm = nn.GroupNorm(1, channels)
+        self.first = nn.Conv2d(channels, channels, kernel_size=3, padding=1)
+        self.second = nn.Conv2d(channels, channels, kernel_size=3, padding=1)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        change: Tensor = self.second(F.gelu(self.first(self.norm(maps))))
+        return maps + change
