@@ -39,24 +39,26 @@ from voice_bank import (
     crop,
     make_bank,
     parametric_clips,
+    played,
     speaker_clips,
     speaker_folders,
     start,
     tape,
 )
+from voice_mask import shares
 
 from whosings import audio
 from whosings.audio import SAMPLE_RATE
 from whosings.choir.from_speech import voiced_only
 from whosings.config import MODELS, MaskConfig, ModelConfig
-from whosings.contrastive.augment import Chances, produce
+from whosings.contrastive.augment import Chances, Record, record
 from whosings.contrastive.loss import supcon
 from whosings.encoder.checkpoint import build, load_checkpoint, rewrite_card, save_checkpoint
 from whosings.files import atomic
 from whosings.spectrogram import LogMel
 
 PART = 256  # dimensions of the teacher's embeddings, and of ours
-LOOK_S = 3  # seconds that are remembered together
+LOOK_S, APART_S = 3, 2  # seconds that are remembered together, and from one beginning to the next
 NAMED_BY, TOLD_BY = 0.05, 0.1  # temperatures: of naming a person by the teacher's embeddings, of NT-Xent
 ALIKE = 24  # nearest persons among whom hard negatives are drawn
 GROUP = 4  # persons alike that come together
@@ -81,7 +83,8 @@ class Trial:
         taught, contrasted: weights of the two losses.
         kept: weight of a loss that pulls a view to what the encoder that training begins with says of the very seconds
             of its voice, alone and without effects; of an imitation, to what it says of the person imitated.
-        masked: whether ``mask.pt``, which ``voice_mask.py`` wrote, comes before the encoder; it learns no further.
+        masked: whether a mask comes before the encoder: that which it begins with, or ``mask.pt`` of ``voice_mask.py``.
+        shared_out: weight of the loss by which the mask goes on learning, with the encoder; without it, it stays.
         without: effects of ``Chances`` that are left out; ``all`` leaves out every one.
         seed: of the first weights and of the order of voices.
     """
@@ -102,6 +105,7 @@ class Trial:
     contrasted: float = 1.0
     kept: float = 0.0
     masked: bool = True
+    shared_out: float = 0.0
     without: tuple[str, ...] = ()
     seed: int = 0
 
@@ -122,22 +126,22 @@ class Batch:
     """Views of some persons.
 
     Attributes:
-        waves: (views of each person, persons, samples), view by view.
+        records: view by view, (views of each person times persons, 1, samples).
         who: places of the persons in ``Batches.people``, (persons,).
-        kept: what a view is kept near to (``Trial.kept``), (views of each person, persons, 256).
+        kept: what a view is kept near to (``Trial.kept``), (views of each person times persons, 256).
     """
 
-    waves: torch.Tensor
+    records: Record
     who: torch.Tensor
     kept: torch.Tensor
 
 
 @dataclass(frozen=True)
 class Memory:
-    """What an encoder says of the bank's clips, alone: of three seconds from each second on.
+    """What an encoder says of the bank's clips, alone: of three seconds at a time.
 
     Attributes:
-        stretches: of each clip, (stretches, 256), of unit length.
+        stretches: of each clip, one begun every two seconds, (stretches, 256), of unit length.
         people: of each person, the mean over what they spoke and sang themselves, of unit length, (people, 256).
     """
 
@@ -162,8 +166,8 @@ def remember(bank: Bank, out: Path, encoder: str, workers: int) -> Memory:
 @torch.inference_mode()
 def heard(clip: Samples, encoder: str) -> NDArray[np.float32]:
     checkpoint = known(encoder)
-    seconds = range(max(1, (clip.size - LOOK_S * SAMPLE_RATE) // SAMPLE_RATE + 1))
-    views = [conformed(clip[s * SAMPLE_RATE : (s + LOOK_S) * SAMPLE_RATE]) for s in seconds]
+    length, hop = LOOK_S * SAMPLE_RATE, APART_S * SAMPLE_RATE
+    views = [conformed(clip[first : first + length]) for first in range(0, max(1, clip.size - length + 1), hop)]
     waves = torch.from_numpy(np.stack(views))[:, None]
     said: NDArray[np.float32] = checkpoint.encoder(LogMel(checkpoint.config.front_end)(waves)).numpy()
     return said
@@ -196,9 +200,9 @@ class Batches:
         self.people = np.array([n for n, own in enumerate(self._clips) if own])
         if len({bank.speakers[n] for n in self.people}) < trial.people:
             raise SystemExit(f"the bank has too few speakers for batches of {trial.people}: give fewer --people")
-        taught = bank.targets[self.people] - bank.targets.mean(axis=0)
-        taught /= np.linalg.norm(taught, axis=1, keepdims=True)
-        self._alike = np.argsort(-(taught @ taught.T), axis=1)[:, 1 : ALIKE + 1]
+        voices = bank.targets if memory is None else memory.people
+        centred = unit(voices[self.people] - voices.mean(axis=0))
+        self._alike = np.argsort(-(centred @ centred.T), axis=1)[:, 1 : ALIKE + 1]
 
     def __call__(self, number: int) -> Batch:
         """Views of a person come from different clips, where it has as many."""
@@ -220,24 +224,26 @@ class Batches:
                     stretches.append((clip, first))
                 if self._memory is not None:
                     said = self._memory.stretches[clip]
-                    second = min(len(said) - 1, round(first / SAMPLE_RATE))
-                    first = min(second * SAMPLE_RATE, max(0, bank.clips[clip].size - samples))
+                    stretch = min(len(said) - 1, first // (APART_S * SAMPLE_RATE))
+                    first = stretch * APART_S * SAMPLE_RATE
                     imitation = bank.kinds[clip] == "imitation"
-                    kept.append(self._memory.people[chosen[place]] if imitation else said[second])
+                    kept.append(self._memory.people[chosen[place]] if imitation else said[stretch])
                 voices.append(crop(bank.clips[clip], first, samples, rng))
         count = len(voices)
         different = max(2, count // trial.shared)
         tapes = np.stack([tape(bank, samples, trial.guest, rng) for _ in range(different)])
         turn = int(rng.integers(1, different)) * np.arange(trial.views)[:, None]
-        bands = tapes[((np.arange(trial.people) * different // trial.people + turn) % different).ravel()]
+        who_plays = ((np.arange(trial.people) * different // trial.people + turn) % different).ravel()
         level = np.where(rng.random(count) < trial.loud, rng.uniform(-5, 12, count), np.inf).astype(np.float32)
-        loud, backing = (torch.from_numpy(part).to(self._device) for part in (np.stack(voices), bands))
-        waves = produce(loud[:, None], backing[:, None], torch.from_numpy(level), rng, trial.chances)[:, 0]
-        waves = waves / waves.abs().amax(dim=1, keepdim=True).clamp(min=1e-9)  # as `conform` does
-        who = torch.from_numpy(places).to(self._device)
-        near = torch.from_numpy(np.stack(kept) if kept else np.zeros((count, PART), np.float32)).to(self._device)
-        shape = (trial.views, trial.people, -1)
-        return Batch(waves.reshape(shape), who, near.reshape(shape))
+        device = self._device
+        backing = played(torch.from_numpy(tapes)[:, None].to(device), rng)[torch.from_numpy(who_plays)]
+        loud = torch.from_numpy(np.stack(voices))[:, None].to(device)
+        near = np.stack(kept) if kept else np.zeros((count, PART), np.float32)
+        return Batch(
+            record(loud, backing, torch.from_numpy(level), rng, trial.chances),
+            torch.from_numpy(places).to(device),
+            torch.from_numpy(near).to(device),
+        )
 
     def _drawn(self, person: int, rng: np.random.Generator) -> NDArray[np.intp]:
         """A person's clips in random order, now and then an imitation first."""
@@ -299,13 +305,13 @@ def train(folder: Path, trial: Trial, course: Course, out: Path) -> None:
 def begun(folder: Path, trial: Trial, course: Course) -> torch.nn.Module:
     """The encoder before its first step."""
     encoder = build(model_config(trial))
-    if course.begin_with is not None:
-        before = load_checkpoint(course.begin_with).encoder.float().state_dict()
-        encoder.load_state_dict(encoder.state_dict() | before)
-    if trial.masked:
+    before = {} if course.begin_with is None else load_checkpoint(course.begin_with).encoder.state_dict()
+    encoder.load_state_dict(encoder.state_dict() | before)
+    if trial.masked and not any(name.startswith("mask.") for name in before):
         state = torch.load(folder / "mask.pt", map_location="cpu", weights_only=True)
         encoder.mask.load_state_dict(state["mask"])
-        encoder.mask.requires_grad_(False)
+    if trial.masked:
+        encoder.mask.requires_grad_(trial.shared_out > 0)
     if not trial.attentive:
         for weight in encoder.pool.attention.parameters():
             weight.requires_grad_(False).zero_()
@@ -336,21 +342,24 @@ def learn(rank: int, processes: int, folder: Path, trial: Trial, course: Course,
         for group in optimiser.param_groups:
             group["lr"] = course.peak_rate * min(1.0, (step + 1) / warm_up) * decay
         batch = batches(step * processes + rank)
-        with torch.no_grad():
-            spectrograms = front(batch.waves.flatten(0, 1)[:, None])
+        told = shares(batch.records, front)
         with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=course.bf16):
-            embeddings = encoder(spectrograms)
+            logits = encoder.mask.logits(told.heard) if trial.masked else None
+            mask = 0.0 if logits is None else encoder.mask.log_share(logits)
+            embeddings = encoder.embedded(told.heard + mask)
         embedded = F.normalize(embeddings.float(), dim=1)
         who = batch.who.repeat(trial.views)
-        losses = dict.fromkeys(("contrast", "naming", "keeping"), torch.zeros((), device=device))
+        losses = dict.fromkeys(("contrast", "naming", "keeping", "sharing"), torch.zeros((), device=device))
         if trial.contrasted:
             half = len(embedded) // 2
             losses["contrast"] = supcon(embedded[:half], embedded[half:], who[:half], TOLD_BY)  # NT-Xent of two views
         if trial.taught:
             losses["naming"] = among(to_teacher(embedded), targets, who)
         if memory is not None:
-            losses["keeping"] = 1 - (embedded * batch.kept.flatten(0, 1)).sum(dim=1).mean()
-        weights = (trial.contrasted, trial.taught, trial.kept)
+            losses["keeping"] = 1 - (embedded * batch.kept).sum(dim=1).mean()
+        if logits is not None and trial.shared_out:
+            losses["sharing"] = told.loss(logits.float())
+        weights = (trial.contrasted, trial.taught, trial.kept, trial.shared_out)
         loss = sum((w * one for w, one in zip(weights, losses.values(), strict=True)), torch.zeros((), device=device))
         optimiser.zero_grad()
         loss.backward()
@@ -490,7 +499,8 @@ def normalise(encoder: torch.nn.Module, bank: Bank, floor: float, batches: int) 
         drawn = Batches(bank, replace(trial, people=min(trial.people, len(set(bank.speakers)))))
         differences = []
         for number in range(batches):
-            one, other = (F.normalize(encoder(front(v[:, None])), dim=1) for v in drawn(1_000_000 + number).waves)
+            views = encoder(shares(drawn(1_000_000 + number).records, front).heard)
+            one, other = F.normalize(views, dim=1).chunk(2)
             differences.append(one - other)
         joined = torch.cat(differences).double()
         within += joined.T @ joined / joined.square().sum()
@@ -549,6 +559,10 @@ def main() -> None:
     course.add_argument("--bf16", action="store_true", help="matrix products in bf16, where the processor has them")
     course.add_argument("--device", default="cpu", help="cuda: mixes, effects, spectrograms and encoder on a GPU")
     course.add_argument("--kept", type=float, default=Trial.kept, help="weight of staying near what it begins with")
+    course.add_argument(
+        "--taught", type=float, default=Trial.taught, help="weight of naming persons as the teacher does"
+    )
+    course.add_argument("--shared-out", type=float, default=Trial.shared_out, help="weight of the mask's own loss")
     course.add_argument("--begin-with", help="a checkpoint to go on from, as default")
     course.add_argument("--validate", type=Path, help="folder singer/*.opus of real singing, RAVDESS file names")
     give = commands.add_parser("export")
@@ -567,7 +581,8 @@ def main() -> None:
         export(options.out, options.speech, options.to, options.parametric, options.floor, options.batches)
     else:
         plan = Course(**{field.name: getattr(options, field.name) for field in fields(Course)})
-        train(options.out, Trial(people=options.people, kept=options.kept), plan, options.out)
+        trial = Trial(**{name: getattr(options, name) for name in ("people", "kept", "taught", "shared_out")})
+        train(options.out, trial, plan, options.out)
 
 
 if __name__ == "__main__":

@@ -32,6 +32,8 @@ from whosings.choir.score import compose
 from whosings.choir.soundfont import LEADS, arrange, draw_ensemble, find_soundfont, render
 from whosings.choir.technique import draw_technique, roughened, used
 from whosings.choir.vocoder import Frames, sound
+from whosings.contrastive.augment import Chances, augment
+from whosings.contrastive.effects import resampled
 from whosings.errors import TooShortError
 from whosings.files import atomic
 
@@ -261,3 +263,15 @@ def tape(bank: Bank, samples: int, guest: float, rng: np.random.Generator) -> ND
         voice = crop(clip, start(clip, samples, rng), samples, rng)
         band += voice * np.float32(10 ** (-rng.uniform(3, 15) / 20) * band.std() / (voice.std() + 1e-6))
     return band
+
+
+PLAYED = Chances(
+    speed=0, pitch=0, formants=0, correction=0, vocoder=0, phases=0, codec=0, level=0, noise=0, low_cut=0, high_cut=0,
+    compression=0.5, saturation=0.4, equaliser=0, echo=0.1, room=0.4,
+)  # fmt: skip
+"""What happens to a band alone."""
+
+
+def played(tapes: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    """Bands up to a third faster or slower, as other studios would have them, (bands, 1, samples)."""
+    return augment(resampled(tapes, np.exp(rng.uniform(-0.3, 0.3, len(tapes)))), rng, PLAYED)

@@ -22,20 +22,14 @@ from numpy.typing import NDArray
 from on_disk import keep, resume
 from together import average, spread
 from torch import Tensor
-from voice_bank import Bank, crop, start, tape
+from voice_bank import Bank, crop, played, start, tape
 
 from whosings.audio import SAMPLE_RATE
 from whosings.config import MODELS, FrontEndConfig, MaskConfig
-from whosings.contrastive import effects
-from whosings.contrastive.augment import Chances, Record, augment, record
+from whosings.contrastive.augment import Record, record
 from whosings.encoder.masking import VoiceMask
 from whosings.spectrogram import LogMel
 
-PLAYED = Chances(
-    speed=0, pitch=0, formants=0, correction=0, vocoder=0, phases=0, codec=0, level=0, noise=0, low_cut=0, high_cut=0,
-    compression=0.5, saturation=0.4, equaliser=0, echo=0.1, room=0.4,
-)  # fmt: skip
-"""What happens to a band alone."""
 LOUDEST_DB, SOFTEST_DB = 12.0, -8.0  # of a voice over its band
 HEARD = -14.0  # log-mel under which there is nothing to tell
 
@@ -61,9 +55,8 @@ def mixtures(bank: Bank, lessons: Lessons, rng: np.random.Generator, views: int)
         clip = bank.clips[int(rng.integers(len(bank.clips)))]
         voices.append(crop(clip, start(clip, samples, rng), samples, rng))
         bands.append(tape(bank, samples, 0.0, rng))
-    played = effects.resampled(tensor(bands), np.exp(rng.uniform(-0.3, 0.3, views)))
     level = np.where(rng.random(views) < lessons.alone, np.inf, rng.uniform(SOFTEST_DB, LOUDEST_DB, views))
-    return record(tensor(voices), augment(played, rng, PLAYED), torch.from_numpy(level), rng)
+    return record(tensor(voices), played(tensor(bands), rng), torch.from_numpy(level), rng)
 
 
 def tensor(waves: list[NDArray[np.float32]]) -> Tensor:
@@ -71,15 +64,31 @@ def tensor(waves: list[NDArray[np.float32]]) -> Tensor:
     return torch.from_numpy(np.stack(waves))[:, None]
 
 
-def loss_of(mask: VoiceMask, front: LogMel, made: Record) -> Tensor:
-    """Cross-entropy between a bin's share of voice and what the network says, where anything is heard."""
+@dataclass(frozen=True)
+class Shares:
+    """What the network sees, and what it is told.
+
+    Attributes:
+        heard: log-mel of the records, as an encoder gets it, (views, 1, 128, frames).
+        share: of each bin's power that is voice, 0 to 1.
+        audible: 1 where anything is heard, 0 elsewhere.
+    """
+
+    heard: Tensor
+    share: Tensor
+    audible: Tensor
+
+    def loss(self, logits: Tensor) -> Tensor:
+        """Cross-entropy between shares and what the network says, over what is heard."""
+        each = F.binary_cross_entropy_with_logits(logits, self.share, self.audible, reduction="sum")
+        return each / self.audible.sum().clamp(min=1)
+
+
+@torch.no_grad()
+def shares(made: Record, front: LogMel) -> Shares:
     peak = made.waves.abs().amax(dim=2, keepdim=True).clamp(min=1e-9)  # as `conform` does
-    with torch.no_grad():
-        heard, voice, band = (front(part) for part in (made.waves / peak, made.voice, made.band))
-        share = torch.sigmoid(voice - band)
-        weight = (heard > HEARD).float()
-    each = F.binary_cross_entropy_with_logits(mask.logits(heard), share, weight, reduction="sum")
-    return each / weight.sum().clamp(min=1)
+    heard, voice, band = (front(part) for part in (made.waves / peak, made.voice, made.band))
+    return Shares(heard, torch.sigmoid(voice - band), (heard > HEARD).float())
 
 
 def learn(rank: int, processes: int, folder: Path, lessons: Lessons) -> None:
@@ -96,7 +105,8 @@ def learn(rank: int, processes: int, folder: Path, lessons: Lessons) -> None:
         for group in optimiser.param_groups:
             group["lr"] = lessons.peak_rate * rate
         rng = np.random.default_rng([17, lessons.seed, step, rank])
-        loss = loss_of(mask, front, mixtures(bank, lessons, rng, lessons.views // processes))
+        told = shares(mixtures(bank, lessons, rng, lessons.views // processes), front)
+        loss = told.loss(mask.logits(told.heard))
         optimiser.zero_grad()
         loss.backward()
         average(mask.parameters(), processes)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.conftest import singing
-from whosings.contrastive.augment import Chances, augment, produce
+from whosings.contrastive.augment import Chances, augment, produce, record
 
 NOTHING = Chances(**dict.fromkeys(vars(Chances()), 0.0))
 ALL = Chances(**dict.fromkeys(vars(Chances()), 1.0))
@@ -74,6 +74,25 @@ def test_voices_are_as_loud_over_the_bands_as_asked(chances):
     found = 20 * torch.log10(spectrum[:, 600] / spectrum[:, 4000])
     torch.testing.assert_close(found[:4], asked[:4], atol=0.1, rtol=0)
     assert found[4] > 60
+
+
+def test_a_record_is_its_voice_and_its_band(voices):
+    bands, level = voices.roll(1, 0), torch.tensor([6.0, -3.0, torch.inf, 0.0])[: len(voices)]
+    made = record(voices, bands, level, np.random.default_rng(0), NOTHING)
+    mix = made.voice + made.band
+    torch.testing.assert_close(made.waves, mix / mix.abs().amax((1, 2), keepdim=True).clamp(min=1.0))
+    assert made.band[torch.isinf(level)].abs().max() == 0
+    torch.testing.assert_close(made.voice, voices, atol=1e-4, rtol=1e-4)
+
+
+def test_the_parts_of_a_record_have_the_effects_of_both(voices):
+    """An equaliser of the whole changes both parts alike: they still add up to it."""
+    chances = replace(NOTHING, equaliser=1.0, room=1.0)
+    level = torch.full((len(voices),), 3.0)
+    made = record(voices, voices.roll(1, 0), level, np.random.default_rng(1), chances)
+    mix = made.voice + made.band
+    torch.testing.assert_close(made.waves, mix / mix.abs().amax((1, 2), keepdim=True).clamp(min=1.0))
+    assert (made.voice - voices).abs().max() > 0.01
 
 
 def test_pauses_do_not_make_a_voice_quieter():

@@ -7,6 +7,8 @@ learns from mixtures of known parts, for which no singer's name is needed, and s
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -26,19 +28,15 @@ class VoiceMask(nn.Module):
         sizes = config.channels
         self.enter = nn.Conv2d(front_end.channels, sizes[0], kernel_size=5, stride=2, padding=2)
         self.near = nn.ModuleList(_Shape(size) for size in sizes)
-        self.down = nn.ModuleList(
-            nn.Conv2d(a, b, kernel_size=2, stride=2) for a, b in zip(sizes, sizes[1:], strict=False)
-        )
+        self.down = nn.ModuleList(nn.Conv2d(a, b, kernel_size=2, stride=2) for a, b in pairwise(sizes))
         rows = front_end.mel_bins // 2**_LEVELS * sizes[-1]
         self.gather = nn.Conv1d(rows, config.width, kernel_size=1)
         self.across = nn.ModuleList(TimeBlock(config.width, 7, 2 * config.width) for _ in range(config.blocks))
         self.spread = nn.Conv1d(config.width, rows, kernel_size=1)
-        self.up = nn.ModuleList(
-            nn.ConvTranspose2d(b, a, kernel_size=2, stride=2) for a, b in zip(sizes, sizes[1:], strict=False)
-        )
+        self.up = nn.ModuleList(nn.ConvTranspose2d(b, a, kernel_size=2, stride=2) for a, b in pairwise(sizes))
         self.back = nn.ModuleList(_Shape(size) for size in sizes)
         self.leave = nn.ConvTranspose2d(sizes[0], front_end.channels, kernel_size=2, stride=2)
-        nn.init.constant_(self.leave.bias, 2.0)  # begins by letting nearly everything through
+        nn.init.constant_(self.leave.get_parameter("bias"), 2.0)  # begins by letting nearly everything through
 
     def logits(self, spectrograms: Tensor) -> Tensor:
         """Log odds of voice in each bin."""
@@ -59,9 +57,14 @@ class VoiceMask(nn.Module):
         logits: Tensor = self.leave(maps)[..., :frames]
         return logits
 
+    @staticmethod
+    def log_share(logits: Tensor) -> Tensor:
+        """The logarithm of the share that is voice, never under -8 (35 dB)."""
+        return F.logsigmoid(logits).clamp(min=_DEEPEST)
+
     def forward(self, spectrograms: Tensor) -> Tensor:
         """See the class."""
-        return F.logsigmoid(self.logits(spectrograms)).clamp(min=_DEEPEST)
+        return self.log_share(self.logits(spectrograms))
 
 
 class _Shape(nn.Module):
