@@ -8,7 +8,8 @@ own, so that a singer's microphone tells nothing. Over a band, the voice is 8 dB
 band is one for each singer, whose first half plays at enrolment and whose second half behind probes. Clones are the
 probes in another singer's timbre, learned from that singer's enrolled clips by the conversions of `whosings.choir` in
 turn; over the source's own band, an encoder that listens to bands names the source. A perfect clone is the singer's own
-clip over another one's band.
+clip over another one's band. With `--bands`, a folder of recordings without singing, all that is asked over recorded
+bands, too.
 """
 
 from __future__ import annotations
@@ -47,11 +48,45 @@ class Probes:
     sources: Places | None = None
 
 
+@dataclass(frozen=True)
+class Bands:
+    """Anybody's bands, and one for each singer."""
+
+    anybodys: list[audio.FloatArray]
+    own: list[audio.FloatArray]
+
+    @classmethod
+    def recorded(cls, folder: Path, singers: int) -> Bands:
+        """The middles of what lies in a folder, in its order; every other one is for everybody."""
+        half, middles = BAND_S * SAMPLE_RATE, []
+        for path in sorted(folder.iterdir()):
+            music = audio.load(path).samples.mean(axis=0)
+            if music.size >= 2 * half:
+                middles.append(music[music.size // 2 - half : music.size // 2 + half].copy())
+        if len(middles) < 2 * singers:
+            raise SystemExit(f"{folder}: {2 * singers} recordings of at least {2 * BAND_S} s are needed")
+        return cls(middles[::2], middles[1::2][:singers])
+
+    def later(self, singer: int) -> audio.FloatArray:
+        """The part of a singer's band that plays behind probes."""
+        return np.array_split(self.own[singer], 2)[1]
+
+    def behind(
+        self, alone: list[Segment], who: Places, enrolled: NDArray[np.bool_], rng: np.random.Generator
+    ) -> tuple[list[Segment], list[Segment]]:
+        """Clips over anybody's band, and over their singer's own."""
+        over_any = [over(clip, self.anybodys[int(rng.integers(len(self.anybodys)))], rng) for clip in alone]
+        halves = [np.array_split(music, 2) for music in self.own]
+        over_own = [over(clip, halves[who[n]][int(not enrolled[n])], rng) for n, clip in enumerate(alone)]
+        return over_any, over_own
+
+
 def main() -> None:
     given = measure.arguments(
         __doc__,
         singing={"type": Path, "required": True, "help": "folder singer/*.audio"},
         encoders={"nargs": "+", "default": ["default", "resemblyzer"]},
+        bands={"type": Path, "help": "folder of recorded music without singing"},
         clones={"type": Path, "help": "file in which the clones are kept from one call to the next (.npz)"},
     )
     torch.set_num_threads(1)
@@ -63,11 +98,12 @@ def main() -> None:
     enrolled = np.array([part[4] == "01" if len(part) == 7 else n % 2 == 0 for n, part in enumerate(parts)])
     probes = np.flatnonzero(~enrolled)
     alone = [audio.load(path) for _, path in clips]
-    bands = [band(number, BAND_S) for number in range(BANDS)]
     rng = np.random.default_rng(3)
-    over_any = [over(clip, bands[int(rng.integers(BANDS))], rng) for clip in alone]
-    own = [np.array_split(band(1000 + number, 2 * BAND_S), 2) for number in range(len(names))]
-    over_own = [over(clip, own[who[n]][int(not enrolled[n])], rng) for n, clip in enumerate(alone)]
+    generated = Bands(
+        [band(number, BAND_S) for number in range(BANDS)],
+        [band(1000 + number, 2 * BAND_S) for number in range(len(names))],
+    )
+    over_any, over_own = generated.behind(alone, who, enrolled, rng)
     targets = somebody_else(who[probes], len(names), rng)
     made = clones(alone, who, enrolled, probes, targets, given.clones)
     effects = np.random.default_rng(5)
@@ -78,13 +114,22 @@ def main() -> None:
         "over their own band": over_own,
     }
     asked = {title: Probes(title, [sounds[p] for p in probes], who[probes]) for title, sounds in known.items()}
-    backed = [over(clone, own[who[p]][1], rng) for clone, p in zip(made, probes, strict=True)]
     asked["clones"] = Probes("a cappella", made, targets, who[probes])
+    backed = [over(clone, generated.later(who[p]), rng) for clone, p in zip(made, probes, strict=True)]
     asked["clones over the source's band"] = Probes("over their own band", backed, targets, who[probes])
     owner = np.random.default_rng(9)
     others = somebody_else(who[probes], len(names), owner)
-    perfect = [over(alone[p], own[o][1], owner) for p, o in zip(probes, others, strict=True)]
+    perfect = [over(alone[p], generated.later(o), owner) for p, o in zip(probes, others, strict=True)]
     asked["perfect clones over the source's band"] = Probes("over their own band", perfect, who[probes], others)
+    if given.bands is not None:
+        rng = np.random.default_rng(6)
+        recorded = Bands.recorded(given.bands, len(names))
+        any_one, own = recorded.behind(alone, who, enrolled, rng)
+        known |= {"over a recorded band": any_one, "over their own recorded band": own}
+        asked |= {title: Probes(title, [known[title][p] for p in probes], who[probes]) for title in list(known)[-2:]}
+        perfect = [over(alone[p], recorded.later(o), rng) for p, o in zip(probes, others, strict=True)]
+        title = "perfect clones over the source's recorded band"
+        asked[title] = Probes("over their own recorded band", perfect, who[probes], others)
     rows, figures = [], {}
     for name in given.encoders:
         embedder = TrackEmbedder(open_segments(name))

@@ -1,16 +1,19 @@
 """How the default encoder is made: generated singers and speech turned singing, mashed over generated bands.
 
     python recipes/default_encoder.py bank   --out runs/default --speech LIBRISPEECH
-    python recipes/default_encoder.py train  --out runs/default   # run again, it goes on
+    python recipes/voice_mask.py             --out runs/default   # run again, it goes on
+    python recipes/default_encoder.py train  --out runs/default   # likewise
     python recipes/default_encoder.py export --out runs/default --speech LIBRISPEECH --to whosings/weights/default
 
 `LIBRISPEECH` is a folder `speaker/*.{opus,flac,wav}` (CC BY 4.0). `bank` makes hours of voices from an hour of speech
 (`voice_bank.py`). A training view is three seconds of one voice, over a random band or alone, through the effects of
-`whosings.contrastive.augment`. The encoder is pulled to another view of the same voice (NT-Xent) and, through a linear
-layer that is thrown away, to the person's place among all by the embeddings of resemblyzer (Apache-2.0). No real
-singing takes part. `export` folds a normalisation of within-class covariance into the last layer, calibrates on
-speakers and parametric singers that were kept apart, and writes the checkpoint. `ablations.py` says what each part is
-worth. How the encoder that ships came about is in `MODEL_CARD.md`.
+`whosings.contrastive.augment`. A mask, which learned on its own what is voice (`voice_mask.py`), comes first. What the
+encoder says of a view is pulled to another view of the same voice (NT-Xent); through a linear layer that is thrown
+away, to the person's place among all by the embeddings of resemblyzer (Apache-2.0); with `--kept`, to what the encoder
+that it begins with says of the same seconds of the voice alone. No real singing takes part. `export` folds a
+normalisation of within-class covariance into the last layer, calibrates on speakers and parametric singers that were
+kept apart, and writes the checkpoint. `ablations.py` says what each part is worth. How the encoder that ships came
+about is in `MODEL_CARD.md`.
 """
 
 from __future__ import annotations
