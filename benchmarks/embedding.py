@@ -24,7 +24,7 @@ from whosings.choir.cast import draw_singer
 from whosings.choir.songs import record
 from whosings.config import MODELS, ModelConfig
 from whosings.embedding import TrackEmbedder
-from whosings.encoder.checkpoint import build, save_checkpoint
+from whosings.encoder.checkpoint import build, load_checkpoint
 from whosings.spectrogram import LogMel, conform
 from whosings.vocals.detector import ActivityDetector
 
@@ -36,7 +36,7 @@ def main() -> None:
         __doc__,
         threads={"type": int, "default": 2},
         part={"choices": ["segments", "file", "both"], "default": "both"},
-        presets={"nargs": "+", "default": ["compact", "small"]},
+        presets={"nargs": "+", "default": ["default", "compact", "small"], "help": "or default, what ships"},
         batches={"nargs": "+", "type": int, "default": [1, 16, 32]},
         runtimes={"nargs": "+", "default": list(RUNTIMES)},
     )
@@ -46,9 +46,10 @@ def main() -> None:
         batches = given.batches[:2] if given.quick else given.batches
         for preset in given.presets[:1] if given.quick else given.presets:
             figures |= segments(preset, batches, given.runtimes, given.threads, repeats=3 if given.quick else 7)
-        names = [f"{preset}_eager_{batches[-1]}_per_s" for preset in ("compact", "small")]
-        if all(name in figures for name in names):
-            figures["compact_over_small"] = figures[names[0]] / figures[names[1]]
+        per_s = {preset: figures.get(f"{preset}_eager_{batches[-1]}_per_s") for preset in given.presets}
+        for preset, figure in per_s.items():
+            if preset != "small" and figure and (small := per_s.get("small")):
+                figures[f"{preset}_over_small"] = figure / small
     if given.part != "segments":
         figures |= whole_file(duration_s=60.0 if given.quick else 240.0, repeats=3 if given.quick else 7)
     measure.finish("embedding", given.quick, **figures)
@@ -57,7 +58,7 @@ def main() -> None:
 def segments(preset: str, batches: list[int], runtimes: list[str], threads: int, repeats: int) -> dict[str, float]:
     """Segments a second of one preset, by batch and runtime."""
     torch.manual_seed(0)
-    config = MODELS[preset]
+    config = load_checkpoint().config if preset == "default" else MODELS[preset]
     encoder = build(config).eval().requires_grad_(False)
     spectrograms = _spectrograms(config, max(batches))
     with torch.inference_mode():
@@ -147,13 +148,11 @@ RUNTIMES: dict[str, Callable[[nn.Module, Tensor, int], Run]] = {
 
 
 def whole_file(duration_s: float, repeats: int) -> dict[str, float]:
-    """A compact encoder on one MP3, and where the time goes."""
-    torch.manual_seed(0)
-    config = MODELS["compact"]
+    """The encoder that ships on one MP3, and where the time goes."""
     with tempfile.TemporaryDirectory() as folder:
         mp3 = measure.write_song(Path(folder) / "song.mp3", duration_s)
         duration_s = audio.probe(mp3).duration_s
-        embed = TrackEmbedder(save_checkpoint(Path(folder) / "compact", config, build(config), {}))
+        embed = TrackEmbedder()
         found = len(embed(mp3).vectors)
         stages: list[dict[str, float]] = []
         totals: list[float] = []

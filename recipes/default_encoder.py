@@ -108,7 +108,7 @@ class Trial:
     contrasted: float = 1.0
     kept: float = 0.0
     masked: bool = True
-    shared_out: float = 0.0
+    shared_out: float = 2.0
     without: tuple[str, ...] = ()
     seed: int = 0
 
@@ -151,6 +151,14 @@ class Memory:
     stretches: list[NDArray[np.float32]]
     people: NDArray[np.float32]
 
+    @classmethod
+    def load(cls, bank: Bank, path: Path) -> Memory:
+        """What ``remember`` kept."""
+        data = np.load(path)
+        said = np.split(unit(data["said"]), np.cumsum(data["lengths"])[:-1])
+        own = [[c for c in some if bank.kinds[c] != "imitation"] for some in bank.people]
+        return cls(said, unit(np.stack([np.concatenate([said[c] for c in some]).mean(axis=0) for some in own])))
+
 
 def remember(bank: Bank, out: Path, encoder: str, workers: int) -> Memory:
     """Kept in ``out/remembered.npz``."""
@@ -160,10 +168,7 @@ def remember(bank: Bank, out: Path, encoder: str, workers: int) -> Memory:
             said = list(pool.imap(partial(heard, encoder=encoder), bank.clips, 32))
         with atomic(path) as beside:
             np.savez(beside, lengths=[len(some) for some in said], said=np.concatenate(said))
-    data = np.load(path)
-    said = np.split(unit(data["said"]), np.cumsum(data["lengths"])[:-1])
-    own = [[c for c in some if bank.kinds[c] != "imitation"] for some in bank.people]
-    return Memory(said, unit(np.stack([np.concatenate([said[c] for c in some]).mean(axis=0) for some in own])))
+    return Memory.load(bank, path)
 
 
 @torch.inference_mode()
@@ -489,7 +494,7 @@ NUISANCES = (
 
 
 @torch.inference_mode()
-def normalise(encoder: torch.nn.Module, bank: Bank, floor: float, batches: int) -> None:
+def normalise(encoder: torch.nn.Module, bank: Bank, floor: float, batches: int, memory: Memory | None = None) -> None:
     """Within-class covariance normalisation (Hatch, Kajarekar, Stolcke 2006), folded into the last layer.
 
     Directions in which views of one voice differ little then weigh more in a cosine. ``floor``, as a share of the mean
@@ -499,7 +504,7 @@ def normalise(encoder: torch.nn.Module, bank: Bank, floor: float, batches: int) 
     encoder.eval()
     within = torch.zeros(PART, PART, dtype=torch.float64)
     for trial in NUISANCES:
-        drawn = Batches(bank, replace(trial, people=min(trial.people, len(set(bank.speakers)))))
+        drawn = Batches(bank, replace(trial, people=min(trial.people, len(set(bank.speakers)))), memory=memory)
         differences = []
         for number in range(batches):
             views = encoder(shares(drawn(1_000_000 + number).records, front).heard)
@@ -520,7 +525,9 @@ def export(out: Path, speech: Path, to: Path, parametric: int, floor: float, bat
     torch.set_num_threads(1)  # two on a busy machine are far slower
     config = model_config(Trial())
     encoder = trained(out, Trial())
-    normalise(encoder, Bank.load(out), floor, batches)
+    bank = Bank.load(out)
+    kept = out / "remembered.npz"
+    normalise(encoder, bank, floor, batches, Memory.load(bank, kept) if kept.exists() else None)
     card = {
         "name": "default",
         "pairs": "mashup",
@@ -531,12 +538,12 @@ def export(out: Path, speech: Path, to: Path, parametric: int, floor: float, bat
     }
     save_checkpoint(to, config, encoder, card, half=True)
     embedder = TrackEmbedder(to)
-    kept = out / "unheard.npz"
-    if not kept.exists():
+    apart = out / "unheard.npz"
+    if not apart.exists():
         made = unheard_tracks(speech, parametric)
-        with atomic(kept) as beside:
+        with atomic(apart) as beside:
             np.savez(beside, names=[name for name, _ in made], **{str(n): voice for n, (_, voice) in enumerate(made)})
-    held = np.load(kept)
+    held = np.load(apart)
     tracks = [(str(name), held[str(number)]) for number, name in enumerate(held["names"])]
     vectors = [embedder(audio.Segment(voice[None].astype(np.float32), 0.0, name)).vectors for name, voice in tracks]
     material = "held-out speakers, spoken and turned into singing, and parametric singers, alone and over bands"
@@ -572,7 +579,7 @@ def main() -> None:
     give.add_argument("--speech", type=Path, required=True)
     give.add_argument("--to", type=Path, required=True)
     give.add_argument("--parametric", type=int, default=40, help="parametric singers that calibrate")
-    give.add_argument("--floor", type=float, default=0.1, help="of the normalisation, a share of the mean variance")
+    give.add_argument("--floor", type=float, default=0.3, help="of the normalisation, a share of the mean variance")
     give.add_argument("--batches", type=int, default=40, help="of each nuisance, that it is measured on")
     for command in (bank, course, give):
         command.add_argument("--out", type=Path, required=True)

@@ -39,18 +39,6 @@ def test_the_preset_embeds_six_seconds():
     assert out.std() > 1e-3
 
 
-@torch.no_grad()
-def test_parts_weigh_the_same_in_a_cosine(encoder):
-    parts = ConvolutionalEncoder(CONFIG.model_copy(update={"parts": 3}), FRONT).eval()
-    parts.load_state_dict(encoder.state_dict())
-    plain, out = encoder(log_mel(2)), parts(log_mel(2))
-    for first in (0, 4, 8):
-        whole = plain[:, first : first + 4]
-        torch.testing.assert_close(out[:, first : first + 4], whole / whole.norm(dim=1, keepdim=True))
-    cosines = [torch.cosine_similarity(*plain[:, first : first + 4], dim=0) for first in (0, 4, 8)]
-    torch.testing.assert_close(torch.cosine_similarity(*out, dim=0), sum(cosines) / 3)
-
-
 @pytest.mark.parametrize("training", [False, True])
 @torch.no_grad()
 def test_items_of_a_batch_do_not_touch_each_other(encoder, training):

@@ -50,7 +50,7 @@ def test_the_encoder_recipe_from_a_bank_to_a_checkpoint_that_identifies(tmp_path
     mask = ("--out", tmp_path, "--views", 4)
     assert _run("voice_mask.py", *mask, "--steps", 1).startswith("1 0.")
     assert _run("voice_mask.py", *mask, "--steps", 2).startswith("2 0.")
-    train = ("train", "--out", tmp_path, "--people", 4, "--begin-with", "default", "--kept", 1)
+    train = ("train", "--out", tmp_path, "--people", 4, "--begin-with", "default", "--kept", 1, "--shared-out", 0)
     assert _run("default_encoder.py", *train, "--steps", 1) == ""
     first = torch.load(tmp_path / "state.pt", weights_only=True)
     _run("default_encoder.py", *train, "--steps", 2, "--processes", 2)

@@ -99,8 +99,6 @@ class ConvolutionalConfig(_Settings):
     mlp_ratio: PositiveFloat = 3.0
     embedding: PositiveInt = 256
     """Dimensions of the embedding."""
-    parts: PositiveInt = 1
-    """Equal parts of the embedding, each scaled to unit length if there are several: all weigh the same in a cosine."""
     mask: MaskConfig | None = None
     """What keeps the band out of the spectrogram first; none unless given."""
 
@@ -108,12 +106,6 @@ class ConvolutionalConfig(_Settings):
     def _kernel_is_odd(self) -> ConvolutionalConfig:
         if self.kernel % 2 == 0:
             raise ValueError(f"kernel ({self.kernel}) must be odd")
-        return self
-
-    @model_validator(mode="after")
-    def _parts_are_equal(self) -> ConvolutionalConfig:
-        if self.embedding % self.parts:
-            raise ValueError(f"parts ({self.parts}) must divide embedding ({self.embedding})")
         return self
 
 

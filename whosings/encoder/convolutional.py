@@ -10,7 +10,6 @@ so that training in chunks gives the gradients of the whole batch. ``docs/compac
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from whosings.config import ConvolutionalConfig, FrontEndConfig
@@ -46,7 +45,6 @@ class ConvolutionalEncoder(nn.Module):
         )
         self.pool = _AttentiveStatistics(config.width)
         self.head = nn.Linear(2 * config.width, config.embedding)
-        self._parts = config.parts
 
     def forward(self, spectrograms: Tensor) -> Tensor:
         """See the class."""
@@ -61,8 +59,6 @@ class ConvolutionalEncoder(nn.Module):
         for block in self.blocks:
             maps = block(maps)
         embeddings: Tensor = self.head(self.pool(maps))
-        if self._parts > 1:
-            embeddings = F.normalize(embeddings.float().reshape(len(embeddings), self._parts, -1), dim=2).flatten(1)
         return embeddings
 
 
