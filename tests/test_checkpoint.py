@@ -13,7 +13,14 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from whosings.config import ConvolutionalConfig, FrontEndConfig, ModelConfig, ProjectorConfig, TransformerConfig
+from whosings.config import (
+    ConvolutionalConfig,
+    FrontEndConfig,
+    MaskConfig,
+    ModelConfig,
+    ProjectorConfig,
+    TransformerConfig,
+)
 from whosings.encoder import checkpoint as module
 from whosings.encoder.checkpoint import build, load_checkpoint, rewrite_card, save_checkpoint
 from whosings.errors import CheckpointError
@@ -135,9 +142,10 @@ def changed(settings) -> list:
         "log_offset": 1e-9,
         "sample_rate": None,
         "kind": None,
+        "mask": MaskConfig(),
     }
     for name, value in settings:
-        new = other.get(name, value * 2 if not isinstance(value, tuple) else None)
+        new = other[name] if name in other else value * 2
         if new is not None:
             yield name, settings.model_copy(update={name: new})
 
@@ -333,7 +341,7 @@ def _more_blocks(header, tensors):
 
 def test_a_setting_that_came_later_leaves_old_checkpoints_valid(tmp_path):
     def before(header, tensors):
-        del header["model"]["encoder"]["parts"]
+        del header["model"]["encoder"]["mask"]
         header["fingerprint"] = module._fingerprint(header["model"], tensors)
 
     save_checkpoint(tmp_path, CONVOLUTIONAL, encoder_of(CONVOLUTIONAL), CARD)

@@ -41,7 +41,7 @@ def test_another_seed_does_not_go_into_the_same_folder(run, tiny_choir):
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (("huge",), 2, "no preset huge; there are tiny, small, standard"),
+        (("huge",), 2, "no preset huge; there are tiny, small, medium, standard"),
         (("standard-speech",), 1, "is made from speech; name a folder with --speech"),
         (("standard-speech", "--speech", "nowhere"), 1, "nowhere"),
         (("tiny", "--band", "nowhere.sf2"), 1, "nowhere.sf2"),

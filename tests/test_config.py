@@ -95,11 +95,6 @@ def test_heads_must_divide_width() -> None:
         TransformerConfig(width=10, heads=4)
 
 
-def test_parts_must_divide_the_embedding() -> None:
-    with pytest.raises(ValueError, match=r"parts \(3\) must divide embedding \(256\)"):
-        ConvolutionalConfig(parts=3)
-
-
 def test_bad_toml_and_missing_files(tmp_path: Path) -> None:
     refused(written(tmp_path, "bad.toml", "[training\nseed = 1"), None, "is not TOML")
     refused(tmp_path / "missing.toml", None, "cannot be read")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def choir(
     preset: Annotated[
-        str, typer.Argument(help="tiny, small, standard, standard-speech, standard-diphone or large.")
+        str, typer.Argument(help="tiny, small, medium, standard, standard-speech, standard-diphone or large.")
     ] = "small",
     out: Annotated[
         Path | None,
