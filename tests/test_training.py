@@ -256,10 +256,10 @@ def test_plateau_halves_the_learning_rate_and_patience_stops(tmp_path, halves, m
 
 
 def test_training_learns_to_tell_generated_singers_apart(tmp_path, halves):
-    settings = _settings(max_epochs=6, iterations_per_epoch=8, learning_rate=2e-3)
+    settings = _settings(max_epochs=16, iterations_per_epoch=16, learning_rate=4e-3)
     train(settings, *halves, tmp_path)
     history = json.loads((tmp_path / "history.json").read_text())
-    assert history[-1]["train_loss"] < 0.75 * history[0]["train_loss"]
+    assert np.mean([epoch["train_loss"] for epoch in history[-4:]]) < 0.75 * history[0]["train_loss"]
 
 
 def test_refusals(tmp_path, halves):
