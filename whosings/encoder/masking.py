@@ -24,7 +24,6 @@ class VoiceMask(nn.Module):
 
     def __init__(self, config: MaskConfig, front_end: FrontEndConfig) -> None:
         super().__init__()
-        self._channels = front_end.channels
         sizes = config.channels
         self.enter = nn.Conv2d(front_end.channels, sizes[0], kernel_size=5, stride=2, padding=2)
         self.near = nn.ModuleList(_Shape(size) for size in sizes)
