@@ -31,7 +31,7 @@ reproduce: install
 ifneq ($(and $(SPEECH),$(SINGING)),)
 	$(BIN)/pip install --quiet --editable ".[recipe]"
 	$(BIN)/python recipes/default_encoder.py bank --out runs/default --speech $(SPEECH) --parametric 500 --bands 850
-	$(BIN)/python recipes/voice_mask.py --out runs/default --steps 1100
+	$(BIN)/python recipes/voice_mask.py --out runs/default
 	$(BIN)/python recipes/ablations.py --bank runs/default --out runs/ablations
 	$(BIN)/python recipes/default_encoder.py train --out runs/default --bf16
 	$(BIN)/python recipes/default_encoder.py export --out runs/default --speech $(SPEECH) --to runs/default/made

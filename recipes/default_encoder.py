@@ -48,7 +48,7 @@ from voice_bank import (
     start,
     tape,
 )
-from voice_mask import shares
+from voice_mask import as_heard, shares
 
 from whosings import audio
 from whosings.audio import SAMPLE_RATE
@@ -58,7 +58,7 @@ from whosings.contrastive.augment import Chances, Record, record
 from whosings.contrastive.loss import supcon
 from whosings.encoder.checkpoint import build, load_checkpoint, rewrite_card, save_checkpoint
 from whosings.files import atomic
-from whosings.spectrogram import LogMel
+from whosings.spectrogram import LogMel, conform
 
 PART = 256  # dimensions of the teacher's embeddings, and of ours
 LOOK_S, APART_S = 3, 2  # seconds that are remembered together, and from one beginning to the next
@@ -175,19 +175,14 @@ def remember(bank: Bank, out: Path, encoder: str, workers: int) -> Memory:
 def heard(clip: Samples, encoder: str) -> NDArray[np.float32]:
     checkpoint = known(encoder)
     length, hop = LOOK_S * SAMPLE_RATE, APART_S * SAMPLE_RATE
-    views = [conformed(clip[first : first + length]) for first in range(0, max(1, clip.size - length + 1), hop)]
-    waves = torch.from_numpy(np.stack(views))[:, None]
-    said: NDArray[np.float32] = checkpoint.encoder(LogMel(checkpoint.config.front_end)(waves)).numpy()
+    front_end = checkpoint.config.front_end.model_copy(update={"segment_s": float(LOOK_S)})
+    starts = range(0, max(1, clip.size - length + 1), hop)
+    views = [conform(clip[None, first : first + length].astype(np.float32), front_end) for first in starts]
+    said: NDArray[np.float32] = checkpoint.encoder(LogMel(front_end)(torch.from_numpy(np.stack(views)))).numpy()
     return said
 
 
 known = cache(load_checkpoint)
-
-
-def conformed(clip: Samples) -> NDArray[np.float32]:
-    """Three seconds whose peak is 1."""
-    voice = np.resize(clip, LOOK_S * SAMPLE_RATE).astype(np.float32)
-    return voice / max(1.0, float(np.abs(voice).max()))
 
 
 def unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -507,7 +502,7 @@ def normalise(encoder: torch.nn.Module, bank: Bank, floor: float, batches: int, 
         drawn = Batches(bank, replace(trial, people=min(trial.people, len(set(bank.speakers)))), memory=memory)
         differences = []
         for number in range(batches):
-            views = encoder(shares(drawn(1_000_000 + number).records, front).heard)
+            views = encoder(as_heard(drawn(1_000_000 + number).records, front))
             one, other = F.normalize(views, dim=1).chunk(2)
             differences.append(one - other)
         joined = torch.cat(differences).double()

@@ -38,7 +38,7 @@ HEARD = -14.0  # log-mel under which there is nothing to tell
 class Lessons:
     """How long and on how much the mask learns."""
 
-    steps: int = 1500
+    steps: int = 1100
     views: int = 64
     seconds: float = 2.5
     alone: float = 0.12
@@ -85,9 +85,14 @@ class Shares:
 
 
 @torch.no_grad()
+def as_heard(made: Record, front: LogMel) -> Tensor:
+    """Log-mel of the records, as an encoder gets it."""
+    return front(made.waves / made.waves.abs().amax(dim=2, keepdim=True).clamp(min=1e-9))  # as `conform` does
+
+
+@torch.no_grad()
 def shares(made: Record, front: LogMel) -> Shares:
-    peak = made.waves.abs().amax(dim=2, keepdim=True).clamp(min=1e-9)  # as `conform` does
-    heard, voice, band = (front(part) for part in (made.waves / peak, made.voice, made.band))
+    heard, voice, band = as_heard(made, front), front(made.voice), front(made.band)
     return Shares(heard, torch.sigmoid(voice - band), (heard > HEARD).float())
 
 
