@@ -50,10 +50,10 @@ class Probes:
 
 @dataclass(frozen=True)
 class Bands:
-    """Anybody's bands, and one for each singer."""
+    """Anybody's bands, and each singer's own: what plays at enrolment, and what plays behind probes."""
 
     anybodys: list[audio.FloatArray]
-    own: list[audio.FloatArray]
+    own: list[list[audio.FloatArray]]
 
     @classmethod
     def recorded(cls, folder: Path, singers: int) -> Bands:
@@ -65,19 +65,14 @@ class Bands:
                 middles.append(music[music.size // 2 - half : music.size // 2 + half].copy())
         if len(middles) < 2 * singers:
             raise SystemExit(f"{folder}: {2 * singers} recordings of at least {2 * BAND_S} s are needed")
-        return cls(middles[::2], middles[1::2][:singers])
-
-    def later(self, singer: int) -> audio.FloatArray:
-        """The part of a singer's band that plays behind probes."""
-        return np.array_split(self.own[singer], 2)[1]
+        return cls(middles[::2], [np.array_split(middle, 2) for middle in middles[1::2][:singers]])
 
     def behind(
         self, alone: list[Segment], who: Places, enrolled: NDArray[np.bool_], rng: np.random.Generator
     ) -> tuple[list[Segment], list[Segment]]:
         """Clips over anybody's band, and over their singer's own."""
         over_any = [over(clip, self.anybodys[int(rng.integers(len(self.anybodys)))], rng) for clip in alone]
-        halves = [np.array_split(music, 2) for music in self.own]
-        over_own = [over(clip, halves[who[n]][int(not enrolled[n])], rng) for n, clip in enumerate(alone)]
+        over_own = [over(clip, self.own[who[n]][int(not enrolled[n])], rng) for n, clip in enumerate(alone)]
         return over_any, over_own
 
 
@@ -101,7 +96,7 @@ def main() -> None:
     rng = np.random.default_rng(3)
     generated = Bands(
         [band(number, BAND_S) for number in range(BANDS)],
-        [band(1000 + number, 2 * BAND_S) for number in range(len(names))],
+        [np.array_split(band(1000 + number, 2 * BAND_S), 2) for number in range(len(names))],
     )
     over_any, over_own = generated.behind(alone, who, enrolled, rng)
     targets = somebody_else(who[probes], len(names), rng)
@@ -115,19 +110,20 @@ def main() -> None:
     }
     asked = {title: Probes(title, [sounds[p] for p in probes], who[probes]) for title, sounds in known.items()}
     asked["clones"] = Probes("a cappella", made, targets, who[probes])
-    backed = [over(clone, generated.later(who[p]), rng) for clone, p in zip(made, probes, strict=True)]
+    backed = [over(clone, generated.own[who[p]][1], rng) for clone, p in zip(made, probes, strict=True)]
     asked["clones over the source's band"] = Probes("over their own band", backed, targets, who[probes])
     owner = np.random.default_rng(9)
     others = somebody_else(who[probes], len(names), owner)
-    perfect = [over(alone[p], generated.later(o), owner) for p, o in zip(probes, others, strict=True)]
+    perfect = [over(alone[p], generated.own[o][1], owner) for p, o in zip(probes, others, strict=True)]
     asked["perfect clones over the source's band"] = Probes("over their own band", perfect, who[probes], others)
     if given.bands is not None:
         rng = np.random.default_rng(6)
         recorded = Bands.recorded(given.bands, len(names))
-        any_one, own = recorded.behind(alone, who, enrolled, rng)
-        known |= {"over a recorded band": any_one, "over their own recorded band": own}
-        asked |= {title: Probes(title, [known[title][p] for p in probes], who[probes]) for title in list(known)[-2:]}
-        perfect = [over(alone[p], recorded.later(o), rng) for p, o in zip(probes, others, strict=True)]
+        titles = ("over a recorded band", "over their own recorded band")
+        for title, sounds in zip(titles, recorded.behind(alone, who, enrolled, rng), strict=True):
+            known[title] = sounds
+            asked[title] = Probes(title, [sounds[p] for p in probes], who[probes])
+        perfect = [over(alone[p], recorded.own[o][1], rng) for p, o in zip(probes, others, strict=True)]
         title = "perfect clones over the source's recorded band"
         asked[title] = Probes("over their own recorded band", perfect, who[probes], others)
     rows, figures = [], {}

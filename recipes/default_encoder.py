@@ -65,6 +65,7 @@ LOOK_S, APART_S = 3, 2  # seconds that are remembered together, and from one beg
 NAMED_BY, TOLD_BY = 0.05, 0.1  # temperatures: of naming a person by the teacher's embeddings, of NT-Xent
 ALIKE = 24  # nearest persons among whom hard negatives are drawn
 GROUP = 4  # persons alike that come together
+REMEMBERED = "remembered.npz"
 UNHEARD_BANDS = 60  # that calibrate
 
 
@@ -160,15 +161,15 @@ class Memory:
         return cls(said, unit(np.stack([np.concatenate([said[c] for c in some]).mean(axis=0) for some in own])))
 
 
-def remember(bank: Bank, out: Path, encoder: str, workers: int) -> Memory:
-    """Kept in ``out/remembered.npz``."""
-    path = out / "remembered.npz"
-    if not path.exists():
-        with multiprocessing.get_context("spawn").Pool(workers, torch.set_num_threads, (1,)) as pool:
-            said = list(pool.imap(partial(heard, encoder=encoder), bank.clips, 32))
-        with atomic(path) as beside:
-            np.savez(beside, lengths=[len(some) for some in said], said=np.concatenate(said))
-    return Memory.load(bank, path)
+def remember(folder: Path, encoder: str, workers: int) -> None:
+    """Write ``folder/remembered.npz``, unless it is there."""
+    path = folder / REMEMBERED
+    if path.exists():
+        return
+    with multiprocessing.get_context("spawn").Pool(workers, torch.set_num_threads, (1,)) as pool:
+        said = list(pool.imap(partial(heard, encoder=encoder), Bank.load(folder).clips, 32))
+    with atomic(path) as beside:
+        np.savez(beside, lengths=[len(some) for some in said], said=np.concatenate(said))
 
 
 @torch.inference_mode()
@@ -301,7 +302,7 @@ def train(folder: Path, trial: Trial, course: Course, out: Path) -> None:
     """Train on the bank in ``folder``, or go on where ``out/state.pt`` stopped."""
     out.mkdir(parents=True, exist_ok=True)
     if trial.kept and course.begin_with is not None:
-        remember(Bank.load(folder), folder, course.begin_with, course.processes)
+        remember(folder, course.begin_with, course.processes)
     spread(course.processes, learn, folder, trial, course, out)
 
 
@@ -326,7 +327,7 @@ def learn(rank: int, processes: int, folder: Path, trial: Trial, course: Course,
     torch.manual_seed(trial.seed)
     device = course.device
     bank = Bank.load(folder)
-    memory = remember(bank, folder, course.begin_with, processes) if trial.kept and course.begin_with else None
+    memory = Memory.load(bank, folder / REMEMBERED) if trial.kept and course.begin_with is not None else None
     batches = Batches(bank, trial, device, memory)
     front = LogMel(MODELS["compact"].front_end).to(device)
     encoder = begun(folder, trial, course)
@@ -521,7 +522,7 @@ def export(out: Path, speech: Path, to: Path, parametric: int, floor: float, bat
     config = model_config(Trial())
     encoder = trained(out, Trial())
     bank = Bank.load(out)
-    kept = out / "remembered.npz"
+    kept = out / REMEMBERED
     normalise(encoder, bank, floor, batches, Memory.load(bank, kept) if kept.exists() else None)
     card = {
         "name": "default",
