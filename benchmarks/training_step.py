@@ -1,7 +1,7 @@
-"""One training step of the paper's size: seconds, peak memory, share of the device's peak; plain, in chunks, bf16.
+"""One training step of the paper's size: seconds, peak memory, share of the device's peak; plain, in chunks, compiled.
 
 Small encoder, 128 pairs of 6-second segments: log-mel, forward, NT-Xent, backward, Adam. Each way runs in a process of
-its own, once on CPUs and after three steps that do not count on GPUs. The share is that of matrix products and
+its own, once; on GPUs, and compiled, after three steps that do not count. The share is that of matrix products and
 convolutions a second, counted once, in what the device reaches in one large matrix product of the same precision.
 ``--quick`` takes the tiny encoder.
 """
@@ -18,11 +18,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from whosings.config import MODELS, Settings, TrainingConfig
 
 CHUNK = 16
-WAYS: dict[str, tuple[str, int]] = {
-    "plain float32": ("float32", 0),
-    "plain bf16": ("bf16", 0),
-    "chunked float32": ("float32", CHUNK),
-    "chunked bf16": ("bf16", CHUNK),
+WAYS: dict[str, tuple[str, int, bool]] = {
+    "plain float32": ("float32", 0, False),
+    "plain bf16": ("bf16", 0, False),
+    "chunked float32": ("float32", CHUNK, False),
+    "chunked bf16": ("bf16", CHUNK, False),
+    "compiled bf16": ("bf16", 0, True),
 }
 
 
@@ -30,27 +31,29 @@ def main() -> None:
     given = measure.arguments(
         __doc__,
         threads={"type": int, "default": 2},
-        ways={"nargs": "+", "choices": list(WAYS), "default": list(WAYS)},
+        ways={"nargs": "+", "choices": list(WAYS), "default": [way for way in WAYS if "compiled" not in way]},
         preset={"choices": list(MODELS), "default": "small"},
         device={"choices": ["cpu", "cuda"], "default": "cpu"},
     )
     preset = "tiny" if given.quick else given.preset
-    costs: dict[str, measure.Cost] = {}
-    for name in given.ways:
-        costs[name] = measure.in_child(prepare, preset, *WAYS[name], given.threads, given.device)
-        print(f"{name}: {costs[name].result[1]:.1f} s, {costs[name].extra_mb / 1e3:.2f} GB", flush=True)
     operations = step_operations(preset)
     peak = {precision: matrix_rate(precision, given.device, given.threads) for precision in ("float32", "bf16")}
+    costs: dict[str, measure.Cost] = {}
+    shares: dict[str, float] = {}
+    for name in given.ways:
+        costs[name] = measure.in_child(prepare, preset, *WAYS[name], given.threads, given.device)
+        seconds = costs[name].result[1]
+        shares[name] = operations / seconds / peak[WAYS[name][0]]
+        print(f"{name}: {seconds:.3g} s, {shares[name]:.0%} of peak, {costs[name].extra_mb / 1e3:.2f} GB", flush=True)
     default = TrainingConfig()
-    usual = ("bf16" if default.precision == "bf16" else "float32", CHUNK)  # what "auto" means on a CPU
+    usual = ("bf16" if default.precision == "bf16" else "float32", CHUNK, False)  # what "auto" means on a CPU
     rows: list[list[object]] = []
     figures: dict[str, float] = {}
     for name, cost in costs.items():
         loss, seconds = cost.result
-        share = operations / seconds / peak[WAYS[name][0]]
-        figures[name.replace(" ", "_") + "_peak_share"] = share
+        figures[name.replace(" ", "_") + "_peak_share"] = shares[name]
         note = "default on CPUs" if WAYS[name] == usual else ""
-        rows.append([name, seconds, 2 * default.batch_pairs / seconds, share, cost.extra_mb / 1e3, loss, note])
+        rows.append([name, seconds, 2 * default.batch_pairs / seconds, shares[name], cost.extra_mb / 1e3, loss, note])
     where = f"{given.device}, {given.threads} threads"
     print(f"{preset} encoder, {default.batch_pairs} pairs, chunks of {CHUNK} views, {where}")
     measure.table(["way", "seconds", "segments/s", "share of peak", "extra memory GB", "loss", ""], rows)
@@ -65,7 +68,9 @@ def main() -> None:
     measure.finish("training_step", given.quick, preset=preset, **figures)
 
 
-def prepare(preset: str, precision: str, chunk: int, threads: int, device: str) -> Callable[[], tuple[float, float]]:
+def prepare(
+    preset: str, precision: str, chunk: int, compiled: bool, threads: int, device: str
+) -> Callable[[], tuple[float, float]]:
     """For a process of its own: a module and a batch; the step that is measured returns its loss and its seconds."""
     from whosings.contrastive.training import ContrastiveModule
 
@@ -73,6 +78,8 @@ def prepare(preset: str, precision: str, chunk: int, threads: int, device: str) 
     torch.manual_seed(0)
     settings = Settings(model=MODELS[preset], training=TrainingConfig(chunk=chunk))
     module = ContrastiveModule(settings).train().to(device)
+    if compiled:
+        module.encoder.compile()
     optimizer = module.configure_optimizers()["optimizer"]
     front_end = settings.model.front_end
     batch = torch.randn(settings.training.batch_pairs, 2, front_end.channels, front_end.samples, device=device)
@@ -86,7 +93,7 @@ def prepare(preset: str, precision: str, chunk: int, threads: int, device: str) 
             optimizer.step()
         return float(loss), time.perf_counter() - began  # reading the loss waits for the device
 
-    for _ in range(3 if device != "cpu" else 0):
+    for _ in range(3 if compiled or device != "cpu" else 0):
         step()
     return step
 

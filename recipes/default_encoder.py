@@ -35,6 +35,8 @@ from on_disk import keep, resume
 from together import average, spread
 from voice_bank import (
     APART,
+    APART_S,
+    LOOK_S,
     SPEEDS,
     Bank,
     Samples,
@@ -43,10 +45,13 @@ from voice_bank import (
     make_bank,
     parametric_clips,
     played,
+    read_stretches,
     speaker_clips,
     speaker_folders,
     start,
+    starts,
     tape,
+    write_stretches,
 )
 from voice_mask import as_heard, shares
 
@@ -61,11 +66,10 @@ from whosings.files import atomic
 from whosings.spectrogram import LogMel, conform
 
 PART = 256  # dimensions of the teacher's embeddings, and of ours
-LOOK_S, APART_S = 3, 2  # seconds that are remembered together, and from one beginning to the next
 NAMED_BY, TOLD_BY = 0.05, 0.1  # temperatures: of naming a person by the teacher's embeddings, of NT-Xent
 ALIKE = 24  # nearest persons among whom hard negatives are drawn
 GROUP = 4  # persons alike that come together
-REMEMBERED = "remembered.npz"
+REMEMBERED, TAUGHT = "remembered.npz", "taught.npz"
 UNHEARD_BANDS = 60  # that calibrate
 
 
@@ -142,7 +146,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Memory:
-    """What an encoder says of the bank's clips, alone: of three seconds at a time.
+    """What is said of the bank's clips, alone: of three seconds at a time.
 
     Attributes:
         stretches: of each clip, one begun every two seconds, (stretches, 256), of unit length.
@@ -154,11 +158,9 @@ class Memory:
 
     @classmethod
     def load(cls, bank: Bank, path: Path) -> Memory:
-        """What ``remember`` kept."""
-        data = np.load(path)
-        said = np.split(unit(data["said"]), np.cumsum(data["lengths"])[:-1])
-        own = [[c for c in some if bank.kinds[c] != "imitation"] for some in bank.people]
-        return cls(said, unit(np.stack([np.concatenate([said[c] for c in some]).mean(axis=0) for some in own])))
+        """What ``remember`` or the teacher left."""
+        said = [unit(some) for some in read_stretches(path)]
+        return cls(said, unit(bank.of_people(said)))
 
 
 def remember(folder: Path, encoder: str, workers: int) -> None:
@@ -168,17 +170,15 @@ def remember(folder: Path, encoder: str, workers: int) -> None:
         return
     with multiprocessing.get_context("spawn").Pool(workers, torch.set_num_threads, (1,)) as pool:
         said = list(pool.imap(partial(heard, encoder=encoder), Bank.load(folder).clips, 32))
-    with atomic(path) as beside:
-        np.savez(beside, lengths=[len(some) for some in said], said=np.concatenate(said))
+    write_stretches(path, said)
 
 
 @torch.inference_mode()
 def heard(clip: Samples, encoder: str) -> NDArray[np.float32]:
     checkpoint = known(encoder)
-    length, hop = LOOK_S * SAMPLE_RATE, APART_S * SAMPLE_RATE
+    length = LOOK_S * SAMPLE_RATE
     front_end = checkpoint.config.front_end.model_copy(update={"segment_s": float(LOOK_S)})
-    starts = range(0, max(1, clip.size - length + 1), hop)
-    views = [conform(clip[None, first : first + length].astype(np.float32), front_end) for first in starts]
+    views = [conform(clip[None, first : first + length].astype(np.float32), front_end) for first in starts(clip)]
     said: NDArray[np.float32] = checkpoint.encoder(LogMel(front_end)(torch.from_numpy(np.stack(views)))).numpy()
     return said
 
@@ -197,15 +197,14 @@ class Batches:
         people: numbers of the persons that take part.
     """
 
-    def __init__(self, bank: Bank, trial: Trial, device: str = "cpu", memory: Memory | None = None) -> None:
+    def __init__(self, bank: Bank, memory: Memory, trial: Trial, device: str = "cpu") -> None:
         self._bank, self._trial, self._device, self._memory = bank, trial, device, memory
         self._clips = [[c for c in own if trial.may_train(bank.kinds[c])] for own in bank.people]
         self._imitations = [[c for c in own if bank.kinds[c] == "imitation"] for own in bank.people]
         self.people = np.array([n for n, own in enumerate(self._clips) if own])
         if len({bank.speakers[n] for n in self.people}) < trial.people:
             raise SystemExit(f"the bank has too few speakers for batches of {trial.people}: give fewer --people")
-        voices = bank.targets if memory is None else memory.people
-        centred = unit(voices[self.people] - voices.mean(axis=0))
+        centred = unit(memory.people[self.people] - memory.people.mean(axis=0))
         self._alike = np.argsort(-(centred @ centred.T), axis=1)[:, 1 : ALIKE + 1]
 
     def __call__(self, number: int) -> Batch:
@@ -226,7 +225,7 @@ class Batches:
                     clip = int(own[view % own.size])
                     first = start(bank.clips[clip], samples, rng)
                     stretches.append((clip, first))
-                if self._memory is not None:
+                if trial.kept:
                     said = self._memory.stretches[clip]
                     stretch = min(len(said) - 1, first // (APART_S * SAMPLE_RATE))
                     first = stretch * APART_S * SAMPLE_RATE
@@ -301,7 +300,9 @@ class Course:
 def train(folder: Path, trial: Trial, course: Course, out: Path) -> None:
     """Train on the bank in ``folder``, or go on where ``out/state.pt`` stopped."""
     out.mkdir(parents=True, exist_ok=True)
-    if trial.kept and course.begin_with is not None:
+    if trial.kept:
+        if course.begin_with is None:
+            raise SystemExit("nothing to stay near to: give --begin-with, or no --kept")
         remember(folder, course.begin_with, course.processes)
     spread(course.processes, learn, folder, trial, course, out)
 
@@ -327,15 +328,16 @@ def learn(rank: int, processes: int, folder: Path, trial: Trial, course: Course,
     torch.manual_seed(trial.seed)
     device = course.device
     bank = Bank.load(folder)
-    memory = Memory.load(bank, folder / REMEMBERED) if trial.kept and course.begin_with is not None else None
-    batches = Batches(bank, trial, device, memory)
+    taught = Memory.load(bank, folder / TAUGHT)
+    memory = Memory.load(bank, folder / REMEMBERED) if trial.kept else taught
+    batches = Batches(bank, memory, trial, device)
     front = LogMel(MODELS["compact"].front_end).to(device)
     encoder = begun(folder, trial, course)
     to_teacher = torch.nn.Linear(PART, PART).to(device)
     parameters = [p for p in (*encoder.parameters(), *to_teacher.parameters()) if p.requires_grad]
     optimiser = torch.optim.AdamW(parameters, lr=course.peak_rate, weight_decay=0.02)
     unheard = [band_clip(30_000 + number) for number in range(40)] if course.validate is not None and not rank else []
-    targets = torch.from_numpy(bank.targets[batches.people] - bank.targets.mean(axis=0)).to(device)
+    targets = torch.from_numpy(taught.people[batches.people] - taught.people.mean(axis=0)).to(device)
     step = resume(out / "state.pt", optimiser, device, encoder=encoder, to_teacher=to_teacher)
     if course.steps == 0:
         keep(out / "state.pt", step, optimiser, encoder=encoder, to_teacher=to_teacher)
@@ -356,10 +358,10 @@ def learn(rank: int, processes: int, folder: Path, trial: Trial, course: Course,
         losses = dict.fromkeys(("contrast", "naming", "keeping", "sharing"), torch.zeros((), device=device))
         if trial.contrasted:
             half = len(embedded) // 2
-            losses["contrast"] = supcon(embedded[:half], embedded[half:], who[:half], TOLD_BY)  # NT-Xent of two views
+            losses["contrast"] = supcon(embedded[:half], embedded[half:], who[:half], TOLD_BY, gather=False)
         if trial.taught:
             losses["naming"] = among(to_teacher(embedded), targets, who)
-        if memory is not None:
+        if trial.kept:
             losses["keeping"] = 1 - (embedded * batch.kept).sum(dim=1).mean()
         if logits is not None and trial.shared_out:
             losses["sharing"] = told.loss(logits.float())
@@ -490,7 +492,7 @@ NUISANCES = (
 
 
 @torch.inference_mode()
-def normalise(encoder: torch.nn.Module, bank: Bank, floor: float, batches: int, memory: Memory | None = None) -> None:
+def normalise(encoder: torch.nn.Module, bank: Bank, memory: Memory, floor: float, batches: int) -> None:
     """Within-class covariance normalisation (Hatch, Kajarekar, Stolcke 2006), folded into the last layer.
 
     Directions in which views of one voice differ little then weigh more in a cosine. ``floor``, as a share of the mean
@@ -500,7 +502,7 @@ def normalise(encoder: torch.nn.Module, bank: Bank, floor: float, batches: int, 
     encoder.eval()
     within = torch.zeros(PART, PART, dtype=torch.float64)
     for trial in NUISANCES:
-        drawn = Batches(bank, replace(trial, people=min(trial.people, len(set(bank.speakers)))), memory=memory)
+        drawn = Batches(bank, memory, replace(trial, people=min(trial.people, len(set(bank.speakers)))))
         differences = []
         for number in range(batches):
             views = encoder(as_heard(drawn(1_000_000 + number).records, front))
@@ -523,7 +525,7 @@ def export(out: Path, speech: Path, to: Path, parametric: int, floor: float, bat
     encoder = trained(out, Trial())
     bank = Bank.load(out)
     kept = out / REMEMBERED
-    normalise(encoder, bank, floor, batches, Memory.load(bank, kept) if kept.exists() else None)
+    normalise(encoder, bank, Memory.load(bank, kept if kept.exists() else out / TAUGHT), floor, batches)
     card = {
         "name": "default",
         "pairs": "mashup",
@@ -568,6 +570,7 @@ def main() -> None:
     course.add_argument(
         "--taught", type=float, default=Trial.taught, help="weight of naming persons as the teacher does"
     )
+    course.add_argument("--contrasted", type=float, default=Trial.contrasted, help="weight of NT-Xent")
     course.add_argument("--shared-out", type=float, default=Trial.shared_out, help="weight of the mask's own loss")
     course.add_argument("--begin-with", help="a checkpoint to go on from, as default")
     course.add_argument("--validate", type=Path, help="folder singer/*.opus of real singing, RAVDESS file names")
@@ -587,7 +590,9 @@ def main() -> None:
         export(options.out, options.speech, options.to, options.parametric, options.floor, options.batches)
     else:
         plan = Course(**{field.name: getattr(options, field.name) for field in fields(Course)})
-        trial = Trial(**{name: getattr(options, name) for name in ("people", "kept", "taught", "shared_out")})
+        trial = Trial(
+            **{name: getattr(options, name) for name in ("people", "kept", "taught", "contrasted", "shared_out")}
+        )
         train(options.out, trial, plan, options.out)
 
 

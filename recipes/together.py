@@ -1,4 +1,5 @@
-"""One training in several processes of one thread each: on CPUs faster than one process of several threads.
+"""One training in several processes of one thread each: on CPUs faster than one process of several threads, and what
+keeps a GPU busy that they share.
 
 Each process draws batches of its own; gradients are averaged, so that weights stay alike.
 """
@@ -38,7 +39,7 @@ def average(parameters: Iterable[torch.nn.Parameter], processes: int) -> None:
     if processes == 1:
         return
     gradients = [p.grad for p in parameters if p.grad is not None]
-    joined = torch.cat([g.flatten() for g in gradients]) / processes
+    joined = (torch.cat([g.flatten() for g in gradients]) / processes).cpu()
     dist.all_reduce(joined)
     for gradient, mean in zip(gradients, joined.split([g.numel() for g in gradients]), strict=True):
         gradient.copy_(mean.view_as(gradient))

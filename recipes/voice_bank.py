@@ -8,7 +8,7 @@ them; bands are generated. `default_encoder.py` writes and reads the bank.
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -44,7 +44,10 @@ SONGS, SONG_S = 3, 9.0  # that a person sings syllable by syllable
 PLAIN = 2  # the first of them have no technique; imitations learn from these
 IMITATED_BY = (("neighbours", "statistics"), ("neighbours", "degraded"), ("neighbours", "neighbours"))
 MOST_RECORDINGS = 4  # of a speaker who trains
+PAUSES = 0.2  # chance that a voice begins late or ends early
+LOOK_S, APART_S = 3, 2  # seconds that encoders hear together, and from one beginning to the next
 WINDOW = 160  # frames of 10 ms that the teacher hears at once
+WINDOWS = (0, 140)  # where they begin in a stretch
 
 
 @dataclass(frozen=True)
@@ -141,8 +144,13 @@ def band_clip(seed: int, soundfonts: Sequence[Path] = ()) -> Samples:
     return to_int16(render(arrange(draw_ensemble(rng, lead), score, rng), soundfont)[: 30 * SAMPLE_RATE])
 
 
+def starts(clip: Samples) -> range:
+    """Where stretches of a clip begin, in samples."""
+    return range(0, max(1, clip.size - LOOK_S * SAMPLE_RATE + 1), APART_S * SAMPLE_RATE)
+
+
 def teach(clip: Samples) -> NDArray[np.float32]:
-    """resemblyzer's embedding of a clip, (256,), the mean over stretches of 1.6 s, each of unit length."""
+    """resemblyzer's embedding of each stretch of a clip, (stretches, 256), the mean over two windows."""
     from resemblyzer import VoiceEncoder
     from resemblyzer.audio import wav_to_mel_spectrogram
 
@@ -150,10 +158,11 @@ def teach(clip: Samples) -> NDArray[np.float32]:
     if _TEACHER is None:
         _TEACHER = VoiceEncoder("cpu", verbose=False)
     mel = wav_to_mel_spectrogram(at_level(clip))
-    windows = np.stack([mel[first : first + WINDOW] for first in range(0, len(mel) - WINDOW + 1, WINDOW)])
+    first = np.array([[100 * (at // SAMPLE_RATE) + window for window in WINDOWS] for at in starts(clip)])
+    windows = mel[np.minimum(first, len(mel) - WINDOW)[..., None] + np.arange(WINDOW)]
     with torch.inference_mode():
-        mean: NDArray[np.float32] = _TEACHER(torch.from_numpy(windows)).numpy().mean(axis=0)
-    return mean
+        heard: NDArray[np.float32] = _TEACHER(torch.from_numpy(windows.reshape(-1, WINDOW, mel.shape[1]))).numpy()
+    return heard.reshape(len(first), len(WINDOWS), -1).mean(axis=1)
 
 
 def at_level(clip: Samples) -> NDArray[np.float32]:
@@ -176,7 +185,7 @@ def make_bank(
 ) -> None:
     """Write to ``out`` voices, bands and what the teacher hears, a file each; what is there stays."""
     out.mkdir(parents=True, exist_ok=True)
-    bank, played, taught = out / "bank.npz", out / "bands.npz", out / "taught.npz"
+    bank, played, taught = out / "bank.npz", out / "bands.npy", out / "taught.npz"
     with multiprocessing.get_context("spawn").Pool(workers, torch.set_num_threads, (1,)) as pool:
         if not bank.exists():
             folders = [sorted(str(p) for p in f.iterdir()) for f in speaker_folders(speech, for_training=True)]
@@ -184,26 +193,42 @@ def make_bank(
             clips = [c for some in pool.imap(speaker_clips, tasks, 4) for c in some]
             print(f"speech: {len(clips)} clips", flush=True)
             clips += [c for some in pool.imap(parametric_clips, range(parametric), 8) for c in some]
-            clips = [clip for clip in clips if clip.samples.size >= 3 * SAMPLE_RATE]
+            clips = [clip for clip in clips if clip.samples.size >= LOOK_S * SAMPLE_RATE]
             hours = sum(clip.samples.size for clip in clips) / SAMPLE_RATE / 3600
             print(f"{len(clips)} clips, {hours:.1f} h", flush=True)
-            with atomic(bank) as beside:
-                np.savez(
-                    beside,
-                    names=np.array([clip.person for clip in clips]),
-                    kinds=np.array([clip.kind for clip in clips]),
-                    lengths=np.array([clip.samples.size for clip in clips]),
-                    samples=np.concatenate([clip.samples for clip in clips]),
-                )
+            write_voices(out, clips)
         if not played.exists():
             band = list(pool.imap(partial(band_clip, soundfonts=soundfonts), range(bands), 4))
-            with atomic(played) as beside:
-                np.savez(beside, band=np.concatenate(band))
+            with atomic(played) as beside, beside.open("wb") as file:
+                np.save(file, np.concatenate(band))
         if not taught.exists():
-            data = np.load(bank)
-            heard = list(pool.imap(teach, np.split(data["samples"], np.cumsum(data["lengths"])[:-1]), 16))
-            with atomic(taught) as beside:
-                np.savez(beside, embeddings=np.stack(heard))
+            write_stretches(taught, pool.imap(teach, Bank.load(out).clips, 16))
+
+
+def write_voices(out: Path, clips: Sequence[Clip]) -> None:
+    """``voices.npy``, all clips one after another, and ``bank.npz``, which says whose they are."""
+    with atomic(out / "voices.npy") as beside, beside.open("wb") as file:
+        np.save(file, np.concatenate([clip.samples for clip in clips]))
+    with atomic(out / "bank.npz") as beside:
+        np.savez(
+            beside,
+            names=np.array([clip.person for clip in clips]),
+            kinds=np.array([clip.kind for clip in clips]),
+            lengths=np.array([clip.samples.size for clip in clips]),
+        )
+
+
+def write_stretches(path: Path, said: Iterable[NDArray[np.float32]]) -> None:
+    """What an encoder says of each clip's stretches."""
+    clips = list(said)
+    with atomic(path) as beside:
+        np.savez(beside, lengths=[len(some) for some in clips], said=np.concatenate(clips))
+
+
+def read_stretches(path: Path) -> list[NDArray[np.float32]]:
+    """What ``write_stretches`` wrote."""
+    data = np.load(path)
+    return np.split(data["said"], np.cumsum(data["lengths"])[:-1])
 
 
 @dataclass(frozen=True)
@@ -214,7 +239,6 @@ class Bank:
         clips: of everybody, and the ``kinds`` of each.
         people: of each person the numbers of its clips.
         speakers: of each person whose speech it is made of; at other speeds they are nearly one person.
-        targets: the teacher's embeddings of persons, means over what they spoke and sang themselves, (people, 256).
         band: one long tape of bands.
     """
 
@@ -222,22 +246,26 @@ class Bank:
     kinds: list[str]
     people: list[list[int]]
     speakers: list[str]
-    targets: NDArray[np.float32]
     band: Samples
 
     @classmethod
     def load(cls, folder: Path) -> Bank:
-        data, taught = np.load(folder / "bank.npz"), np.load(folder / "taught.npz")["embeddings"]
-        clips = np.split(data["samples"], np.cumsum(data["lengths"])[:-1])
-        kinds: list[str] = data["kinds"].tolist()
+        """What ``make_bank`` wrote; sound stays on disk until it is asked for."""
+        data = np.load(folder / "bank.npz")
+        ends = np.cumsum(data["lengths"])
+        voices: Samples = np.load(folder / "voices.npy", mmap_mode="r")
+        clips = np.split(voices[: ends[-1]], ends[:-1])
         by_name: dict[str, list[int]] = {}
         for index, name in enumerate(data["names"]):
             by_name.setdefault(str(name), []).append(index)
-        people = list(by_name.values())
         speakers = [name.split("x")[0] for name in by_name]
-        own = [[c for c in some if kinds[c] != "imitation"] for some in people]
-        targets = np.stack([taught[some].mean(axis=0) for some in own])
-        return cls(clips, kinds, people, speakers, targets, np.load(folder / "bands.npz")["band"])
+        band: Samples = np.load(folder / "bands.npy", mmap_mode="r")
+        return cls(clips, data["kinds"].tolist(), list(by_name.values()), speakers, band)
+
+    def of_people(self, said: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+        """Means of what is said of the clips that people spoke and sang themselves, (people, 256)."""
+        own = [[c for c in some if self.kinds[c] != "imitation"] for some in self.people]
+        return np.stack([np.concatenate([said[c] for c in some]).mean(axis=0) for some in own])
 
 
 def crop(clip: Samples, first: int, samples: int, rng: np.random.Generator) -> NDArray[np.float32]:
@@ -245,7 +273,11 @@ def crop(clip: Samples, first: int, samples: int, rng: np.random.Generator) -> N
     voice = clip[first : first + samples].astype(np.float32) / 32768
     if rng.random() < 0.2:  # a short recording, repeated as inference repeats it
         voice = voice[: int(rng.uniform(0.4, 1.0) * voice.size)]
-    return np.resize(voice, samples)
+    voice = np.resize(voice, samples)
+    if rng.random() < PAUSES:
+        silent = int(rng.uniform(0.1, 0.6) * samples)
+        voice[slice(silent) if rng.random() < 0.5 else slice(samples - silent, None)] = 0.0
+    return voice
 
 
 def start(clip: Samples, samples: int, rng: np.random.Generator) -> int:

@@ -43,10 +43,10 @@ def test_the_encoder_recipe_from_a_bank_to_a_checkpoint_that_identifies(tmp_path
         names=[f"person-{n // 3}" for n in range(108)],
         kinds=["speech", "sung", "imitation"] * 36,
         lengths=[clip.size for clip in clips],
-        samples=np.concatenate(clips),
     )
-    np.savez(tmp_path / "bands.npz", band=(rng.normal(size=200_000) * 3000).astype(np.int16))
-    np.savez(tmp_path / "taught.npz", embeddings=rng.normal(size=(108, 256)).astype(np.float32))
+    np.save(tmp_path / "voices.npy", np.concatenate(clips))
+    np.save(tmp_path / "bands.npy", (rng.normal(size=200_000) * 3000).astype(np.int16))
+    np.savez(tmp_path / "taught.npz", lengths=[1] * 108, said=rng.normal(size=(108, 256)).astype(np.float32))
     mask = ("--out", tmp_path, "--views", 4)
     assert _run("voice_mask.py", *mask, "--steps", 1).startswith("1 0.")
     assert _run("voice_mask.py", *mask, "--steps", 2).startswith("2 0.")
@@ -97,7 +97,7 @@ def _mean_gradient(rank: int, processes: int, folder: Path) -> None:
 @pytest.mark.slow
 def test_what_must_not_matter_is_the_same_in_all_directions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(RECIPES)
-    from default_encoder import NUISANCES, Batches, normalise
+    from default_encoder import NUISANCES, Batches, Memory, normalise
     from voice_bank import Bank
 
     from whosings.config import MODELS
@@ -107,20 +107,20 @@ def test_what_must_not_matter_is_the_same_in_all_directions(tmp_path: Path, monk
     rng = np.random.default_rng(0)
     clips = [np.round(singing(4, seed) * 20_000).astype(np.int16) for seed in range(9)] * 20
     people = [[3 * n, 3 * n + 1, 3 * n + 2] for n in range(60)]
-    heard = rng.normal(size=(60, 256)).astype(np.float32)
+    memory = Memory([], rng.normal(size=(60, 256)).astype(np.float32))
     kinds = ["speech", "sung", "imitation"] * 60
     speakers = [f"speaker {n}" for n in range(60)]
-    bank = Bank(clips, kinds, people, speakers, heard, (rng.normal(size=200_000) * 3000).astype(np.int16))
+    bank = Bank(clips, kinds, people, speakers, (rng.normal(size=200_000) * 3000).astype(np.int16))
     torch.manual_seed(0)
     before, after = build(MODELS["compact"]).eval(), build(MODELS["compact"])
     after.load_state_dict(before.state_dict())
-    normalise(after, bank, floor=1e-9, batches=2)
+    normalise(after, bank, memory, floor=1e-9, batches=2)
     # The oracle: differences of views, one by one, moved by the matrix that lies between the two last layers.
     moved = torch.linalg.lstsq(before.head.weight.double().T, after.head.weight.double().T).solution.T
     torch.testing.assert_close(after.head.bias.double(), moved @ before.head.bias.double(), atol=1e-3, rtol=1e-3)
     front, total = LogMel(MODELS["compact"].front_end), torch.zeros(256, 256, dtype=torch.float64)
     for trial in NUISANCES:
-        drawn = Batches(bank, replace(trial, people=60))
+        drawn = Batches(bank, memory, replace(trial, people=60))
         kind = torch.zeros(256, 256, dtype=torch.float64)
         with torch.no_grad():
             for number in range(2):
