@@ -91,8 +91,9 @@ class Trial:
         taught, contrasted: weights of the two losses.
         kept: weight of a loss that pulls a view to what the encoder that training begins with says of the very seconds
             of its voice, alone and without effects; of an imitation, to what it says of the person imitated.
-        masked: whether a mask comes before the encoder: that which it begins with, or ``mask.pt`` of ``voice_mask.py``.
+        masked: whether a mask comes before the encoder: ``mask.pt`` of ``voice_mask.py``, or that which it begins with.
         shared_out: weight of the loss by which the mask goes on learning, with the encoder; without it, it stays.
+        frozen: whether the encoder stays as it begins, and only its mask learns.
         without: effects of ``Chances`` that are left out; ``all`` leaves out every one.
         seed: of the first weights and of the order of voices.
     """
@@ -114,6 +115,7 @@ class Trial:
     kept: float = 0.0
     masked: bool = True
     shared_out: float = 2.0
+    frozen: bool = False
     without: tuple[str, ...] = ()
     seed: int = 0
 
@@ -312,9 +314,10 @@ def begun(folder: Path, trial: Trial, course: Course) -> torch.nn.Module:
     encoder = build(model_config(trial))
     before = {} if course.begin_with is None else load_checkpoint(course.begin_with).encoder.state_dict()
     encoder.load_state_dict(encoder.state_dict() | before)
-    if trial.masked and not any(name.startswith("mask.") for name in before):
-        state = torch.load(folder / "mask.pt", map_location="cpu", weights_only=True)
-        encoder.mask.load_state_dict(state["mask"])
+    learned = folder / "mask.pt"
+    if trial.masked and (learned.exists() or not any(name.startswith("mask.") for name in before)):
+        encoder.mask.load_state_dict(torch.load(learned, map_location="cpu", weights_only=True)["mask"])
+    encoder.requires_grad_(not trial.frozen)
     if trial.masked:
         encoder.mask.requires_grad_(trial.shared_out > 0)
     if not trial.attentive:
@@ -525,7 +528,8 @@ def export(out: Path, speech: Path, to: Path, parametric: int, floor: float, bat
     encoder = trained(out, Trial())
     bank = Bank.load(out)
     kept = out / REMEMBERED
-    normalise(encoder, bank, Memory.load(bank, kept if kept.exists() else out / TAUGHT), floor, batches)
+    if batches:
+        normalise(encoder, bank, Memory.load(bank, kept if kept.exists() else out / TAUGHT), floor, batches)
     card = {
         "name": "default",
         "pairs": "mashup",
@@ -571,6 +575,8 @@ def main() -> None:
         "--taught", type=float, default=Trial.taught, help="weight of naming persons as the teacher does"
     )
     course.add_argument("--contrasted", type=float, default=Trial.contrasted, help="weight of NT-Xent")
+    course.add_argument("--imitated", type=float, default=Trial.imitated, help="chance of an imitation")
+    course.add_argument("--frozen", action="store_true", help="the encoder stays, only its mask learns")
     course.add_argument("--shared-out", type=float, default=Trial.shared_out, help="weight of the mask's own loss")
     course.add_argument("--begin-with", help="a checkpoint to go on from, as default")
     course.add_argument("--validate", type=Path, help="folder singer/*.opus of real singing, RAVDESS file names")
@@ -579,7 +585,9 @@ def main() -> None:
     give.add_argument("--to", type=Path, required=True)
     give.add_argument("--parametric", type=int, default=40, help="parametric singers that calibrate")
     give.add_argument("--floor", type=float, default=0.3, help="of the normalisation, a share of the mean variance")
-    give.add_argument("--batches", type=int, default=40, help="of each nuisance, that it is measured on")
+    give.add_argument(
+        "--batches", type=int, default=40, help="of each nuisance, that it is measured on; 0 leaves it out"
+    )
     for command in (bank, course, give):
         command.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
@@ -590,9 +598,8 @@ def main() -> None:
         export(options.out, options.speech, options.to, options.parametric, options.floor, options.batches)
     else:
         plan = Course(**{field.name: getattr(options, field.name) for field in fields(Course)})
-        trial = Trial(
-            **{name: getattr(options, name) for name in ("people", "kept", "taught", "contrasted", "shared_out")}
-        )
+        chosen = ("people", "kept", "taught", "contrasted", "imitated", "frozen", "shared_out")
+        trial = Trial(**{name: getattr(options, name) for name in chosen})
         train(options.out, trial, plan, options.out)
 
 

@@ -94,6 +94,21 @@ def _mean_gradient(rank: int, processes: int, folder: Path) -> None:
     torch.save(layer.weight.grad, folder / f"{rank}.pt")
 
 
+def test_a_frozen_encoder_lets_only_its_mask_learn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(RECIPES)
+    from default_encoder import Course, Trial, begun
+
+    trial, shipped = Trial(frozen=True), load_checkpoint("default").encoder
+    encoder = begun(tmp_path, trial, Course(begin_with="default"))
+    assert {name.split(".")[0] for name, weight in encoder.named_parameters() if weight.requires_grad} == {"mask"}
+    assert all(torch.equal(weight, shipped.state_dict()[name]) for name, weight in encoder.state_dict().items())
+    mask = {name: torch.zeros_like(weight) for name, weight in shipped.mask.state_dict().items()}
+    torch.save({"mask": mask}, tmp_path / "mask.pt")
+    encoder = begun(tmp_path, trial, Course(begin_with="default"))
+    assert all(torch.equal(weight, mask[name]) for name, weight in encoder.mask.state_dict().items())
+    assert torch.equal(encoder.head.weight, shipped.head.weight)
+
+
 @pytest.mark.slow
 def test_what_must_not_matter_is_the_same_in_all_directions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(RECIPES)
