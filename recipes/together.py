@@ -1,5 +1,5 @@
-"""One training in several processes of one thread each: on CPUs faster than one process of several threads, and what
-keeps a GPU busy that they share.
+"""One training in several processes of one thread each: on CPUs faster than one process of several threads; on a GPU
+that they share, the way to feed it.
 
 Each process draws batches of its own; gradients are averaged, so that weights stay alike.
 """

@@ -252,9 +252,7 @@ class Bank:
     def load(cls, folder: Path) -> Bank:
         """What ``make_bank`` wrote; sound stays on disk until it is asked for."""
         data = np.load(folder / "bank.npz")
-        ends = np.cumsum(data["lengths"])
-        voices: Samples = np.load(folder / "voices.npy", mmap_mode="r")
-        clips = np.split(voices[: ends[-1]], ends[:-1])
+        clips = np.split(np.load(folder / "voices.npy", mmap_mode="r"), np.cumsum(data["lengths"])[:-1])
         by_name: dict[str, list[int]] = {}
         for index, name in enumerate(data["names"]):
             by_name.setdefault(str(name), []).append(index)
