@@ -10,7 +10,8 @@
 `whosings.contrastive.augment`. A mask, which learned on its own what is voice (`voice_mask.py`), comes first. What the
 encoder says of a view is pulled to another view of the same voice (NT-Xent); through a linear layer that is thrown
 away, to the person's place among all by the embeddings of resemblyzer (Apache-2.0); with `--kept`, to what the encoder
-that it begins with says of the same seconds of the voice alone. No real singing takes part. `export` folds a
+that it begins with says of the same seconds of the voice alone, and with `--frozen` only the mask learns to bring that
+about. No real singing takes part. A GPU is best shared (`--device cuda --processes 14`, a core each). `export` folds a
 normalisation of within-class covariance into the last layer, calibrates on speakers and parametric singers that were
 kept apart, and writes the checkpoint. `ablations.py` says what each part is worth. How the encoder that ships came
 about is in `MODEL_CARD.md`.
