@@ -19,7 +19,7 @@ test: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --slow
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal --slow
 
 bench: install
 	for script in segments nt_xent embedding training_step augment gallery annotations activity opinion prepare separation choir heads; do $(BIN)/python benchmarks/$$script.py || exit 1; done

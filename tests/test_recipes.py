@@ -59,11 +59,10 @@ def test_the_encoder_recipe_from_a_bank_to_a_checkpoint_that_identifies(tmp_path
     assert not torch.equal(first["to_teacher"]["weight"], second["to_teacher"]["weight"])
     stays = [name for name, weight in first["encoder"].items() if torch.equal(second["encoder"][name], weight)]
     assert stays == [name for name in first["encoder"] if name.startswith("mask.")]
-    for speaker in ("a", "b"):
-        for number in range(5):
-            (tmp_path / "speech" / speaker).mkdir(parents=True, exist_ok=True)
-            soundfile.write(tmp_path / f"speech/{speaker}/{number}.flac", singing(5, ord(speaker) + number), RATE)
-    made = ("--speech", tmp_path / "speech", "--to", tmp_path / "made", "--parametric", 2, "--batches", 2)
+    (tmp_path / "speech" / "a").mkdir(parents=True)
+    for number in range(5):
+        soundfile.write(tmp_path / f"speech/a/{number}.flac", singing(5, number), RATE)
+    made = ("--speech", tmp_path / "speech", "--to", tmp_path / "made", "--parametric", 2, "--batches", 1)
     _run("default_encoder.py", "export", "--out", tmp_path, *made)
     assert TrackEmbedder(tmp_path / "made")(Segment(singing(7)[None], 0.0, "song")).vectors.shape[1] == 256
     assert calibration_of(load_checkpoint(tmp_path / "made")).same_trials > 0
