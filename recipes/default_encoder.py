@@ -231,7 +231,7 @@ class Batches:
                 if trial.kept:
                     said = self._memory.stretches[clip]
                     stretch = min(len(said) - 1, first // (APART_S * SAMPLE_RATE))
-                    first = stretch * APART_S * SAMPLE_RATE
+                    first = starts(bank.clips[clip])[stretch]
                     imitation = bank.kinds[clip] == "imitation"
                     kept.append(self._memory.people[chosen[place]] if imitation else said[stretch])
                 voices.append(crop(bank.clips[clip], first, samples, rng))

@@ -199,16 +199,16 @@ def make_bank(
             write_voices(out, clips)
         if not played.exists():
             band = list(pool.imap(partial(band_clip, soundfonts=soundfonts), range(bands), 4))
-            with atomic(played) as beside, beside.open("wb") as file:
-                np.save(file, np.concatenate(band))
+            with atomic(played) as beside:
+                np.save(beside, np.concatenate(band))
         if not taught.exists():
             write_stretches(taught, pool.imap(teach, Bank.load(out).clips, 16))
 
 
 def write_voices(out: Path, clips: Sequence[Clip]) -> None:
     """``voices.npy``, all clips one after another, and ``bank.npz``, which says whose they are."""
-    with atomic(out / "voices.npy") as beside, beside.open("wb") as file:
-        np.save(file, np.concatenate([clip.samples for clip in clips]))
+    with atomic(out / "voices.npy") as beside:
+        np.save(beside, np.concatenate([clip.samples for clip in clips]))
     with atomic(out / "bank.npz") as beside:
         np.savez(
             beside,

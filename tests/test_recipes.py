@@ -59,6 +59,8 @@ def test_the_encoder_recipe_from_a_bank_to_a_checkpoint_that_identifies(tmp_path
     assert not torch.equal(first["to_teacher"]["weight"], second["to_teacher"]["weight"])
     stays = [name for name, weight in first["encoder"].items() if torch.equal(second["encoder"][name], weight)]
     assert stays == [name for name in first["encoder"] if name.startswith("mask.")]
+    masks = torch.load(tmp_path / "mask.pt", weights_only=True)["mask"]
+    assert all(torch.equal(second["encoder"][f"mask.{name}"], weight) for name, weight in masks.items())
     (tmp_path / "speech" / "a").mkdir(parents=True)
     for number in range(5):
         soundfile.write(tmp_path / f"speech/a/{number}.flac", singing(5, number), RATE)
