@@ -76,10 +76,8 @@ def prepare(
 
     torch.set_num_threads(threads)
     torch.manual_seed(0)
-    settings = Settings(model=MODELS[preset], training=TrainingConfig(chunk=chunk))
+    settings = Settings(model=MODELS[preset], training=TrainingConfig(chunk=chunk, compile=compiled))
     module = ContrastiveModule(settings).train().to(device)
-    if compiled:
-        module.encoder.compile()
     optimizer = module.configure_optimizers()["optimizer"]
     front_end = settings.model.front_end
     batch = torch.randn(settings.training.batch_pairs, 2, front_end.channels, front_end.samples, device=device)

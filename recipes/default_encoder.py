@@ -22,10 +22,9 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import multiprocessing
 import time
 from dataclasses import dataclass, fields, replace
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -36,8 +35,6 @@ from on_disk import keep, resume
 from together import average, spread
 from voice_bank import (
     APART,
-    APART_S,
-    LOOK_S,
     SPEEDS,
     Bank,
     Samples,
@@ -45,14 +42,12 @@ from voice_bank import (
     crop,
     make_bank,
     parametric_clips,
+    paused,
     played,
-    read_stretches,
     speaker_clips,
     speaker_folders,
     start,
-    starts,
     tape,
-    write_stretches,
 )
 from voice_mask import as_heard, shares
 
@@ -60,18 +55,22 @@ from whosings import audio
 from whosings.audio import SAMPLE_RATE
 from whosings.choir.from_speech import voiced_only
 from whosings.config import MODELS, MaskConfig, ModelConfig
-from whosings.contrastive.augment import Chances, Record, record
+from whosings.contrastive.augment import Chances, Record, augment, record
+from whosings.contrastive.effects import formants_shifted, resampled
 from whosings.contrastive.loss import supcon
 from whosings.encoder.checkpoint import build, load_checkpoint, rewrite_card, save_checkpoint
 from whosings.files import atomic
-from whosings.spectrogram import LogMel, conform
+from whosings.spectrogram import LogMel
 
 PART = 256  # dimensions of the teacher's embeddings, and of ours
 NAMED_BY, TOLD_BY = 0.05, 0.1  # temperatures: of naming a person by the teacher's embeddings, of NT-Xent
 ALIKE = 24  # nearest persons among whom hard negatives are drawn
 GROUP = 4  # persons alike that come together
-REMEMBERED, TAUGHT = "remembered.npz", "taught.npz"
+VARIED_ST, VARIED_FORMANTS = 4.0, 0.15  # most by which voices become others
 UNHEARD_BANDS = 60  # that calibrate
+
+
+EFFECTS = tuple(field.name for field in fields(Chances))
 
 
 @dataclass(frozen=True)
@@ -91,7 +90,9 @@ class Trial:
         singing: whether sung clips train.
         taught, contrasted: weights of the two losses.
         kept: weight of a loss that pulls a view to what the encoder that training begins with says of the very seconds
-            of its voice, alone and without effects; of an imitation, to what it says of the person imitated.
+            of its voice, alone and without effects or pauses; imitations are left out.
+        varied: chance that a voice becomes somebody else's, by speed, formants and an equaliser, before anything is
+            said of it; not for losses that go by names.
         masked: whether a mask comes before the encoder: ``mask.pt`` of ``voice_mask.py``, or that which it begins with.
         shared_out: weight of the loss by which the mask goes on learning, with the encoder; without it, it stays.
         frozen: whether the encoder stays as it begins, and only its mask learns.
@@ -114,6 +115,7 @@ class Trial:
     taught: float = 1.0
     contrasted: float = 1.0
     kept: float = 0.0
+    varied: float = 0.0
     masked: bool = True
     shared_out: float = 2.0
     frozen: bool = False
@@ -122,7 +124,7 @@ class Trial:
 
     @property
     def chances(self) -> Chances:
-        names = [field.name for field in fields(Chances)] if "all" in self.without else list(self.without)
+        names = EFFECTS if "all" in self.without else self.without
         return replace(Chances(), **dict.fromkeys(names, 0.0))
 
     def may_train(self, kind: str) -> bool:
@@ -138,59 +140,20 @@ class Batch:
 
     Attributes:
         records: view by view, (views of each person times persons, 1, samples).
+        voices: of which the records are made, alone, alike in shape.
+        own: whether these are a person's own, and no imitation, (views of each person times persons,).
         who: places of the persons in ``Batches.people``, (persons,).
-        kept: what a view is kept near to (``Trial.kept``), (views of each person times persons, 256).
     """
 
     records: Record
+    voices: torch.Tensor
+    own: torch.Tensor
     who: torch.Tensor
-    kept: torch.Tensor
 
 
-@dataclass(frozen=True)
-class Memory:
-    """What is said of the bank's clips, alone: of three seconds at a time.
-
-    Attributes:
-        stretches: of each clip, one begun every two seconds, (stretches, 256), of unit length.
-        people: of each person, the mean over what they spoke and sang themselves, of unit length, (people, 256).
-    """
-
-    stretches: list[NDArray[np.float32]]
-    people: NDArray[np.float32]
-
-    @classmethod
-    def load(cls, bank: Bank, path: Path) -> Memory:
-        """What ``remember`` or the teacher left."""
-        said = [unit(some) for some in read_stretches(path)]
-        return cls(said, unit(bank.of_people(said)))
-
-
-def remember(folder: Path, encoder: str, workers: int) -> None:
-    """Write ``folder/remembered.npz``, unless it is there."""
-    path = folder / REMEMBERED
-    if path.exists():
-        return
-    with multiprocessing.get_context("spawn").Pool(workers, torch.set_num_threads, (1,)) as pool:
-        said = list(pool.imap(partial(heard, encoder=encoder), Bank.load(folder).clips, 32))
-    write_stretches(path, said)
-
-
-@torch.inference_mode()
-def heard(clip: Samples, encoder: str) -> NDArray[np.float32]:
-    checkpoint = known(encoder)
-    length = LOOK_S * SAMPLE_RATE
-    front_end = checkpoint.config.front_end.model_copy(update={"segment_s": float(LOOK_S)})
-    views = [conform(clip[None, first : first + length].astype(np.float32), front_end) for first in starts(clip)]
-    said: NDArray[np.float32] = checkpoint.encoder(LogMel(front_end)(torch.from_numpy(np.stack(views)))).numpy()
-    return said
-
-
-known = cache(load_checkpoint)
-
-
-def unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+def taught_by(folder: Path, bank: Bank) -> NDArray[np.float32]:
+    """What the teacher says of the bank's people, (people, 256), of unit length."""
+    return bank.of_people(np.load(folder / "taught.npy"))
 
 
 class Batches:
@@ -200,14 +163,15 @@ class Batches:
         people: numbers of the persons that take part.
     """
 
-    def __init__(self, bank: Bank, memory: Memory, trial: Trial, device: str = "cpu") -> None:
-        self._bank, self._trial, self._device, self._memory = bank, trial, device, memory
+    def __init__(self, bank: Bank, taught: NDArray[np.float32], trial: Trial, device: str = "cpu") -> None:
+        self._bank, self._trial, self._device = bank, trial, device
         self._clips = [[c for c in own if trial.may_train(bank.kinds[c])] for own in bank.people]
         self._imitations = [[c for c in own if bank.kinds[c] == "imitation"] for own in bank.people]
         self.people = np.array([n for n, own in enumerate(self._clips) if own])
         if len({bank.speakers[n] for n in self.people}) < trial.people:
             raise SystemExit(f"the bank has too few speakers for batches of {trial.people}: give fewer --people")
-        centred = unit(memory.people[self.people] - memory.people.mean(axis=0))
+        centred = taught[self.people] - taught.mean(axis=0)
+        centred /= np.linalg.norm(centred, axis=1, keepdims=True)
         self._alike = np.argsort(-(centred @ centred.T), axis=1)[:, 1 : ALIKE + 1]
 
     def __call__(self, number: int) -> Batch:
@@ -216,24 +180,18 @@ class Batches:
         rng = np.random.default_rng([11 + trial.seed, number])
         samples = round(trial.seconds * SAMPLE_RATE)
         places = self._choose(rng)
-        chosen = self.people[places]
-        clips = [self._drawn(int(person), rng) for person in chosen]
+        clips = [self._drawn(int(person), rng) for person in self.people[places]]
         stretches: list[tuple[int, int]] = []
-        voices, kept = [], []
+        voices, own = [], []
         for view in range(trial.views):
-            for place, own in enumerate(clips):
+            for place, some in enumerate(clips):
                 if view and trial.same:
                     clip, first = stretches[place]
                 else:
-                    clip = int(own[view % own.size])
+                    clip = int(some[view % some.size])
                     first = start(bank.clips[clip], samples, rng)
                     stretches.append((clip, first))
-                if trial.kept:
-                    said = self._memory.stretches[clip]
-                    stretch = min(len(said) - 1, first // (APART_S * SAMPLE_RATE))
-                    first = starts(bank.clips[clip])[stretch]
-                    imitation = bank.kinds[clip] == "imitation"
-                    kept.append(self._memory.people[chosen[place]] if imitation else said[stretch])
+                own.append(bank.kinds[clip] != "imitation")
                 voices.append(crop(bank.clips[clip], first, samples, rng))
         count = len(voices)
         different = max(2, count // trial.shared)
@@ -244,11 +202,13 @@ class Batches:
         device = self._device
         backing = played(torch.from_numpy(tapes)[:, None].to(device), rng)[torch.from_numpy(who_plays)]
         loud = torch.from_numpy(np.stack(voices))[:, None].to(device)
-        near = np.stack(kept) if kept else np.zeros((count, PART), np.float32)
+        if trial.varied:
+            loud = varied(loud, trial.varied, rng)
         return Batch(
-            record(loud, backing, torch.from_numpy(level), rng, trial.chances),
+            record(paused(loud, rng), backing, torch.from_numpy(level), rng, trial.chances),
+            loud,
+            torch.tensor(own, device=device),
             torch.from_numpy(places).to(device),
-            torch.from_numpy(near).to(device),
         )
 
     def _drawn(self, person: int, rng: np.random.Generator) -> NDArray[np.intp]:
@@ -269,6 +229,16 @@ class Batches:
             for place in (first, *others):
                 found.setdefault(self._bank.speakers[self.people[place]], place)
         return np.array(list(found.values())[: self._trial.people])
+
+
+def varied(voices: torch.Tensor, chance: float, rng: np.random.Generator) -> torch.Tensor:
+    """Voices of which some became somebody else's, (voices, 1, samples)."""
+    count = len(voices)
+    drawn = rng.random(count) < chance
+    speed = 2 ** (drawn * rng.uniform(-VARIED_ST, VARIED_ST, count) / 12)
+    formants = np.exp(drawn * rng.uniform(-VARIED_FORMANTS, VARIED_FORMANTS, count))
+    voices = formants_shifted(resampled(voices, speed), formants)
+    return augment(voices, rng, Chances(**dict.fromkeys(EFFECTS, 0.0) | {"equaliser": chance}))
 
 
 # ---------------------------------------------------------------- training
@@ -303,10 +273,10 @@ class Course:
 def train(folder: Path, trial: Trial, course: Course, out: Path) -> None:
     """Train on the bank in ``folder``, or go on where ``out/state.pt`` stopped."""
     out.mkdir(parents=True, exist_ok=True)
-    if trial.kept:
-        if course.begin_with is None:
-            raise SystemExit("nothing to stay near to: give --begin-with, or no --kept")
-        remember(folder, course.begin_with, course.processes)
+    if trial.kept and course.begin_with is None:
+        raise SystemExit("nothing to stay near to: give --begin-with, or no --kept")
+    if trial.varied and (trial.contrasted or trial.taught):
+        raise SystemExit("varied voices are nobody's: give --contrasted 0 --taught 0, or no --varied")
     spread(course.processes, learn, folder, trial, course, out)
 
 
@@ -332,16 +302,16 @@ def learn(rank: int, processes: int, folder: Path, trial: Trial, course: Course,
     torch.manual_seed(trial.seed)
     device = course.device
     bank = Bank.load(folder)
-    taught = Memory.load(bank, folder / TAUGHT)
-    memory = Memory.load(bank, folder / REMEMBERED) if trial.kept else taught
-    batches = Batches(bank, memory, trial, device)
+    taught = taught_by(folder, bank)
+    batches = Batches(bank, taught, trial, device)
     front = LogMel(MODELS["compact"].front_end).to(device)
     encoder = begun(folder, trial, course)
+    before = load_checkpoint(course.begin_with, device).encoder if trial.kept and course.begin_with else None
     to_teacher = torch.nn.Linear(PART, PART).to(device)
     parameters = [p for p in (*encoder.parameters(), *to_teacher.parameters()) if p.requires_grad]
     optimiser = torch.optim.AdamW(parameters, lr=course.peak_rate, weight_decay=0.02)
     unheard = [band_clip(30_000 + number) for number in range(40)] if course.validate is not None and not rank else []
-    targets = torch.from_numpy(taught.people[batches.people] - taught.people.mean(axis=0)).to(device)
+    targets = torch.from_numpy(taught[batches.people] - taught.mean(axis=0)).to(device)
     step = resume(out / "state.pt", optimiser, device, encoder=encoder, to_teacher=to_teacher)
     if course.steps == 0:
         keep(out / "state.pt", step, optimiser, encoder=encoder, to_teacher=to_teacher)
@@ -365,8 +335,10 @@ def learn(rank: int, processes: int, folder: Path, trial: Trial, course: Course,
             losses["contrast"] = supcon(embedded[:half], embedded[half:], who[:half], TOLD_BY, gather=False)
         if trial.taught:
             losses["naming"] = among(to_teacher(embedded), targets, who)
-        if trial.kept:
-            losses["keeping"] = 1 - (embedded * batch.kept).sum(dim=1).mean()
+        if before is not None:
+            with torch.no_grad():
+                said = F.normalize(before(as_heard(batch.voices, front)), dim=1)
+            losses["keeping"] = 1 - (embedded * said).sum(dim=1)[batch.own].mean()
         if logits is not None and trial.shared_out:
             losses["sharing"] = told.loss(logits.float())
         weights = (trial.contrasted, trial.taught, trial.kept, trial.shared_out)
@@ -496,7 +468,7 @@ NUISANCES = (
 
 
 @torch.inference_mode()
-def normalise(encoder: torch.nn.Module, bank: Bank, memory: Memory, floor: float, batches: int) -> None:
+def normalise(encoder: torch.nn.Module, bank: Bank, taught: NDArray[np.float32], floor: float, batches: int) -> None:
     """Within-class covariance normalisation (Hatch, Kajarekar, Stolcke 2006), folded into the last layer.
 
     Directions in which views of one voice differ little then weigh more in a cosine. ``floor``, as a share of the mean
@@ -506,10 +478,10 @@ def normalise(encoder: torch.nn.Module, bank: Bank, memory: Memory, floor: float
     encoder.eval()
     within = torch.zeros(PART, PART, dtype=torch.float64)
     for trial in NUISANCES:
-        drawn = Batches(bank, memory, replace(trial, people=min(trial.people, len(set(bank.speakers)))))
+        drawn = Batches(bank, taught, replace(trial, people=min(trial.people, len(set(bank.speakers)))))
         differences = []
         for number in range(batches):
-            views = encoder(as_heard(drawn(1_000_000 + number).records, front))
+            views = encoder(as_heard(drawn(1_000_000 + number).records.waves, front))
             one, other = F.normalize(views, dim=1).chunk(2)
             differences.append(one - other)
         joined = torch.cat(differences).double()
@@ -528,14 +500,13 @@ def export(out: Path, speech: Path, to: Path, parametric: int, floor: float, bat
     config = model_config(Trial())
     encoder = trained(out, Trial())
     bank = Bank.load(out)
-    kept = out / REMEMBERED
     if batches:
-        normalise(encoder, bank, Memory.load(bank, kept if kept.exists() else out / TAUGHT), floor, batches)
+        normalise(encoder, bank, taught_by(out, bank), floor, batches)
     card = {
         "name": "default",
         "pairs": "mashup",
-        "data": "LibriSpeech (CC BY 4.0) spoken and turned into singing, parametric singers, generated bands; "
-        "distilled from resemblyzer (Apache-2.0)",
+        "data": "LibriSpeech (CC BY 4.0) spoken and turned into singing, parametric singers, generated bands, recorded "
+        "music (CC BY 3.0, MIT, public domain); distilled from resemblyzer (Apache-2.0)",
         "licence": "Apache-2.0",
         "steps": torch.load(out / "state.pt", map_location="cpu", weights_only=True)["step"],
     }
@@ -563,6 +534,9 @@ def main() -> None:
     bank.add_argument("--parametric", type=int, default=300)
     bank.add_argument("--bands", type=int, default=300)
     bank.add_argument("--soundfont", type=Path, nargs="+", default=[], help="that play the bands in turn")
+    bank.add_argument(
+        "--music", type=Path, nargs="+", default=[], help="recordings without singing that join the bands"
+    )
     bank.add_argument("--workers", type=int, default=2)
     course = commands.add_parser("train")
     course.add_argument("--steps", type=int, default=Course.steps, help="0 keeps what it begins with")
@@ -577,6 +551,9 @@ def main() -> None:
     )
     course.add_argument("--contrasted", type=float, default=Trial.contrasted, help="weight of NT-Xent")
     course.add_argument("--imitated", type=float, default=Trial.imitated, help="chance of an imitation")
+    course.add_argument("--varied", type=float, default=Trial.varied, help="chance that a voice becomes another's")
+    course.add_argument("--loud", type=float, default=Trial.loud, help="share of views over a band")
+    course.add_argument("--without", nargs="+", default=[], choices=["all", *EFFECTS], help="effects")
     course.add_argument("--frozen", action="store_true", help="the encoder stays, only its mask learns")
     course.add_argument("--shared-out", type=float, default=Trial.shared_out, help="weight of the mask's own loss")
     course.add_argument("--begin-with", help="a checkpoint to go on from, as default")
@@ -594,13 +571,13 @@ def main() -> None:
     options = parser.parse_args()
     if options.command == "bank":
         found = (options.speech, options.out, options.parametric, options.bands, options.workers)
-        make_bank(*found, options.soundfont)
+        make_bank(*found, options.soundfont, options.music)
     elif options.command == "export":
         export(options.out, options.speech, options.to, options.parametric, options.floor, options.batches)
     else:
         plan = Course(**{field.name: getattr(options, field.name) for field in fields(Course)})
-        chosen = ("people", "kept", "taught", "contrasted", "imitated", "frozen", "shared_out")
-        trial = Trial(**{name: getattr(options, name) for name in chosen})
+        chosen = ("people", "loud", "varied", "kept", "taught", "contrasted", "imitated", "frozen", "shared_out")
+        trial = Trial(**{name: getattr(options, name) for name in chosen}, without=tuple(options.without))
         train(options.out, trial, plan, options.out)
 
 

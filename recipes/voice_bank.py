@@ -8,7 +8,7 @@ them; bands are generated. `default_encoder.py` writes and reads the bank.
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -45,9 +45,8 @@ PLAIN = 2  # the first of them have no technique; imitations learn from these
 IMITATED_BY = (("neighbours", "statistics"), ("neighbours", "degraded"), ("neighbours", "neighbours"))
 MOST_RECORDINGS = 4  # of a speaker who trains
 PAUSES = 0.2  # chance that a voice begins late or ends early
-LOOK_S, APART_S = 3, 2  # seconds that encoders hear together, and from one beginning to the next
-WINDOW = 160  # frames of 10 ms that the teacher hears at once
-WINDOWS = (0, 140)  # where they begin in a stretch
+SHORTEST_S = 3  # of clips that train
+WINDOW, HOP = 160, 140  # frames of 10 ms that the teacher hears at once, and from one beginning to the next
 
 
 @dataclass(frozen=True)
@@ -144,13 +143,13 @@ def band_clip(seed: int, soundfonts: Sequence[Path] = ()) -> Samples:
     return to_int16(render(arrange(draw_ensemble(rng, lead), score, rng), soundfont)[: 30 * SAMPLE_RATE])
 
 
-def starts(clip: Samples) -> range:
-    """Where stretches of a clip begin, in samples."""
-    return range(0, max(1, clip.size - LOOK_S * SAMPLE_RATE + 1), APART_S * SAMPLE_RATE)
+def recorded(path: Path) -> Samples:
+    """A piece of recorded music."""
+    return to_int16(audio.load(path).samples[0])
 
 
 def teach(clip: Samples) -> NDArray[np.float32]:
-    """resemblyzer's embedding of each stretch of a clip, (stretches, 256), the mean over two windows."""
+    """resemblyzer's embedding of a clip, (256,), the mean over windows."""
     from resemblyzer import VoiceEncoder
     from resemblyzer.audio import wav_to_mel_spectrogram
 
@@ -158,11 +157,10 @@ def teach(clip: Samples) -> NDArray[np.float32]:
     if _TEACHER is None:
         _TEACHER = VoiceEncoder("cpu", verbose=False)
     mel = wav_to_mel_spectrogram(at_level(clip))
-    first = np.array([[100 * (at // SAMPLE_RATE) + window for window in WINDOWS] for at in starts(clip)])
-    windows = mel[np.minimum(first, len(mel) - WINDOW)[..., None] + np.arange(WINDOW)]
+    windows = mel[np.arange(0, len(mel) - WINDOW + 1, HOP)[:, None] + np.arange(WINDOW)]
     with torch.inference_mode():
-        heard: NDArray[np.float32] = _TEACHER(torch.from_numpy(windows.reshape(-1, WINDOW, mel.shape[1]))).numpy()
-    return heard.reshape(len(first), len(WINDOWS), -1).mean(axis=1)
+        heard: NDArray[np.float32] = _TEACHER(torch.from_numpy(windows)).numpy().mean(axis=0)
+    return heard
 
 
 def at_level(clip: Samples) -> NDArray[np.float32]:
@@ -181,11 +179,21 @@ def speaker_folders(speech: Path, for_training: bool) -> list[Path]:
 
 
 def make_bank(
-    speech: Path, out: Path, parametric: int, bands: int, workers: int, soundfonts: Sequence[Path] = ()
+    speech: Path,
+    out: Path,
+    parametric: int,
+    bands: int,
+    workers: int,
+    soundfonts: Sequence[Path] = (),
+    music: Sequence[Path] = (),
 ) -> None:
-    """Write to ``out`` voices, bands and what the teacher hears, a file each; what is there stays."""
+    """Write to ``out`` voices, bands and what the teacher hears, a file each; what is there stays.
+
+    Args:
+        music: recordings without singing that join the generated bands.
+    """
     out.mkdir(parents=True, exist_ok=True)
-    bank, played, taught = out / "bank.npz", out / "bands.npy", out / "taught.npz"
+    bank, played, taught = out / "bank.npz", out / "bands.npy", out / "taught.npy"
     with multiprocessing.get_context("spawn").Pool(workers, torch.set_num_threads, (1,)) as pool:
         if not bank.exists():
             folders = [sorted(str(p) for p in f.iterdir()) for f in speaker_folders(speech, for_training=True)]
@@ -193,16 +201,18 @@ def make_bank(
             clips = [c for some in pool.imap(speaker_clips, tasks, 4) for c in some]
             print(f"speech: {len(clips)} clips", flush=True)
             clips += [c for some in pool.imap(parametric_clips, range(parametric), 8) for c in some]
-            clips = [clip for clip in clips if clip.samples.size >= LOOK_S * SAMPLE_RATE]
+            clips = [clip for clip in clips if clip.samples.size >= SHORTEST_S * SAMPLE_RATE]
             hours = sum(clip.samples.size for clip in clips) / SAMPLE_RATE / 3600
             print(f"{len(clips)} clips, {hours:.1f} h", flush=True)
             write_voices(out, clips)
         if not played.exists():
             band = list(pool.imap(partial(band_clip, soundfonts=soundfonts), range(bands), 4))
+            band += pool.imap(recorded, music)
             with atomic(played) as beside:
                 np.save(beside, np.concatenate(band))
         if not taught.exists():
-            write_stretches(taught, pool.imap(teach, Bank.load(out).clips, 16))
+            with atomic(taught) as beside:
+                np.save(beside, np.stack(list(pool.imap(teach, Bank.load(out).clips, 16))))
 
 
 def write_voices(out: Path, clips: Sequence[Clip]) -> None:
@@ -216,19 +226,6 @@ def write_voices(out: Path, clips: Sequence[Clip]) -> None:
             kinds=np.array([clip.kind for clip in clips]),
             lengths=np.array([clip.samples.size for clip in clips]),
         )
-
-
-def write_stretches(path: Path, said: Iterable[NDArray[np.float32]]) -> None:
-    """What an encoder says of each clip's stretches."""
-    clips = list(said)
-    with atomic(path) as beside:
-        np.savez(beside, lengths=[len(some) for some in clips], said=np.concatenate(clips))
-
-
-def read_stretches(path: Path) -> list[NDArray[np.float32]]:
-    """What ``write_stretches`` wrote."""
-    data = np.load(path)
-    return np.split(data["said"], np.cumsum(data["lengths"])[:-1])
 
 
 @dataclass(frozen=True)
@@ -260,10 +257,11 @@ class Bank:
         band: Samples = np.load(folder / "bands.npy", mmap_mode="r")
         return cls(clips, data["kinds"].tolist(), list(by_name.values()), speakers, band)
 
-    def of_people(self, said: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-        """Means of what is said of the clips that people spoke and sang themselves, (people, 256)."""
+    def of_people(self, said: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Means of what is said of clips, (clips, 256), over people's own, of unit length, (people, 256)."""
         own = [[c for c in some if self.kinds[c] != "imitation"] for some in self.people]
-        return np.stack([np.concatenate([said[c] for c in some]).mean(axis=0) for some in own])
+        means = np.stack([said[some].mean(axis=0) for some in own])
+        return means / np.linalg.norm(means, axis=1, keepdims=True)
 
 
 def crop(clip: Samples, first: int, samples: int, rng: np.random.Generator) -> NDArray[np.float32]:
@@ -271,11 +269,16 @@ def crop(clip: Samples, first: int, samples: int, rng: np.random.Generator) -> N
     voice = clip[first : first + samples].astype(np.float32) / 32768
     if rng.random() < 0.2:  # a short recording, repeated as inference repeats it
         voice = voice[: int(rng.uniform(0.4, 1.0) * voice.size)]
-    voice = np.resize(voice, samples)
-    if rng.random() < PAUSES:
+    return np.resize(voice, samples)
+
+
+def paused(voices: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    """Copies of which some begin late or end early, (voices, 1, samples)."""
+    voices, samples = voices.clone(), voices.shape[-1]
+    for number in np.flatnonzero(rng.random(len(voices)) < PAUSES):
         silent = int(rng.uniform(0.1, 0.6) * samples)
-        voice[slice(silent) if rng.random() < 0.5 else slice(samples - silent, None)] = 0.0
-    return voice
+        voices[number, :, slice(silent) if rng.random() < 0.5 else slice(samples - silent, None)] = 0.0
+    return voices
 
 
 def start(clip: Samples, samples: int, rng: np.random.Generator) -> int:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from on_disk import keep, resume
 from together import average, spread
 from torch import Tensor
-from voice_bank import Bank, crop, played, start, tape
+from voice_bank import Bank, crop, paused, played, start, tape
 
 from whosings.audio import SAMPLE_RATE
 from whosings.config import MODELS, FrontEndConfig, MaskConfig
@@ -56,7 +56,7 @@ def mixtures(bank: Bank, lessons: Lessons, rng: np.random.Generator, views: int)
         voices.append(crop(clip, start(clip, samples, rng), samples, rng))
         bands.append(tape(bank, samples, 0.0, rng))
     level = np.where(rng.random(views) < lessons.alone, np.inf, rng.uniform(SOFTEST_DB, LOUDEST_DB, views))
-    return record(tensor(voices), played(tensor(bands), rng), torch.from_numpy(level), rng)
+    return record(paused(tensor(voices), rng), played(tensor(bands), rng), torch.from_numpy(level), rng)
 
 
 def tensor(waves: list[NDArray[np.float32]]) -> Tensor:
@@ -85,14 +85,14 @@ class Shares:
 
 
 @torch.no_grad()
-def as_heard(made: Record, front: LogMel) -> Tensor:
-    """Log-mel of the records, as an encoder gets it."""
-    return front(made.waves / made.waves.abs().amax(dim=2, keepdim=True).clamp(min=1e-9))  # as `conform` does
+def as_heard(waves: Tensor, front: LogMel) -> Tensor:
+    """Log-mel of waves, (views, 1, samples), as an encoder gets it."""
+    return front(waves / waves.abs().amax(dim=2, keepdim=True).clamp(min=1e-9))  # as `conform` does
 
 
 @torch.no_grad()
 def shares(made: Record, front: LogMel) -> Shares:
-    heard, voice, band = as_heard(made, front), front(made.voice), front(made.band)
+    heard, voice, band = as_heard(made.waves, front), front(made.voice), front(made.band)
     return Shares(heard, torch.sigmoid(voice - band), (heard > HEARD).float())
 
 

@@ -46,7 +46,7 @@ def test_the_encoder_recipe_from_a_bank_to_a_checkpoint_that_identifies(tmp_path
     )
     np.save(tmp_path / "voices.npy", np.concatenate(clips))
     np.save(tmp_path / "bands.npy", (rng.normal(size=200_000) * 3000).astype(np.int16))
-    np.savez(tmp_path / "taught.npz", lengths=[1] * 108, said=rng.normal(size=(108, 256)).astype(np.float32))
+    np.save(tmp_path / "taught.npy", rng.normal(size=(108, 256)).astype(np.float32))
     mask = ("--out", tmp_path, "--views", 4)
     assert _run("voice_mask.py", *mask, "--steps", 1).startswith("1 0.")
     assert _run("voice_mask.py", *mask, "--steps", 2).startswith("2 0.")
@@ -110,10 +110,53 @@ def test_a_frozen_encoder_lets_only_its_mask_learn(tmp_path: Path, monkeypatch: 
     assert torch.equal(encoder.head.weight, shipped.head.weight)
 
 
+def test_voices_pause_at_one_end_and_become_others_at_random(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(RECIPES)
+    from default_encoder import VARIED_ST, varied
+    from voice_bank import PAUSES, paused
+
+    pitch, samples = 440.0, RATE
+    tones = 0.5 * torch.sin(2 * torch.pi * pitch * torch.arange(samples) / RATE).expand(200, 1, -1) + 0.01
+    silent = (paused(tones, np.random.default_rng(0)) == 0)[:, 0]
+    share = silent.float().mean(dim=1)
+    assert (share > 0).float().mean().item() == pytest.approx(PAUSES, abs=0.1)
+    assert share[share > 0].min() > 0.09 and share.max() < 0.61
+    assert (silent[:, 0] ^ silent[:, -1])[share > 0].all()
+    assert (silent.int().diff(dim=1).abs().sum(dim=1)[share > 0] == 1).all()
+    assert not (tones == 0).any()
+    torch.testing.assert_close(varied(tones, 0.0, np.random.default_rng(0)), tones, atol=1e-3, rtol=0)
+    peaks = torch.fft.rfft(varied(tones, 1.0, np.random.default_rng(0))[:, 0])[:, 50:].abs().argmax(dim=1) + 50
+    semitones = 12 * torch.log2(peaks / pitch)
+    assert semitones.abs().max() < VARIED_ST + 0.1
+    assert semitones.std().item() == pytest.approx(VARIED_ST / 3**0.5, rel=0.15)
+
+
+def test_varied_voices_are_not_told_apart_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(RECIPES)
+    from default_encoder import Course, Trial, train
+
+    with pytest.raises(SystemExit, match="nobody's"):
+        train(tmp_path, Trial(varied=0.5, taught=0.0), Course(), tmp_path)
+    with pytest.raises(SystemExit, match="begin-with"):
+        train(tmp_path, Trial(kept=1.0), Course(), tmp_path)
+
+
+def test_recorded_music_joins_the_bands_at_full_range(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(RECIPES)
+    from voice_bank import recorded
+
+    piece = singing(2, 1)
+    soundfile.write(tmp_path / "piece.flac", np.stack([piece, piece], axis=1), RATE)
+    tape = recorded(tmp_path / "piece.flac")
+    assert tape.dtype == np.int16
+    assert np.abs(tape).max() == 32000
+    assert np.corrcoef(tape, piece)[0, 1] > 0.999
+
+
 @pytest.mark.slow
 def test_what_must_not_matter_is_the_same_in_all_directions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(RECIPES)
-    from default_encoder import NUISANCES, Batches, Memory, normalise
+    from default_encoder import NUISANCES, Batches, normalise
     from voice_bank import Bank
 
     from whosings.config import MODELS
@@ -123,20 +166,20 @@ def test_what_must_not_matter_is_the_same_in_all_directions(tmp_path: Path, monk
     rng = np.random.default_rng(0)
     clips = [np.round(singing(4, seed) * 20_000).astype(np.int16) for seed in range(9)] * 20
     people = [[3 * n, 3 * n + 1, 3 * n + 2] for n in range(60)]
-    memory = Memory([], rng.normal(size=(60, 256)).astype(np.float32))
+    taught = rng.normal(size=(60, 256)).astype(np.float32)
     kinds = ["speech", "sung", "imitation"] * 60
     speakers = [f"speaker {n}" for n in range(60)]
     bank = Bank(clips, kinds, people, speakers, (rng.normal(size=200_000) * 3000).astype(np.int16))
     torch.manual_seed(0)
     before, after = build(MODELS["compact"]).eval(), build(MODELS["compact"])
     after.load_state_dict(before.state_dict())
-    normalise(after, bank, memory, floor=1e-9, batches=2)
+    normalise(after, bank, taught, floor=1e-9, batches=2)
     # The oracle: differences of views, one by one, moved by the matrix that lies between the two last layers.
     moved = torch.linalg.lstsq(before.head.weight.double().T, after.head.weight.double().T).solution.T
     torch.testing.assert_close(after.head.bias.double(), moved @ before.head.bias.double(), atol=1e-3, rtol=1e-3)
     front, total = LogMel(MODELS["compact"].front_end), torch.zeros(256, 256, dtype=torch.float64)
     for trial in NUISANCES:
-        drawn = Batches(bank, memory, replace(trial, people=60))
+        drawn = Batches(bank, taught, replace(trial, people=60))
         kind = torch.zeros(256, 256, dtype=torch.float64)
         with torch.no_grad():
             for number in range(2):

