@@ -68,8 +68,6 @@ ALIKE = 24  # nearest persons among whom hard negatives are drawn
 GROUP = 4  # persons alike that come together
 VARIED_ST, VARIED_FORMANTS = 4.0, 0.15  # most by which voices become others
 UNHEARD_BANDS = 60  # that calibrate
-
-
 EFFECTS = tuple(field.name for field in fields(Chances))
 
 
