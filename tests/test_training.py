@@ -1,6 +1,5 @@
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -111,15 +110,13 @@ def test_validation_loss_is_nt_xent_of_the_fixed_pairs(tmp_path, halves):
     assert result.best_loss == pytest.approx(nt_xent(left, right, 0.2).item(), rel=1e-5)
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
-def test_a_compiled_encoder_trains_to_the_same_weights(tmp_path, halves):
-    for out, compiled in (("plain", False), ("compiled", True)):
-        train(_settings(max_epochs=1, compile=compiled), *halves, tmp_path / out)
-    plain, other = (load_checkpoint(tmp_path / out / "last").encoder.state_dict() for out in ("plain", "compiled"))
-    assert plain.keys() == other.keys()
-    for name, weight in plain.items():
-        torch.testing.assert_close(other[name], weight, rtol=1e-3, atol=1e-4, msg=name)
+def test_the_encoder_is_compiled_where_settings_say_so(monkeypatch):
+    compiled = []
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda module: compiled.append(type(module).__name__))
+    ContrastiveModule(_settings())
+    assert compiled == []
+    ContrastiveModule(_settings(compile=True))
+    assert compiled == ["SpectrogramTransformer"]
 
 
 class _Doubled(torch.nn.Module):
