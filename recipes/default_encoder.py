@@ -23,6 +23,7 @@ import argparse
 import json
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cache
 from pathlib import Path
@@ -52,7 +53,7 @@ from voice_bank import (
 from voice_mask import as_heard, shares
 
 from whosings import audio
-from whosings.audio import SAMPLE_RATE
+from whosings.audio import SAMPLE_RATE, FloatArray
 from whosings.choir.from_speech import voiced_only
 from whosings.config import MODELS, MaskConfig, ModelConfig
 from whosings.contrastive.augment import Chances, Record, augment, record
@@ -68,6 +69,7 @@ ALIKE = 24  # nearest persons among whom hard negatives are drawn
 GROUP = 4  # persons alike that come together
 VARIED_ST, VARIED_FORMANTS = 4.0, 0.15  # most by which voices become others
 UNHEARD_BANDS = 60  # that calibrate
+SONGS = 3  # of each person who calibrates
 EFFECTS = tuple(field.name for field in fields(Chances))
 
 
@@ -490,6 +492,23 @@ def normalise(encoder: torch.nn.Module, bank: Bank, taught: NDArray[np.float32],
     encoder.head.bias.copy_(scaled @ encoder.head.bias)
 
 
+def in_songs(vectors: Sequence[FloatArray], names: Sequence[str]) -> tuple[list[FloatArray], list[str]]:
+    """Each person's recordings, in random order, dealt into ``SONGS`` tracks.
+
+    As they are, the short ones are sung and the long ones spoken: how scores grow with the number of segments would not
+    show.
+    """
+    rng = np.random.default_rng(0)
+    songs: list[FloatArray] = []
+    singers: list[str] = []
+    for person in sorted(set(names)):
+        own = rng.permutation([number for number, name in enumerate(names) if name == person])
+        for deal in range(min(SONGS, len(own))):
+            songs.append(np.concatenate([vectors[number] for number in own[deal::SONGS]]))
+            singers.append(person)
+    return songs, singers
+
+
 def export(out: Path, speech: Path, to: Path, parametric: int, floor: float, batches: int) -> None:
     from whosings.calibration import calibrate
     from whosings.embedding import TrackEmbedder
@@ -519,9 +538,9 @@ def export(out: Path, speech: Path, to: Path, parametric: int, floor: float, bat
     tracks = [(str(name), held[str(number)]) for number, name in enumerate(held["names"])]
     vectors = [embedder(audio.Segment(voice[None].astype(np.float32), 0.0, name)).vectors for name, voice in tracks]
     material = "held-out speakers, spoken and turned into singing, and parametric singers, alone and over bands"
-    calibration = calibrate(vectors, [name for name, _ in tracks], material)
+    calibration = calibrate(*in_songs(vectors, [name for name, _ in tracks]), material)
     rewrite_card(to, {**card, "calibration": calibration.to_card()})
-    print(calibration.track, calibration.segment, calibration.threshold, calibration.same_trials)
+    print(calibration.track, calibration.segment, calibration.pair, calibration.threshold, calibration.noise)
 
 
 def main() -> None:

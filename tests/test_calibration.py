@@ -56,6 +56,22 @@ def test_the_number_of_trials_of_a_class_does_not_matter():
     assert repeated.offset == pytest.approx(line.offset, rel=0.005)
 
 
+def test_gaussians_of_any_reach_have_a_known_line():
+    """Means grow with the reach r, the variance does not: the ratio is r (slope x score + offset r)."""
+    rng = np.random.default_rng(1)
+    reach = rng.choice([0.3, 0.6, 1.0], 60_000)
+    same, different = rng.normal(0.6 * reach, 0.2), rng.normal(0.1 * reach, 0.2)
+    line = fit_logistic(same, different, reach, reach)
+    assert line.scale == pytest.approx(SLOPE, rel=0.04)
+    assert line.offset == pytest.approx(OFFSET, rel=0.04)
+    score, r = 0.25, 0.5
+    exact = (-((score - 0.6 * r) ** 2) + (score - 0.1 * r) ** 2) / (2 * 0.04)
+    assert float(Logistic(SLOPE, OFFSET)(np.array(score), r)) == pytest.approx(exact)
+    np.testing.assert_allclose(
+        line(same[:5], reach[:5]), [line(np.array(s), r) for s, r in zip(same[:5], reach[:5], strict=True)]
+    )
+
+
 def test_fit_is_the_least_cross_entropy():
     same, different = gaussians(300, 700, seed=3)
     line = fit_logistic(same, different)
@@ -175,60 +191,132 @@ def catalogue(
     return rows, [f"s{number}" for number in range(singers) for _ in range(tracks)]
 
 
-def naive_trials(tracks: list, singers: list[str], leave_out: bool = True) -> tuple[list[float], list[float]]:
-    """Scores of track trials, written as loops over the definition."""
-    names = sorted(set(singers))
+def naive_centre(tracks: list, singers: list[str]) -> np.ndarray:
+    """Every singer counts alike, and every track of a singer."""
     means = [track.astype(np.float64).mean(axis=0) for track in tracks]
-    centre = np.mean(
-        [np.mean([m for m, s in zip(means, singers, strict=True) if s == name], axis=0) for name in names], axis=0
-    )
+    own = [[m for m, s in zip(means, singers, strict=True) if s == name] for name in sorted(set(singers))]
+    return np.mean([np.mean(m, axis=0) for m in own], axis=0)
+
+
+def cosine(left: np.ndarray, right: np.ndarray, centre: np.ndarray) -> float:
+    a, b = left - centre, right - centre
+    return float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
+
+
+def middles(track: np.ndarray) -> list[np.ndarray]:
+    """The track, then its middle half and so on; of five segments the third, of four the second and third."""
+    found, size = [], len(track)
+    while size:
+        first = (len(track) - size) // 2
+        found.append(track[first : first + size].astype(np.float64))
+        size //= 2
+    return found
+
+
+def naive_trials(tracks: list, singers: list[str], leave_out: bool = True) -> tuple[list, list]:
+    """(score, segments, segments enrolled) of same-singer and different-singer track trials, as loops."""
+    centre = naive_centre(tracks, singers)
     same, different = [], []
-    for number, mean in enumerate(means):
-        for name in names:
+    for number, track in enumerate(tracks):
+        order = singers[:number].count(singers[number])
+        for name in sorted(set(singers)):
             own = name == singers[number]
-            others = [m for k, m in enumerate(means) if singers[k] == name and not (leave_out and own and k == number)]
-            if not others:
+            others = [t for t, singer in zip(tracks, singers, strict=True) if singer == name]
+            if len(others) > 1 and leave_out:
+                del others[order % len(others)]
+            elif own and leave_out:
                 continue
-            a, b = mean - centre, np.mean(others, axis=0) - centre
-            (same if own else different).append(float(a @ b / np.linalg.norm(a) / np.linalg.norm(b)))
+            voice = np.mean([t.astype(np.float64).mean(axis=0) for t in others], axis=0)
+            for part in middles(track):
+                trial = (cosine(part.mean(axis=0), voice, centre), len(part), sum(map(len, others)))
+                (same if own else different).append(trial)
     return same, different
 
 
-def naive_pairs(tracks: list, singers: list[str]) -> tuple[list[float], list[float]]:
-    """Scores of track against track, each pair once."""
-    names = sorted(set(singers))
-    means = [track.astype(np.float64).mean(axis=0) for track in tracks]
-    centre = np.mean(
-        [np.mean([m for m, s in zip(means, singers, strict=True) if s == name], axis=0) for name in names], axis=0
-    )
+def naive_pairs(tracks: list, singers: list[str]) -> tuple[list, list]:
+    """(score, segments, segments) of track against track, each pair once, halved as often on both sides."""
+    centre = naive_centre(tracks, singers)
     same, different = [], []
-    for i in range(len(means)):
+    for i in range(len(tracks)):
         for j in range(i):
-            a, b = means[i] - centre, means[j] - centre
-            score = float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
-            (same if singers[i] == singers[j] else different).append(score)
+            for left, right in zip(middles(tracks[i]), middles(tracks[j]), strict=False):
+                trial = (cosine(left.mean(axis=0), right.mean(axis=0), centre), len(left), len(right))
+                (same if singers[i] == singers[j] else different).append(trial)
     return same, different
 
 
-def test_pairs_against_loops():
-    tracks, singers = catalogue(12, 3, 5, 0.6)
-    same, different = naive_pairs(tracks, singers)
-    expected = fit_logistic(np.array(same), np.array(different))
-    found = calibrate(tracks, singers, "").pair
-    assert found.scale == pytest.approx(expected.scale, rel=1e-3)
-    assert found.offset == pytest.approx(expected.offset, rel=1e-3, abs=1e-3)
+def naive_reach(trials: list, noise: float) -> np.ndarray:
+    return np.array([math.sqrt(n / (n + noise)) * math.sqrt(m / (m + noise)) for _, n, m in trials])
 
 
-def test_calibrate_against_loops():
-    tracks, singers = catalogue(12, 3, 5, 0.6)
-    same, different = naive_trials(tracks, singers)
+def naive_line(trials: tuple[list, list], noise: float) -> Logistic:
+    same, different = (np.array([trial[0] for trial in kind]) for kind in trials)
+    return fit_logistic(same, different, *(naive_reach(kind, noise) for kind in trials))
+
+
+def naive_loss(trials: tuple[list, list], noise: float) -> float:
+    line, losses = naive_line(trials, noise), []
+    for kind, sign in zip(trials, (-1, 1), strict=True):
+        ratios = [line(np.array(trial[0]), reach) for trial, reach in zip(kind, naive_reach(kind, noise), strict=True)]
+        losses.append(np.mean([math.log1p(math.exp(sign * float(ratio))) for ratio in ratios]))
+    return float(np.mean(losses))
+
+
+def alike(found: Logistic, expected: Logistic) -> bool:
+    return np.allclose((found.scale, found.offset), (expected.scale, expected.offset), rtol=2e-3, atol=1e-3)
+
+
+UNEVEN = (7, 2, 5, 12)  # segments of a singer's tracks
+
+
+def uneven(singers: int, spread: float, seed: int = 0) -> tuple[list[np.ndarray], list[str]]:
+    tracks, names = catalogue(singers, len(UNEVEN), max(UNEVEN), spread, seed)
+    return [track[: UNEVEN[number % len(UNEVEN)]] for number, track in enumerate(tracks)], names
+
+
+def test_lines_of_tracks_and_pairs_against_loops():
+    tracks, singers = uneven(10, 1.2)
     found = calibrate(tracks, singers, "toy")
-    assert (found.same_trials, found.different_trials) == (len(same), len(different)) == (36, 36 * 11)
-    expected = fit_logistic(np.array(same), np.array(different))
-    assert found.track.scale == pytest.approx(expected.scale, rel=1e-3)
-    assert found.track.offset == pytest.approx(expected.offset, rel=1e-3, abs=1e-3)
+    by_track, pairs = naive_trials(tracks, singers), naive_pairs(tracks, singers)
+    assert (found.same_trials, found.different_trials) == tuple(map(len, by_track))
+    # 7, 3, 1; 2, 1; 5, 2, 1; 12, 6, 3, 1
+    assert len(by_track[0]) == 10 * (3 + 2 + 3 + 4)
+    assert alike(found.track, naive_line(by_track, found.noise))
+    assert alike(found.pair, naive_line(pairs, found.noise))
     assert found.material == "toy"
     assert found.track.scale > 1
+
+
+def test_the_noise_explains_the_trials_about_best():
+    rng = np.random.default_rng(1)
+    tracks = [
+        (voice + rng.normal(0, 1.2, (length, 6))).astype(np.float32)
+        for voice in rng.normal(0, 1, (15, 6))
+        for length in UNEVEN
+    ]
+    singers = [str(number) for number in range(15) for _ in UNEVEN]
+    by_track, pairs = naive_trials(tracks, singers), naive_pairs(tracks, singers)
+    found = calibrate(tracks, singers, "").noise
+    losses = {noise: naive_loss(by_track, noise) + naive_loss(pairs, noise) for noise in (0, 0.3, 1, 2, 4, 8, found)}
+    assert losses[found] <= 1.011 * min(losses.values())
+    assert losses[found] < 0.99 * losses[0]
+
+
+@pytest.mark.parametrize("noise", [0.5, 2.0, 6.0])
+def test_the_noise_is_that_of_the_segments(noise):
+    """Voices and what differs from segment to segment are both normal: their variances say what the noise is."""
+    rng = np.random.default_rng(0)
+    voices = rng.normal(0, 1, (80, 6))
+    tracks = [voice + rng.normal(0, math.sqrt(noise), (16, 6)) for voice in voices for _ in range(3)]
+    found = calibrate([track.astype(np.float32) for track in tracks], [str(n) for n in range(80) for _ in range(3)], "")
+    assert noise / 2.5 < found.noise < 2.5 * noise
+
+
+def test_where_all_are_as_long_nothing_is_said_of_noise():
+    tracks, singers = catalogue(8, 3, 1, 1.0)
+    found = calibrate(tracks, singers, "")
+    assert found.noise == 0
+    assert alike(found.track, naive_line(naive_trials(tracks, singers), 0))
 
 
 def test_a_track_is_never_compared_with_itself():
@@ -238,10 +326,10 @@ def test_a_track_is_never_compared_with_itself():
         unit(np.tile(2 * common + step, (3, 1))) for k in range(4) for step in (own[k], -0.5 * own[k] + 0.5 * aside[k])
     ]
     singers = [name for name in "abcd" for _ in range(2)]
-    same, different = naive_trials(tracks, singers)
-    assert np.mean(same) < np.mean(different)
-    cheating = naive_trials(tracks, singers, leave_out=False)
-    assert np.mean(cheating[0]) > np.mean(cheating[1]) + 0.3
+    same, different = (np.mean([trial[0] for trial in kind]) for kind in naive_trials(tracks, singers))
+    assert same < different
+    same, different = (np.mean([trial[0] for trial in kind]) for kind in naive_trials(tracks, singers, leave_out=False))
+    assert same > different + 0.3
     found = calibrate(tracks, singers, "")
     assert found.track.scale < 0
     assert found.segment.scale < 0
@@ -251,10 +339,10 @@ def test_lone_tracks_and_empty_tracks():
     tracks, singers = catalogue(6, 2, 4, 0.5)
     lone, empty = unit(np.random.default_rng(1).normal(0, 1, (3, 16))), np.zeros((0, 16), np.float32)
     found = calibrate([*tracks, lone, empty], [*singers, "lone", "s0"], "")
-    same, different = naive_trials([*tracks, lone], [*singers, "lone"])
-    assert (found.same_trials, found.different_trials) == (len(same), len(different)) == (12, 12 * 6 + 6)
-    expected = fit_logistic(np.array(same), np.array(different))
-    assert found.track.scale == pytest.approx(expected.scale, rel=1e-3)
+    trials = naive_trials([*tracks, lone], [*singers, "lone"])
+    # Four segments make three parts, three make two; the lone singer's track has nothing of its own to compare with.
+    assert (found.same_trials, found.different_trials) == tuple(map(len, trials)) == (12 * 3, 12 * 3 * 6 + 2 * 6)
+    assert alike(found.track, naive_line(trials, found.noise))
 
 
 @pytest.mark.parametrize(
@@ -274,11 +362,12 @@ def test_too_few_singers_with_two_tracks(singers):
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_the_threshold_lets_pass_what_it_says(seed):
-    tracks, singers = catalogue(25, 2, 3, 0.9, seed)
+    tracks, singers = uneven(20, 0.9, seed)
     found = calibrate(tracks, singers, "")
     _, different = naive_pairs(tracks, singers)
     assert found.false_accept_rate == FALSE_ACCEPT_RATE == 0.01
-    passed = np.mean(np.array(different) >= found.threshold)
+    scores = np.array([trial[0] for trial in different])
+    passed = np.mean(scores >= found.least_score(naive_reach(different, found.noise)))
     assert abs(passed - 0.01) <= 1.5 / len(different)  # one trial, and rounding
 
 
@@ -286,7 +375,35 @@ def test_the_threshold_keeps_its_promise_on_few_trials():
     again, names = catalogue(8, 2, 3, 0.9)
     found = calibrate(again, names, "")
     _, different = naive_pairs(again, names)
-    assert np.mean(np.array(different) > found.threshold + 1e-5) <= 0.01
+    scores = np.array([trial[0] for trial in different])
+    assert np.mean(scores > found.least_score(naive_reach(different, found.noise)) + 1e-5) <= 0.01
+
+
+def made_of(noise: float = 2.0, scale: float = 30.0) -> Calibration:
+    return Calibration((0.0,), Logistic(1, 0), Logistic(1, 0), Logistic(scale, -15), 1.5, 0.01, 1, 1, "", noise)
+
+
+def test_reach_grows_with_what_was_heard():
+    found = made_of(noise=2)
+    assert found.reach(2) == pytest.approx(math.sqrt(1 / 2))
+    assert found.reach(2, 6) == pytest.approx(math.sqrt(1 / 2 * 3 / 4))
+    np.testing.assert_allclose(found.reach(np.array([2, 6]), 2), [1 / 2, math.sqrt(3 / 8)])
+    assert found.reach(10**6, 10**6) == pytest.approx(1, abs=1e-5)
+    assert made_of(noise=0).reach(1, 1) == 1
+
+
+def test_the_least_score_has_the_thresholds_likelihood_ratio():
+    found = made_of()
+    for reach in (0.3, 0.7, 1.0):
+        assert float(found.pair(found.least_score(reach), reach)) == pytest.approx(1.5)
+    assert found.least_score(1.0) == pytest.approx(16.5 / 30)
+    np.testing.assert_allclose(found.least_score(np.array([0.5, 1.0])), [(3 + 7.5) / 30, 16.5 / 30])
+
+
+@pytest.mark.parametrize("scale", [0.0, -3.0])
+def test_nothing_passes_where_scores_say_nothing(scale):
+    assert made_of(scale=scale).least_score() == np.inf
+    assert (made_of(scale=scale).least_score(np.array([0.2, 0.9])) == np.inf).all()
 
 
 def test_best_posteriors_say_what_all_posteriors_say():
@@ -321,8 +438,12 @@ def test_the_segment_line_is_calibrated_for_single_segments():
     tracks = [unit(voice + rng.normal(0, 3.0, (30, 16))) for voice in voices for _ in range(2)]
     singers = [f"s{number}" for number in range(40) for _ in range(2)]
     found = calibrate(tracks, singers, "")
-    best = fit_logistic(*individual_segments(tracks, singers, found))
-    assert found.segment.scale == pytest.approx(best.scale, rel=0.15)
+    scores = individual_segments(tracks, singers, found)
+    best = fit_logistic(*scores)
+    # Own voices are of 30 segments, all others of 60.
+    for kind, enrolled in zip(scores, (30, 60), strict=True):
+        mean = np.array(kind.mean())
+        assert float(found.segment(mean, found.reach(enrolled))) == pytest.approx(float(best(mean)), rel=0.15)
 
 
 def test_what_all_voices_share_is_taken_away():
@@ -374,11 +495,10 @@ def test_a_card_without_calibration(card):
 
 
 def test_a_card_with_a_field_too_many_or_too_few():
-    whole = Calibration((0.0, 1.0), Logistic(2, 1), Logistic(3, 1), Logistic(4, 1), 0.5, 0.01, 3, 4, "m")
-    for change in ({"extra": 1}, {"threshold": None}):
+    whole = Calibration((0.0, 1.0), Logistic(2, 1), Logistic(3, 1), Logistic(4, 1), 0.5, 0.01, 3, 4, "m", 2.0)
+    for change in ({"extra": 1}, {"threshold": None}, {"noise": None}):
         card = {**whole.to_card(), **change}
-        if card["threshold"] is None:
-            del card["threshold"]
+        card = {key: value for key, value in card.items() if value is not None}
         with pytest.raises(CheckpointError, match="carries no calibration"):
             calibration_of(SimpleNamespace(card={"calibration": card}, fingerprint="f" * 64))
     assert calibration_of(SimpleNamespace(card={"calibration": whole.to_card()}, fingerprint="f")) == whole

@@ -41,6 +41,8 @@ def test_voices_are_means_over_tracks_of_means_over_segments(gallery):
             assert gallery.add(name, track, f"{name}{number}")
     voices = gallery.voices
     assert voices.names == ("Ann", "Bob")
+    assert voices.segments.tolist() == [14, 5]
+    assert voices.without("Ann").segments.tolist() == [5]
     for name, vector in zip(voices.names, voices.vectors, strict=True):
         np.testing.assert_allclose(vector, np.mean([t.vectors.mean(axis=0) for t in tracks[name]], axis=0), atol=1e-6)
     assert [(s.name, s.tracks, s.segments) for s in gallery.singers()] == [("Ann", 2, 14), ("Bob", 1, 5)]
@@ -54,6 +56,7 @@ def test_everything_is_there_after_reopening(tmp_path):
         assert second.fingerprint == PRINT
         assert second.voices.names == expected.names
         np.testing.assert_array_equal(second.voices.vectors, expected.vectors)
+        np.testing.assert_array_equal(second.voices.segments, expected.segments)
         assert second.holds("Ann", "1")
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.test_gallery import made
-from whosings.calibration import calibrate
+from whosings.calibration import Calibration, Logistic, calibrate
 from whosings.config import MODELS
 from whosings.embedding import Embeddings, TrackEmbedder
 from whosings.encoder.checkpoint import Checkpoint, build
@@ -19,10 +19,10 @@ VOICES = np.random.default_rng(0).standard_normal((40, DIMENSIONS))
 OFFSET = 0.8 * np.random.default_rng(1).standard_normal(DIMENSIONS)  # what all voices share
 
 
-def track(singers, seed, noise=0.9, name=None):
+def track(singers, seed, noise=0.9, name=None, voices=VOICES):
     """A track whose segments are sung by the given singers, in order."""
     rng = np.random.default_rng([7, seed])
-    rows = VOICES[list(singers)] + OFFSET + noise * rng.standard_normal((len(singers), DIMENSIONS))
+    rows = voices[list(singers)] + OFFSET + noise * rng.standard_normal((len(singers), DIMENSIONS))
     vectors = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
     starts = np.arange(len(singers)) * 3.0
     activity = Activity(starts, np.ones(len(singers)), "level")
@@ -164,12 +164,13 @@ def test_every_answer_says_that_it_proves_nothing(identifier, embedder):
 
 def test_a_larger_gallery_asks_for_more(embedder, tmp_path):
     probe = track([0] * 4, 900, noise=2.5)
+    crowd = np.random.default_rng(2).standard_normal((199, DIMENSIONS))
     probabilities = []
     for size in (2, 200):
         with Gallery(tmp_path / str(size), PRINT) as gallery:
             gallery.add("target", track([0] * 10, 1), "t")
             for number in range(size - 1):
-                gallery.add(f"other {number:03d}", made(number, 10, DIMENSIONS, PRINT), str(number))
+                gallery.add(f"other {number:03d}", track([number] * 10, number, voices=crowd), str(number))
             answer = Identifier(gallery, embedder).answer(probe, top=300)
             probabilities.append(next(c.probability for c in answer.top if c.singer == "target"))
     assert probabilities[1] < probabilities[0]
@@ -200,3 +201,47 @@ def test_refusals(gallery, embedder, tmp_path):
         Identifier(gallery, bare)
     with Gallery(tmp_path / "empty", PRINT) as empty, pytest.raises(GalleryError, match="nobody is enrolled"):
         Identifier(empty, embedder).answer(track([1], 1))
+
+
+def test_more_singing_makes_surer(embedder, tmp_path):
+    """The same score says more of a long recording and a well-known singer; a little says little."""
+    with Gallery(tmp_path / "g", PRINT) as gallery:
+        for singer in range(10):
+            gallery.add(f"singer {singer}", track([singer] * 20, singer), str(singer))
+        identifier = Identifier(gallery, embedder)
+        unsure = {
+            length: np.mean(
+                [identifier.answer(track([s] * length, 100 + s, 2.0)).unknown_probability for s in range(10)]
+            )
+            for length in (1, 4, 16)
+        }
+    assert unsure[1] > unsure[4] > unsure[16]
+
+
+def test_the_score_that_counts_depends_on_what_was_heard_and_enrolled(tmp_path):
+    """Against a loop over the definition, with singers enrolled from one, four and sixteen segments."""
+    calibration = Calibration(
+        (0.0,) * DIMENSIONS, Logistic(30, -15), Logistic(20, -8), Logistic(35, -18), 1.0, 0.01, 1, 1, "made", 2.0
+    )
+    config = MODELS["tiny"]
+    embedder = TrackEmbedder(Checkpoint(build(config), config, PRINT, {"calibration": calibration.to_card()}))
+    probe = track([1] * 6, 7, noise=2.0)
+    with Gallery(tmp_path / "g", PRINT) as gallery:
+        for singer, length in enumerate((1, 4, 16)):
+            gallery.add(f"singer {singer}", track([singer] * length, singer, 2.0), str(singer))
+        answer = Identifier(gallery, embedder).answer(probe)
+    assert all(candidate.share < 0.25 for candidate in answer.top if candidate.singer != "singer 1")
+    odds = {}
+    for candidate in answer.top:
+        enrolled = (1, 4, 16)[int(candidate.singer[-1])]
+        reach = np.sqrt(6 / 8) * np.sqrt(enrolled / (enrolled + 2))
+        odds[candidate.singer] = np.exp(reach * (30 * candidate.score - 15 * reach)) / 3
+    for candidate in answer.top:
+        expected = odds[candidate.singer] / (1 + sum(odds.values()))
+        assert candidate.probability == pytest.approx(expected, rel=1e-4)
+    assert answer.unknown_probability == pytest.approx(1 / (1 + sum(odds.values())), rel=1e-4)
+    found = Verifier(embedder).compare(probe, track([1] * 2, 8, noise=2.0))
+    reach = np.sqrt(6 / 8) * np.sqrt(2 / 4)
+    assert found.threshold == pytest.approx(float(calibration.least_score(reach)))
+    assert found.probability == pytest.approx(1 / (1 + np.exp(-reach * (35 * found.score - 18 * reach))))
+    assert found.same == (found.score >= found.threshold)

@@ -3,6 +3,9 @@
 Conventions
 -----------
 - A score is the cosine similarity of two voices after the mean voice, ``centre``, has been taken away.
+- A voice is a mean of segments, and what differs from segment to segment attenuates scores: for voices of n and m
+  segments by their *reach*, sqrt(n / (n + noise)) sqrt(m / (m + noise)). Scores of one singer and those of strangers
+  shrink alike, so that what is a good score depends on how much was heard.
 - A calibrated score is a log-likelihood ratio in nats: log p(score | same singer) - log p(score | different singers).
 - With a prior it becomes a probability. For identification the prior of "nobody enrolled" is ``unknown_prior``, the
   rest is shared evenly by the enrolled singers, so that a larger gallery demands more of a match.
@@ -28,6 +31,7 @@ FALSE_ACCEPT_RATE = 0.01
 """Share of different-singer trials that verification's threshold lets pass."""
 
 _CENTRE_WEIGHT = 10
+_TRIALS = 200_000  # of different singers, at most
 
 Array = NDArray[np.float64]
 Scores = NDArray[np.floating[Any]]
@@ -35,14 +39,18 @@ Scores = NDArray[np.floating[Any]]
 
 @dataclass(frozen=True)
 class Logistic:
-    """A line from score to log-likelihood ratio (nats)."""
+    """A line from score to log-likelihood ratio (nats), for voices of any reach.
+
+    Where scores of both kinds are normal, of one variance and with means that grow with the reach r, the ratio is
+    r (scale score + offset r): with less to hear, fewer nats.
+    """
 
     scale: float
     offset: float
 
-    def __call__(self, scores: Scores) -> Scores:
+    def __call__(self, scores: Scores, reach: Scores | float = 1.0) -> Scores:
         """Log-likelihood ratios of scores."""
-        return self.scale * scores + self.offset
+        return np.asarray(reach * (self.scale * scores + self.offset * reach))
 
 
 @dataclass(frozen=True)
@@ -54,9 +62,11 @@ class Calibration:
         track: for the mean embedding of a track against a singer's.
         segment: for a single segment, averaged with its neighbours, against a singer's.
         pair: for the mean embedding of a track against another track's.
-        threshold: pair score at which ``false_accept_rate`` of different-singer pairs pass.
+        threshold: log-likelihood ratio (nats) that ``false_accept_rate`` of different-singer pairs reach.
         same_trials, different_trials: how many trials it was fitted on.
         material: what these were, in words.
+        noise: how much segments of one singer vary, as a share of how much singers do; with 0, the number of segments
+            does not matter.
     """
 
     centre: tuple[float, ...]
@@ -68,6 +78,17 @@ class Calibration:
     same_trials: int
     different_trials: int
     material: str
+    noise: float
+
+    def reach(self, *segments: NDArray[Any] | float) -> Scores:
+        """The share of a score, 0 to 1, that voices of so many segments can reach."""
+        return _reach(self.noise, segments)
+
+    def least_score(self, reach: Scores | float = 1.0) -> Scores:
+        """The pair score that passes the threshold, given the reach; infinite where scores say nothing."""
+        if self.pair.scale <= 0:
+            return np.full_like(reach, np.inf, dtype=np.float64)
+        return np.asarray((self.threshold / reach - self.pair.offset * reach) / self.pair.scale)
 
     def centred(self, vectors: FloatArray | Array) -> FloatArray:
         """Rows without the mean voice, of unit length; an all-zero row stays zero."""
@@ -122,7 +143,14 @@ class BestPosteriors:
     nobody: Scores
 
 
-def fit_logistic(same: Array, different: Array) -> Logistic:
+def _reach(noise: float, segments: Sequence[NDArray[Any] | float]) -> Scores:
+    shares = [np.asarray(n) / (np.asarray(n) + noise) for n in segments]
+    return np.asarray(np.sqrt(np.prod(np.broadcast_arrays(*shares), axis=0)))
+
+
+def fit_logistic(
+    same: Array, different: Array, same_reach: Scores | float = 1.0, different_reach: Scores | float = 1.0
+) -> Logistic:
     """Logistic regression at even priors, so that its logit is a log-likelihood ratio.
 
     The two classes weigh the same however many trials they have. A slight pull on the slope keeps perfectly separated
@@ -130,12 +158,16 @@ def fit_logistic(same: Array, different: Array) -> Logistic:
 
     Args:
         same, different: scores of trials.
+        same_reach, different_reach: of each of them.
     """
-    scores = np.concatenate([same, different])
+    reached = np.concatenate(
+        [np.broadcast_to(same_reach, same.shape), np.broadcast_to(different_reach, different.shape)]
+    )
+    scores = np.concatenate([same, different]) / reached
     labels = np.concatenate([np.ones(same.size), np.zeros(different.size)])
     weights = np.concatenate([np.full(same.size, 0.5 / same.size), np.full(different.size, 0.5 / different.size)])
     mean, deviation = scores.mean(), max(float(scores.std()), 1e-9)
-    design = np.stack([(scores - mean) / deviation, np.ones(scores.size)], axis=1)
+    design = np.stack([(scores - mean) / deviation, np.ones(scores.size)], axis=1) * np.square(reached)[:, None]
     pull = np.array([1e-4, 0.0])
     line = np.zeros(2)
     for _ in range(100):
@@ -194,11 +226,13 @@ def neighbours_mean(vectors: FloatArray) -> FloatArray:
 def calibrate(tracks: Sequence[FloatArray], singers: Sequence[str], material: str) -> Calibration:
     """Fit a calibration on tracks of known singers that the encoder was not trained on.
 
-    Every track is compared with every singer, whose voice is made from that singer's other tracks, and with every other
-    track.
+    Every track is compared with every singer and with every other track. Voices are made without one of their singer's
+    tracks: the singer's own without the one that is compared, other singers' so that they are of as many. It is
+    compared once whole and then with the middle half, quarter and so on of its segments, down to one, so that long and
+    short recordings are both known.
 
     Args:
-        tracks: for each track, unit embeddings (segments, dimensions); tracks without segments are left out.
+        tracks: for each track, unit embeddings (segments, dimensions) in order; tracks without segments are left out.
         singers: who sings each track.
         material: what the tracks are, in words, for the card.
 
@@ -211,43 +245,112 @@ def calibrate(tracks: Sequence[FloatArray], singers: Sequence[str], material: st
     counts = np.bincount(who, minlength=len(names))
     if (counts >= 2).sum() < 2:
         raise TrainingError("calibration", "needs at least two singers with two tracks each", "add tracks")
+    several, rest = counts > 1, np.maximum(1, counts - 1)
+    lengths = np.array([len(track) for track, _ in kept])
     means = np.stack([track.mean(axis=0) for track, _ in kept])
     sums = np.stack([means[who == number].sum(axis=0) for number in range(len(names))])
+    segments = np.bincount(who, lengths, len(names))
+    tracks_of = [np.flatnonzero(who == number) for number in range(len(names))]
+    place = [int(np.flatnonzero(tracks_of[singer] == number)[0]) for number, singer in enumerate(who)]
     centre = (sums / counts[:, None]).mean(axis=0)
     draft = Calibration(
-        tuple(centre.tolist()), Logistic(1, 0), Logistic(1, 0), Logistic(1, 0), 0.0, FALSE_ACCEPT_RATE, 0, 0, material
+        tuple(centre.tolist()), Logistic(1, 0), Logistic(1, 0), Logistic(1, 0), 0, FALSE_ACCEPT_RATE, 0, 0, material, 0
     )
-    by_track: list[FloatArray] = []
+    parts = [_middles(track) for track, _ in kept]
+    heard = [draft.centred(np.stack([part.mean(axis=0) for part in of_track])) for of_track in parts]
+    by_part: list[FloatArray] = []
     by_segment: list[FloatArray] = []
+    enrolled: list[NDArray[Any]] = []
     for number, (track, _) in enumerate(kept):
-        prototypes = sums / counts[:, None]
-        if counts[who[number]] > 1:
-            prototypes[who[number]] = (sums[who[number]] - means[number]) / (counts[who[number]] - 1)
-        voices = draft.centred(prototypes)
-        by_track.append(voices @ draft.centred(means[number]))
+        left_out = np.array([own[place[number] % len(own)] for own in tracks_of])
+        voices = draft.centred((sums - several[:, None] * means[left_out]) / rest[:, None])
+        by_part.append(heard[number] @ voices.T)
         by_segment.append(draft.centred(neighbours_mean(track)) @ voices.T)
-    mine = np.zeros((len(kept), len(names)), bool)
-    mine[np.arange(len(kept)), who] = True
-    valid = ~mine | (counts[who] > 1)[:, None]
-    track_scores = np.stack(by_track).astype(np.float64)
-    segment_scores = np.concatenate(by_segment).astype(np.float64)
-    owner = np.repeat(np.arange(len(kept)), [len(scores) for scores in by_segment])
-    same, different = track_scores[mine & valid], track_scores[~mine]
-    voices = draft.centred(means)
-    pair_scores = (voices @ voices.T).astype(np.float64)
-    once, alike = np.triu(np.ones(pair_scores.shape, bool), 1), who[:, None] == who[None]
-    pair_same, pair_different = pair_scores[once & alike], pair_scores[once & ~alike]
-    return Calibration(
-        centre=draft.centre,
-        track=fit_logistic(same, different),
-        segment=fit_logistic(segment_scores[(mine & valid)[owner]], segment_scores[~mine[owner]]),
-        pair=fit_logistic(pair_same, pair_different),
-        # Just above the first trial that must not pass: with few trials, too, no more than the stated share does.
-        threshold=float(
-            np.nextafter(np.sort(pair_different)[-1 - int(FALSE_ACCEPT_RATE * pair_different.size)], np.inf)
-        ),
-        false_accept_rate=FALSE_ACCEPT_RATE,
-        same_trials=int((mine & valid).sum()),
-        different_trials=int((~mine).sum()),
-        material=material,
+        enrolled.append(segments - several * lengths[left_out])
+    mine = who[:, None] == np.arange(len(names))
+    valid = ~mine | several
+    opposite = np.stack(enrolled)
+    sizes = [np.array([len(part) for part in of_track]) for of_track in parts]
+    whose = np.repeat(np.arange(len(kept)), [len(of_track) for of_track in parts])
+    owner = np.repeat(np.arange(len(kept)), lengths)
+    by_track = _Trials.of(
+        np.concatenate(by_part), (np.concatenate(sizes)[:, None], opposite[whose]), mine[whose], valid[whose]
     )
+    singly = _Trials.of(np.concatenate(by_segment), (opposite[owner],), mine[owner], valid[owner])
+    pairs = _pairs(heard, sizes, who)
+    noise = _fit_noise(by_track, pairs)
+    line = pairs.line(noise)
+    # Just above the first trial that must not pass: with few trials, too, no more than the stated share does.
+    strangers = np.sort(line(pairs.scores, pairs.reach(noise))[~pairs.same])
+    return replace(
+        draft,
+        track=by_track.line(noise),
+        segment=singly.line(noise),
+        pair=line,
+        threshold=float(np.nextafter(strangers[-1 - int(FALSE_ACCEPT_RATE * strangers.size)], np.inf)),
+        same_trials=int(by_track.same.sum()),
+        different_trials=int((~by_track.same).sum()),
+        noise=noise,
+    )
+
+
+def _middles(track: FloatArray) -> list[FloatArray]:
+    """A track, the middle half of its segments, the middle quarter and so on, down to one."""
+    sizes = [len(track) >> halved for halved in range(len(track).bit_length())]
+    return [track[(len(track) - size) // 2 :][:size] for size in sizes]
+
+
+@dataclass(frozen=True)
+class _Trials:
+    """Scores of trials, of how many segments each side was, and whether one singer sang both: all (trials,)."""
+
+    scores: Array
+    sides: tuple[Array, ...]
+    same: NDArray[np.bool_]
+
+    @classmethod
+    def of(
+        cls, scores: Scores, sides: tuple[NDArray[Any], ...], same: NDArray[np.bool_], kept: NDArray[np.bool_]
+    ) -> _Trials:
+        """Those that are ``kept``, and of different singers' no more than ``_TRIALS``, drawn at random."""
+        places = np.flatnonzero(kept)
+        different = places[~same.ravel()[places]]
+        if different.size > _TRIALS:
+            drawn = np.random.default_rng(0).choice(different, _TRIALS, replace=False)
+            places = np.sort(np.concatenate([places[same.ravel()[places]], drawn]))
+        one_each = [np.broadcast_to(side, scores.shape).ravel()[places].astype(np.float64) for side in sides]
+        return cls(scores.ravel()[places].astype(np.float64), tuple(one_each), same.ravel()[places])
+
+    def reach(self, noise: float) -> Scores:
+        return _reach(noise, self.sides)
+
+    def line(self, noise: float) -> Logistic:
+        reach = self.reach(noise)
+        return fit_logistic(self.scores[self.same], self.scores[~self.same], reach[self.same], reach[~self.same])
+
+    def loss(self, noise: float) -> float:
+        """Cross-entropy (nats) of the line, both kinds of trials weighing the same."""
+        llr = self.line(noise)(self.scores, self.reach(noise))
+        return float(np.logaddexp(0, -llr[self.same]).mean() + np.logaddexp(0, llr[~self.same]).mean()) / 2
+
+
+def _pairs(heard: Sequence[FloatArray], sizes: Sequence[NDArray[Any]], who: NDArray[np.int64]) -> _Trials:
+    """Every pair of tracks, both whole, both halved and so on: voices (parts, dimensions) of so many segments each."""
+    found = []
+    for halved in range(max(len(of_track) for of_track in sizes)):
+        kept = [number for number, of_track in enumerate(sizes) if len(of_track) > halved]
+        voices = np.stack([heard[number][halved] for number in kept])
+        size, singer = np.array([sizes[number][halved] for number in kept]), who[kept]
+        once = np.triu(np.ones((len(kept), len(kept)), bool), 1)
+        found.append(_Trials.of(voices @ voices.T, (size[:, None], size), singer[:, None] == singer, once))
+    sides = tuple(np.concatenate(side) for side in zip(*(part.sides for part in found), strict=True))
+    return _Trials(
+        np.concatenate([part.scores for part in found]), sides, np.concatenate([part.same for part in found])
+    )
+
+
+def _fit_noise(*trials: _Trials) -> float:
+    """The least noise with which all trials are explained as well as with any, to a hundredth of the cross-entropy."""
+    candidates = (0.0, *np.geomspace(0.1, 10, 21).tolist())
+    losses = np.array([sum(some.loss(noise) for some in trials) for noise in candidates])
+    return float(candidates[int(np.argmax(losses <= 1.01 * losses.min()))])

@@ -19,6 +19,7 @@ from pathlib import Path
 from types import TracebackType
 
 import numpy as np
+from numpy.typing import NDArray
 
 from whosings.audio import FloatArray
 from whosings.config import HeadConfig, parse
@@ -63,15 +64,17 @@ class Voices:
     Attributes:
         names: (singers,) in alphabetical order.
         vectors: float32 (singers, dimensions): the mean over a singer's tracks of each track's mean unit embedding.
+        segments: (singers,) how many were enrolled.
     """
 
     names: tuple[str, ...]
     vectors: FloatArray
+    segments: NDArray[np.int64]
 
     def without(self, singer: str) -> Voices:
         """The others."""
         kept = [number for number, name in enumerate(self.names) if name != singer]
-        return Voices(tuple(self.names[number] for number in kept), self.vectors[kept])
+        return Voices(tuple(self.names[number] for number in kept), self.vectors[kept], self.segments[kept])
 
 
 @dataclass(frozen=True)
@@ -216,12 +219,13 @@ class Gallery:
             GalleryError: nobody is enrolled.
         """
         with self._faults():
-            rows = self._db.execute("SELECT name, tracks, voice FROM singers ORDER BY name").fetchall()
+            rows = self._db.execute("SELECT name, tracks, segments, voice FROM singers ORDER BY name").fetchall()
         if not rows:
             raise GalleryError(self.path, "nobody is enrolled", "enrol singers first: whosings enrol NAME FILES")
-        vectors = np.frombuffer(b"".join(row[2] for row in rows), np.float32).reshape(len(rows), -1)
+        vectors = np.frombuffer(b"".join(row[3] for row in rows), np.float32).reshape(len(rows), -1)
         tracks = np.array([row[1] for row in rows], np.float32)
-        return Voices(tuple(row[0] for row in rows), np.asarray(vectors / tracks[:, None], np.float32))
+        segments = np.array([row[2] for row in rows], np.int64)
+        return Voices(tuple(row[0] for row in rows), np.asarray(vectors / tracks[:, None], np.float32), segments)
 
     def tracks(self) -> tuple[EnrolledTrack, ...]:
         """Everything that is enrolled, by singer and in the order of enrolment."""

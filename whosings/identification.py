@@ -3,16 +3,16 @@
 An answer is an indication, never a proof (paper, section 6): every one carries ``NOTICE``.
 
 How a probe is scored: its mean embedding against each enrolled singer's mean voice, both without the mean voice of many
-singers (the calibration's and the gallery's own), by cosine; the score is calibrated and set against the prior that
-nobody enrolled is singing. Where a head has been fitted on the gallery, its segments' votes order the singers and its
-probabilities share what the scores leave to enrolled ones; whether anybody enrolled sings is still the scores' to say.
-Without a head, where good parts of the timeline name different singers, each is also scored on that part
-alone, so that both voices of a duet are found.
+singers (the calibration's and the gallery's own), by cosine; the score is calibrated for as many segments as were heard
+and enrolled, and set against the prior that nobody enrolled is singing. Where a head has been fitted on the gallery,
+its segments' votes order the singers and its probabilities share what the scores leave to enrolled ones; whether
+anybody enrolled sings is still the scores' to say. Without a head, where good parts of the timeline name different
+singers, each is also scored on that part alone, so that both voices of a duet are found.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -118,6 +118,7 @@ class Verification:
         same: the score passes the threshold of ``false_accept_rate``; None where there are not enough vocals.
         score: cosine similarity, -1 to 1; None likewise.
         probability: that one singer is heard in both, at even priors; None likewise.
+        threshold: the least score that passes, for recordings with so much singing.
     """
 
     first: str
@@ -178,9 +179,9 @@ class Identifier:
             raise GalleryError(self._gallery.path, f"holds nobody but {leave_out}", "enrol more singers")
         if len(probe.vectors) == 0:
             return self._reply(probe, Verdict.NOT_ENOUGH_VOCALS, (), 1.0, ())
-        enrolled = voices.vectors
+        enrolled, reach = voices.vectors, calibration.reach(voices.segments)
         by_segment = calibration.centred(neighbours_mean(probe.vectors)) @ enrolled.T
-        found = best_posteriors(calibration.segment(by_segment))
+        found = best_posteriors(calibration.segment(by_segment, reach))
         best, likely, nobody = found.singer, found.probability, found.nobody
         known = likely > nobody
         heard = self._by_head(probe, voices)
@@ -196,14 +197,18 @@ class Identifier:
             for number, (start_s, who, sure) in enumerate(zip(probe.start_s, best, known, strict=True))
         )
         scores = enrolled @ calibration.centred(probe.vectors.mean(axis=0))
+        llr = calibration.track(scores, calibration.reach(len(probe.vectors)) * reach)
         named = np.bincount(best[known], minlength=len(voices.names))
         parts = np.flatnonzero(named >= max(_PART_SEGMENTS, _PART_SHARE * len(best)))
         # Only where several voices show: segments chosen for their likeness to one singer would flatter that singer.
         for who in parts if len(parts) > 1 and heard is None else ():
-            part = probe.vectors[known & (best == who)].mean(axis=0)
-            scores[who] = max(scores[who], float(enrolled[who] @ calibration.centred(part)))
-        probabilities = singer_posteriors(calibration.track(scores))
-        order = np.argsort(-scores, kind="stable")[:top]
+            part = probe.vectors[known & (best == who)]
+            score = enrolled[who] @ calibration.centred(part.mean(axis=0))
+            alone = calibration.track(score, calibration.reach(len(part)) * reach[who])
+            if alone > llr[who]:
+                scores[who], llr[who] = score, alone
+        probabilities = singer_posteriors(llr)
+        order = np.argsort(-llr, kind="stable")[:top]
         if heard is not None:
             votes, means = np.bincount(best, minlength=len(voices.names)), heard.mean(axis=0)
             probabilities = probabilities.sum() * means
@@ -267,7 +272,7 @@ class _Scene:
     @classmethod
     def of(cls, raw: Voices, calibration: Calibration) -> _Scene:
         adapted = calibration.adapted(raw.vectors)
-        return cls(Voices(raw.names, adapted.centred(raw.vectors)), adapted)
+        return cls(replace(raw, vectors=adapted.centred(raw.vectors)), adapted)
 
 
 class Verifier:
@@ -292,19 +297,21 @@ class Verifier:
     def compare(self, first: Embeddings, second: Embeddings) -> Verification:
         """Whether two recordings, already embedded, have one singer."""
         calibration = self._calibration
+        reach = calibration.reach(max(1, len(first.vectors)), max(1, len(second.vectors)))
+        threshold = float(calibration.least_score(reach))
         score = probability = same = None
         if len(first.vectors) and len(second.vectors):
             left, right = (calibration.centred(side.vectors.mean(axis=0)) for side in (first, second))
             score = float(left @ right)
-            probability = same_singer_probability(float(calibration.pair(np.array(score))))
-            same = score >= calibration.threshold
+            probability = same_singer_probability(float(calibration.pair(np.array(score), reach)))
+            same = score >= threshold
         return Verification(
             first.track_id,
             second.track_id,
             same,
             score,
             probability,
-            calibration.threshold,
+            threshold,
             calibration.false_accept_rate,
             self._embedder.checkpoint.fingerprint,
         )

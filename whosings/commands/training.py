@@ -116,7 +116,7 @@ def calibrate(
     else:
         run.out.print(
             f"calibrated on {found['same_trials']} same-singer and {found['different_trials']} different-singer "
-            f"trials; threshold {found['threshold']:.3f} for {found['false_accept_rate']:.0%} false accepts"
+            f"trials; threshold {found['threshold']:.2f} nats for {found['false_accept_rate']:.0%} false accepts"
         )
     run.finish()
 

@@ -31,10 +31,10 @@ from whosings.vocals.activity import Activity
 
 @dataclass(frozen=True)
 class Trials:
-    """Scores of verification trials and what follows from them.
+    """Verification trials and what follows from them.
 
     Attributes:
-        same, different: scores, sorted.
+        same, different: log-likelihood ratios in nats, sorted.
         eer: equal error rate.
         min_dcf: least normalised detection cost at a prior of 0.05.
         threshold, false_accept_rate, miss_rate: of the calibration that ships with the encoder, on these trials.
@@ -89,13 +89,17 @@ def trials(roster: Roster, corpus: Corpus, embedder: TrackEmbedder) -> Trials:
     if len(pupils) < 2:
         raise EvaluationError("verification", "needs two singers", "give more of them")
     calibration = calibration_of(embedder.checkpoint)
-    test, validation = (
-        calibration.centred(np.stack([corpus.of(track.track_id).mean(axis=0) for track in tracks]))
+    tests, validations = (
+        [corpus.of(track.track_id) for track in tracks]
         for tracks in ([pupil.test for pupil in pupils], [pupil.validation for pupil in pupils])
     )
-    scores = (test @ validation.T).astype(float)
+    test, validation = (
+        calibration.centred(np.stack([track.mean(axis=0) for track in side])) for side in (tests, validations)
+    )
+    sizes, others = (np.array([len(track) for track in side]) for side in (tests, validations))
+    llr = calibration.pair((test @ validation.T).astype(float), calibration.reach(sizes[:, None], others))
     own = np.eye(len(pupils), dtype=bool)
-    same, different = np.sort(scores[own]), np.sort(scores[~own])
+    same, different = np.sort(llr[own]), np.sort(llr[~own])
     return Trials(
         tuple(same.tolist()),
         tuple(different.tolist()),
