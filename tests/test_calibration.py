@@ -302,6 +302,17 @@ def test_the_noise_explains_the_trials_about_best():
     assert losses[found] < 0.99 * losses[0]
 
 
+def test_strangers_are_drawn_where_there_are_very_many(monkeypatch):
+    tracks, singers = uneven(12, 1.2)
+    whole = calibrate(tracks, singers, "")
+    monkeypatch.setattr("whosings.calibration._TRIALS", 700)
+    some = calibrate(tracks, singers, "")
+    assert (some.same_trials, some.different_trials) == (whole.same_trials, 700)
+    assert whole.different_trials == 12 * 12 * 11
+    assert some.track.scale == pytest.approx(whole.track.scale, rel=0.25)
+    assert some.least_score() == pytest.approx(whole.least_score(), abs=0.1)
+
+
 @pytest.mark.parametrize("noise", [0.5, 2.0, 6.0])
 def test_the_noise_is_that_of_the_segments(noise):
     """Voices and what differs from segment to segment are both normal: their variances say what the noise is."""
