@@ -18,7 +18,7 @@ classes=${CLASSES:-100:300:100}
 batch=${BATCH:-64}
 held=${HELD:-validation} # set of singers that validates
 settings=(--set training.max_epochs="$epochs")
-if [ "$model" = compact ]; then
+if [ "$model" != small ]; then
     settings+=(--set model.front_end.segment_s=3 --set training.batch_pairs=$batch --set training.learning_rate=1e-3)
     settings+=(--set training.precision=bf16 --set training.chunk=0 --set training.workers=0)
 fi

@@ -7,6 +7,7 @@ import pytest
 
 from whosings.catalogue.manifest import read_manifest
 from whosings.choir.build import PUBLISHED
+from whosings.choir.plan import PRESETS, Part, Preset
 from whosings.choir.soundfont import find_soundfont
 
 
@@ -54,14 +55,15 @@ def test_what_cannot_be_done_is_said_in_a_sentence(run, tmp_path, words, code, m
 
 
 @pytest.mark.slow
-def test_a_soundfont_plays_where_there_is_one(run, tmp_path):
+def test_a_soundfont_plays_where_there_is_one(run, tmp_path, monkeypatch):
     pytest.importorskip("mido")
     if find_soundfont() is None:
         pytest.skip("needs FluidSynth and a soundfont")
+    monkeypatch.setitem(PRESETS, "tiny", Preset("tiny", Part(3, 3), Part(1, 1), Part(0, 0), 2, 1, duration_s=4.0))
     digests = []
-    for name, band in (("a", "auto"), ("b", str(find_soundfont()))):
+    for name, band in (("a", "auto"), ("b", str(find_soundfont())), ("c", "builtin")):
         code, out, err = run("choir", "tiny", "--out", tmp_path / name, "--band", band, "--json")
         assert code == 0, err
         digests.append(json.loads(out)["digest"])
-        assert json.loads(out)["published"] is None
-    assert digests[0] == digests[1] != PUBLISHED["tiny"]
+        assert json.loads(out)["published"] is None or band == "builtin"
+    assert digests[0] == digests[1] != digests[2]

@@ -8,6 +8,7 @@ import pytest
 
 from whosings.catalogue.manifest import Manifest, write_manifest
 from whosings.catalogue.roles import assign_roles, write_roles
+from whosings.config import HEADS
 from whosings.evaluation.results import read_results
 
 
@@ -85,9 +86,10 @@ def test_a_report_of_nothing(run, tmp_path):
     assert code == 1 and "holds no results; make some: whosings evaluate closed" in err.replace("\n", " ")
 
 
-@pytest.mark.slow
-def test_the_authors_code_as_an_option(run, tiny, closed, tmp_path):
+def test_the_authors_code_as_an_option(run, tiny, closed, tmp_path, monkeypatch):
     """No probability of 6 outputs of unit length exceeds that of one at 1 and the others a little below 0."""
+    for head in ("projector-normalised", "projector-authors-code"):
+        monkeypatch.setitem(HEADS, head, HEADS[head].model_copy(update={"max_epochs": 2}))
     words = (closed, "--encoder", tiny.folder, "--model", "tiny", "--out", tmp_path, "--runs", 1)
     for head in ("projector-normalised", "projector-authors-code"):
         code, out, err = run("evaluate", "closed", *words, "--head", head, "--json")

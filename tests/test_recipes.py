@@ -1,9 +1,11 @@
 """The recipes, once through on next to nothing."""
 
+import importlib
 import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,16 +28,23 @@ pytest.importorskip("pyworld")
 pytest.importorskip("mido")
 
 
-def _run(recipe: str, *words: object) -> str:
-    done = subprocess.run(
-        [sys.executable, RECIPES / recipe, *map(str, words)], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+@pytest.fixture
+def recipe(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Run a recipe's command line in this process, which has imported it already; returns what it prints."""
+    monkeypatch.syspath_prepend(RECIPES)
+
+    def run(name: str, *words: object) -> str:
+        monkeypatch.setattr(sys, "argv", [name, *map(str, words)])
+        importlib.import_module(name).main()
+        return capfd.readouterr().out
+
+    return run
 
 
 @pytest.mark.slow
-def test_the_encoder_recipe_from_a_bank_to_a_checkpoint_that_identifies(tmp_path: Path) -> None:
+def test_the_encoder_recipe_from_a_bank_to_a_checkpoint_that_identifies(
+    recipe: Callable[..., str], tmp_path: Path
+) -> None:
     rng = np.random.default_rng(0)
     clips = [np.round(singing(4, seed) * 20_000).astype(np.int16) for seed in range(9)] * 12  # of 36 persons
     np.savez(
@@ -48,12 +57,12 @@ def test_the_encoder_recipe_from_a_bank_to_a_checkpoint_that_identifies(tmp_path
     np.save(tmp_path / "bands.npy", (rng.normal(size=200_000) * 3000).astype(np.int16))
     np.save(tmp_path / "taught.npy", rng.normal(size=(108, 256)).astype(np.float32))
     mask = ("--out", tmp_path, "--views", 4)
-    assert _run("voice_mask.py", *mask, "--steps", 1).startswith("1 0.")
-    assert _run("voice_mask.py", *mask, "--steps", 2).startswith("2 0.")
+    assert recipe("voice_mask", *mask, "--steps", 1).startswith("1 0.")
+    assert recipe("voice_mask", *mask, "--steps", 2).startswith("2 0.")
     train = ("train", "--out", tmp_path, "--people", 4, "--begin-with", "default", "--kept", 1, "--shared-out", 0)
-    assert _run("default_encoder.py", *train, "--steps", 1) == ""
+    assert recipe("default_encoder", *train, "--steps", 1) == ""
     first = torch.load(tmp_path / "state.pt", weights_only=True)
-    _run("default_encoder.py", *train, "--steps", 2, "--processes", 2)
+    recipe("default_encoder", *train, "--steps", 2, "--processes", 2)
     second = torch.load(tmp_path / "state.pt", weights_only=True)
     assert (first["step"], second["step"]) == (1, 2)
     assert not torch.equal(first["to_teacher"]["weight"], second["to_teacher"]["weight"])
@@ -62,14 +71,14 @@ def test_the_encoder_recipe_from_a_bank_to_a_checkpoint_that_identifies(tmp_path
     masks = torch.load(tmp_path / "mask.pt", weights_only=True)["mask"]
     assert all(torch.equal(second["encoder"][f"mask.{name}"], weight) for name, weight in masks.items())
     (tmp_path / "speech" / "a").mkdir(parents=True)
-    for number in range(5):
+    for number in range(3):
         soundfile.write(tmp_path / f"speech/a/{number}.flac", singing(5, number), RATE)
     made = ("--speech", tmp_path / "speech", "--to", tmp_path / "made", "--parametric", 2, "--batches", 1)
-    _run("default_encoder.py", "export", "--out", tmp_path, *made)
+    recipe("default_encoder", "export", "--out", tmp_path, *made)
     assert TrackEmbedder(tmp_path / "made")(Segment(singing(7)[None], 0.0, "song")).vectors.shape[1] == 256
     assert calibration_of(load_checkpoint(tmp_path / "made")).same_trials > 0
     trials = ("four-views", "no-mask")
-    _run("ablations.py", "--bank", tmp_path, "--out", tmp_path / "trials", "--steps", 1, "--only", *trials)
+    recipe("ablations", "--bank", tmp_path, "--out", tmp_path / "trials", "--steps", 1, "--only", *trials)
     assert sorted(p.parent.name for p in tmp_path.glob("trials/*/model.safetensors")) == sorted(trials)
 
 
@@ -198,7 +207,7 @@ def test_what_must_not_matter_is_the_same_in_all_directions(tmp_path: Path, monk
 @pytest.mark.slow
 def test_the_reproduction_from_a_choir_to_a_report(tmp_path: Path) -> None:
     small = {"PRESET": "tiny", "PAIRS": "vocal", "CLASSES": "4", "RUNS": "1", "EPOCHS": "1", "BATCH": "2"}
-    small["HELD"] = "closed"  # the tiny choir has a single singer for validation
+    small |= {"MODEL": "tiny", "HELD": "closed"}  # the tiny choir has a single singer for validation
     env = {**os.environ, **small, "WHOSINGS": str(Path(sys.executable).parent / "whosings")}
     done = subprocess.run(
         [RECIPES / "reproduce.sh", tmp_path], env=env, capture_output=True, text=True, check=False, cwd=tmp_path
@@ -210,14 +219,14 @@ def test_the_reproduction_from_a_choir_to_a_report(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_activity_recipe_from_voices_to_weights(tmp_path: Path) -> None:
+def test_the_activity_recipe_from_voices_to_weights(recipe: Callable[..., str], tmp_path: Path) -> None:
     for speaker, files in (("a", 1), ("b", 1), ("held", 5)):
         for number in range(files):
             (tmp_path / "speech" / speaker).mkdir(parents=True, exist_ok=True)
             soundfile.write(tmp_path / f"speech/{speaker}/{number}.flac", singing(5, ord(speaker[0]) + number), RATE)
 
     def run(*words: object) -> str:
-        return _run("vocal_activity.py", *words)
+        return recipe("vocal_activity", *words)
 
     out = tmp_path / "run"
     run("bank", "--speech", tmp_path / "speech", "--bands", 8, "--workers", 1, "--out", out)
@@ -236,7 +245,7 @@ def test_the_activity_recipe_from_voices_to_weights(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_second_opinion_recipe_from_voices_to_weights(tmp_path: Path) -> None:
+def test_the_second_opinion_recipe_from_voices_to_weights(recipe: Callable[..., str], tmp_path: Path) -> None:
     for folder, speakers in (("speech", (("a", 1), ("b", 1), ("held", 5))), ("singing", (("x", 5), ("y", 5)))):
         for speaker, files in speakers:
             (tmp_path / folder / speaker).mkdir(parents=True, exist_ok=True)
@@ -247,7 +256,7 @@ def test_the_second_opinion_recipe_from_voices_to_weights(tmp_path: Path) -> Non
     soundfile.write(tmp_path / "songs/song.mp3", singing(6), RATE)
 
     def run(*words: object) -> str:
-        return _run("second_opinion.py", *words)
+        return recipe("second_opinion", *words)
 
     out, weights = tmp_path / "run", tmp_path / "made/model.safetensors"
     bank = ("bank", "--speech", tmp_path / "speech", "--singing", tmp_path / "singing", "--clips", 1, "--bands", 2)
