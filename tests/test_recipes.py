@@ -77,7 +77,7 @@ def test_the_encoder_recipe_from_a_bank_to_a_checkpoint_that_identifies(
     recipe("default_encoder", "export", "--out", tmp_path, *made)
     assert TrackEmbedder(tmp_path / "made")(Segment(singing(7)[None], 0.0, "song")).vectors.shape[1] == 256
     assert calibration_of(load_checkpoint(tmp_path / "made")).same_trials > 0
-    trials = ("four-views", "no-mask")
+    trials = ("four-views", "mask")
     recipe("ablations", "--bank", tmp_path, "--out", tmp_path / "trials", "--steps", 1, "--only", *trials)
     assert sorted(p.parent.name for p in tmp_path.glob("trials/*/model.safetensors")) == sorted(trials)
 
