@@ -496,7 +496,7 @@ def in_songs(vectors: Sequence[FloatArray], names: Sequence[str]) -> tuple[list[
     """Each person's recordings, in random order, dealt into ``SONGS`` tracks.
 
     As they are, the short ones are sung and the long ones spoken: how scores grow with the number of segments would not
-    show.
+    show. (In a real song neighbouring segments overlap; here, at the joins, they do not.)
     """
     rng = np.random.default_rng(0)
     songs: list[FloatArray] = []

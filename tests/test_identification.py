@@ -1,10 +1,13 @@
 """Answers on embeddings whose truth is known by construction."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from tests.test_gallery import made
-from whosings.calibration import Calibration, Logistic, calibrate
+from whosings import identification
+from whosings.calibration import Calibration, Logistic, best_posteriors, calibrate
 from whosings.config import MODELS
 from whosings.embedding import Embeddings, TrackEmbedder
 from whosings.encoder.checkpoint import Checkpoint, build
@@ -31,13 +34,23 @@ def track(singers, seed, noise=0.9, name=None, voices=VOICES):
     )
 
 
+KNOWN = Calibration(
+    (0.0,) * DIMENSIONS, Logistic(30, -15), Logistic(20, -8), Logistic(35, -18), 1.0, 0.01, 1, 1, "made", 2.0
+)
+
+
+def calibrated(calibration):
+    """An embedder that only carries this calibration."""
+    config = MODELS["tiny"]
+    return TrackEmbedder(Checkpoint(build(config), config, PRINT, {"calibration": calibration.to_card()}))
+
+
 @pytest.fixture(scope="module")
 def embedder():
     """An embedder that only carries a calibration, fitted on singers 20-39."""
     tracks = [track([singer] * 10, 1000 + singer * 5 + n).vectors for singer in range(20, 40) for n in range(4)]
     calibration = calibrate(tracks, [str(singer) for singer in range(20, 40) for _ in range(4)], "made")
-    config = MODELS["tiny"]
-    return TrackEmbedder(Checkpoint(build(config), config, PRINT, {"calibration": calibration.to_card()}))
+    return calibrated(calibration)
 
 
 @pytest.fixture
@@ -188,7 +201,7 @@ def test_verification(embedder):
     assert np.mean([r.same for r in other]) < 0.08
     assert min(r.probability for r in same) > max(0.01, np.median([r.probability for r in other]))
     nothing = verifier.compare(track([1] * 5, 1), made(1, segments=0, dimensions=DIMENSIONS, fingerprint=PRINT))
-    assert (nothing.same, nothing.score, nothing.probability) == (None, None, None)
+    assert (nothing.same, nothing.score, nothing.probability, nothing.threshold) == (None, None, None, None)
 
 
 def test_refusals(gallery, embedder, tmp_path):
@@ -203,33 +216,58 @@ def test_refusals(gallery, embedder, tmp_path):
         Identifier(empty, embedder).answer(track([1], 1))
 
 
-def test_more_singing_makes_surer(embedder, tmp_path):
-    """The same score says more of a long recording and a well-known singer; a little says little."""
+def repeated(track, times):
+    """A track whose segments are heard so often: the same mean, and more of it."""
+    count = len(track.vectors) * times
+    starts = np.arange(count) * 3.0
+    return replace(track, vectors=np.tile(track.vectors, (times, 1)), start_s=starts, vocal=np.ones(count))
+
+
+def test_more_singing_asks_for_a_higher_score(known, tmp_path):
+    near, far = track([1] * 2, 7, noise=1.5), track([30] * 2, 8)
     with Gallery(tmp_path / "g", PRINT) as gallery:
-        for singer in range(10):
-            gallery.add(f"singer {singer}", track([singer] * 20, singer), str(singer))
-        identifier = Identifier(gallery, embedder)
-        unsure = {
-            length: np.mean(
-                [identifier.answer(track([s] * length, 100 + s, 2.0)).unknown_probability for s in range(10)]
-            )
-            for length in (1, 4, 16)
-        }
-    assert unsure[1] > unsure[4] > unsure[16]
+        for singer in range(3):
+            gallery.add(f"singer {singer}", track([singer] * 9, singer), str(singer))
+        answers = [[Identifier(gallery, known).answer(repeated(p, n)) for n in (1, 3, 9)] for p in (near, far)]
+    for first, *others in answers:
+        for other in others:
+            assert [c.score for c in other.top] == pytest.approx([c.score for c in first.top], abs=1e-5)
+    for unknown in ([answer.unknown_probability for answer in some] for some in answers):
+        assert unknown[0] < unknown[1] < unknown[2]
+    assert [answers[0][0].verdict, answers[1][0].verdict] == [Verdict.SINGER, Verdict.UNKNOWN]
+    verified = [Verifier(known).compare(repeated(near, n), track([1] * 2, 9)) for n in (1, 3, 9)]
+    assert verified[0].score == pytest.approx(verified[2].score)
+    assert verified[0].threshold < verified[1].threshold < verified[2].threshold
 
 
-def test_the_score_that_counts_depends_on_what_was_heard_and_enrolled(tmp_path):
+def test_scores_stay_single_in_precision(identifier, monkeypatch):
+    """Large galleries are compared twice as fast."""
+    seen = []
+    monkeypatch.setattr(identification, "best_posteriors", lambda llr: seen.append(llr.dtype) or best_posteriors(llr))
+    identifier.answer(track([1] * 8, 1))
+    assert seen == [np.float32]
+
+
+@pytest.mark.parametrize("scale", [0.0, -1.0])
+def test_verification_with_scores_that_say_nothing(scale):
+    encoder = calibrated(replace(KNOWN, pair=Logistic(scale, -1.0)))
+    found = Verifier(encoder).compare(track([1] * 5, 1), track([1] * 5, 2))
+    assert found.threshold is None and found.score is not None
+    assert found.same is False
+
+
+@pytest.fixture
+def known():
+    return calibrated(KNOWN)
+
+
+def test_the_score_that_counts_depends_on_what_was_heard_and_enrolled(known, tmp_path):
     """Against a loop over the definition, with singers enrolled from one, four and sixteen segments."""
-    calibration = Calibration(
-        (0.0,) * DIMENSIONS, Logistic(30, -15), Logistic(20, -8), Logistic(35, -18), 1.0, 0.01, 1, 1, "made", 2.0
-    )
-    config = MODELS["tiny"]
-    embedder = TrackEmbedder(Checkpoint(build(config), config, PRINT, {"calibration": calibration.to_card()}))
     probe = track([1] * 6, 7, noise=2.0)
     with Gallery(tmp_path / "g", PRINT) as gallery:
         for singer, length in enumerate((1, 4, 16)):
             gallery.add(f"singer {singer}", track([singer] * length, singer, 2.0), str(singer))
-        answer = Identifier(gallery, embedder).answer(probe)
+        answer = Identifier(gallery, known).answer(probe)
     assert all(candidate.share < 0.25 for candidate in answer.top if candidate.singer != "singer 1")
     odds = {}
     for candidate in answer.top:
@@ -240,8 +278,8 @@ def test_the_score_that_counts_depends_on_what_was_heard_and_enrolled(tmp_path):
         expected = odds[candidate.singer] / (1 + sum(odds.values()))
         assert candidate.probability == pytest.approx(expected, rel=1e-4)
     assert answer.unknown_probability == pytest.approx(1 / (1 + sum(odds.values())), rel=1e-4)
-    found = Verifier(embedder).compare(probe, track([1] * 2, 8, noise=2.0))
+    found = Verifier(known).compare(probe, track([1] * 2, 8, noise=2.0))
     reach = np.sqrt(6 / 8) * np.sqrt(2 / 4)
-    assert found.threshold == pytest.approx(float(calibration.least_score(reach)))
+    assert found.threshold == pytest.approx(KNOWN.least_score(reach))
     assert found.probability == pytest.approx(1 / (1 + np.exp(-reach * (35 * found.score - 18 * reach))))
     assert found.same == (found.score >= found.threshold)

@@ -35,7 +35,10 @@ def recipe(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -
 
     def run(name: str, *words: object) -> str:
         monkeypatch.setattr(sys, "argv", [name, *map(str, words)])
-        importlib.import_module(name).main()
+        threads = torch.get_num_threads()
+        with torch.random.fork_rng():
+            importlib.import_module(name).main()
+        torch.set_num_threads(threads)
         return capfd.readouterr().out
 
     return run

@@ -3,9 +3,10 @@
 Conventions
 -----------
 - A score is the cosine similarity of two voices after the mean voice, ``centre``, has been taken away.
-- A voice is a mean of segments, and what differs from segment to segment attenuates scores: for voices of n and m
-  segments by their *reach*, sqrt(n / (n + noise)) sqrt(m / (m + noise)). Scores of one singer and those of strangers
-  shrink alike, so that what is a good score depends on how much was heard.
+- A voice is a mean of segments (of several tracks: a mean of their means, for which all their segments count), and what
+  differs from segment to segment attenuates scores: for voices of n and m segments by their *reach*, sqrt(n / (n +
+  noise)) sqrt(m / (m + noise)). Scores of one singer and those of strangers shrink alike, so that the more is heard,
+  the higher a good score is.
 - A calibrated score is a log-likelihood ratio in nats: log p(score | same singer) - log p(score | different singers).
 - With a prior it becomes a probability. For identification the prior of "nobody enrolled" is ``unknown_prior``, the
   rest is shared evenly by the enrolled singers, so that a larger gallery demands more of a match.
@@ -13,6 +14,7 @@ Conventions
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -31,7 +33,7 @@ FALSE_ACCEPT_RATE = 0.01
 """Share of different-singer trials that verification's threshold lets pass."""
 
 _CENTRE_WEIGHT = 10
-_TRIALS = 200_000  # of different singers, at most
+_TRIALS = 200_000  # of different singers and one kind, at most
 
 Array = NDArray[np.float64]
 Scores = NDArray[np.floating[Any]]
@@ -62,11 +64,11 @@ class Calibration:
         track: for the mean embedding of a track against a singer's.
         segment: for a single segment, averaged with its neighbours, against a singer's.
         pair: for the mean embedding of a track against another track's.
-        threshold: log-likelihood ratio (nats) that ``false_accept_rate`` of different-singer pairs reach.
+        threshold: log-likelihood ratio (nats) that ``false_accept_rate`` of strangers' pairs, of all lengths, reach.
         same_trials, different_trials: how many trials it was fitted on.
         material: what these were, in words.
-        noise: how much segments of one singer vary, as a share of how much singers do; with 0, the number of segments
-            does not matter.
+        noise: variance among segments of one singer over that among singers, as far as scores show it; with 0, the
+            number of segments does not matter.
     """
 
     centre: tuple[float, ...]
@@ -84,11 +86,11 @@ class Calibration:
         """The share of a score, 0 to 1, that voices of so many segments can reach."""
         return _reach(self.noise, segments)
 
-    def least_score(self, reach: Scores | float = 1.0) -> Scores:
-        """The pair score that passes the threshold, given the reach; infinite where scores say nothing."""
+    def least_score(self, reach: float) -> float | None:
+        """The pair score that passes the threshold, given the reach; None where a higher score says no more."""
         if self.pair.scale <= 0:
-            return np.full_like(reach, np.inf, dtype=np.float64)
-        return np.asarray((self.threshold / reach - self.pair.offset * reach) / self.pair.scale)
+            return None
+        return float((self.threshold / reach - self.pair.offset * reach) / self.pair.scale)
 
     def centred(self, vectors: FloatArray | Array) -> FloatArray:
         """Rows without the mean voice, of unit length; an all-zero row stays zero."""
@@ -145,7 +147,7 @@ class BestPosteriors:
 
 def _reach(noise: float, segments: Sequence[NDArray[Any] | float]) -> Scores:
     shares = [np.asarray(n) / (np.asarray(n) + noise) for n in segments]
-    return np.asarray(np.sqrt(np.prod(np.broadcast_arrays(*shares), axis=0)))
+    return np.asarray(np.sqrt(math.prod(shares)))
 
 
 def fit_logistic(
@@ -226,10 +228,10 @@ def neighbours_mean(vectors: FloatArray) -> FloatArray:
 def calibrate(tracks: Sequence[FloatArray], singers: Sequence[str], material: str) -> Calibration:
     """Fit a calibration on tracks of known singers that the encoder was not trained on.
 
-    Every track is compared with every singer and with every other track. Voices are made without one of their singer's
-    tracks: the singer's own without the one that is compared, other singers' so that they are of as many. It is
-    compared once whole and then with the middle half, quarter and so on of its segments, down to one, so that long and
-    short recordings are both known.
+    Every track is compared with every singer, and so are its segments, one by one; and with every other track. Voices
+    are made without one of their singer's tracks, where there are several: the singer's own without the one that is
+    compared, others' so that they are of as many. So that long and short recordings are both known, whole tracks are
+    compared, then the middle half of their segments, the middle quarter and so on, down to one.
 
     Args:
         tracks: for each track, unit embeddings (segments, dimensions) in order; tracks without segments are left out.
@@ -350,7 +352,10 @@ def _pairs(heard: Sequence[FloatArray], sizes: Sequence[NDArray[Any]], who: NDAr
 
 
 def _fit_noise(*trials: _Trials) -> float:
-    """The least noise with which all trials are explained as well as with any, to a hundredth of the cross-entropy."""
+    """The least noise with which all trials are explained as well as with any, to a hundredth of the cross-entropy.
+
+    Where trials are told apart without error at any length they say little of it, and it matters little.
+    """
     candidates = (0.0, *np.geomspace(0.1, 10, 21).tolist())
     losses = np.array([sum(some.loss(noise) for some in trials) for noise in candidates])
     return float(candidates[int(np.argmax(losses <= 1.01 * losses.min()))])

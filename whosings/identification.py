@@ -115,10 +115,12 @@ class Verification:
     """Whether two recordings have one singer.
 
     Attributes:
-        same: the score passes the threshold of ``false_accept_rate``; None where there are not enough vocals.
+        same: as likely as only ``false_accept_rate`` of the calibration's different singers; None where there are not
+            enough vocals.
         score: cosine similarity, -1 to 1; None likewise.
         probability: that one singer is heard in both, at even priors; None likewise.
-        threshold: the least score that passes, for recordings with so much singing.
+        threshold: the least score that is, for recordings with so much singing; None where there are not enough vocals,
+            and where a higher score says no more.
     """
 
     first: str
@@ -126,7 +128,7 @@ class Verification:
     same: bool | None
     score: float | None
     probability: float | None
-    threshold: float
+    threshold: float | None
     false_accept_rate: float
     fingerprint: str
     notice: str = NOTICE
@@ -179,7 +181,8 @@ class Identifier:
             raise GalleryError(self._gallery.path, f"holds nobody but {leave_out}", "enrol more singers")
         if len(probe.vectors) == 0:
             return self._reply(probe, Verdict.NOT_ENOUGH_VOCALS, (), 1.0, ())
-        enrolled, reach = voices.vectors, calibration.reach(voices.segments)
+        enrolled = voices.vectors
+        reach = calibration.reach(voices.segments).astype(np.float32)  # doubles would take twice as long
         by_segment = calibration.centred(neighbours_mean(probe.vectors)) @ enrolled.T
         found = best_posteriors(calibration.segment(by_segment, reach))
         best, likely, nobody = found.singer, found.probability, found.nobody
@@ -297,14 +300,14 @@ class Verifier:
     def compare(self, first: Embeddings, second: Embeddings) -> Verification:
         """Whether two recordings, already embedded, have one singer."""
         calibration = self._calibration
-        reach = calibration.reach(max(1, len(first.vectors)), max(1, len(second.vectors)))
-        threshold = float(calibration.least_score(reach))
-        score = probability = same = None
+        score = probability = same = threshold = None
         if len(first.vectors) and len(second.vectors):
             left, right = (calibration.centred(side.vectors.mean(axis=0)) for side in (first, second))
             score = float(left @ right)
-            probability = same_singer_probability(float(calibration.pair(np.array(score), reach)))
-            same = score >= threshold
+            reach = float(calibration.reach(len(first.vectors), len(second.vectors)))
+            llr = float(calibration.pair(np.array(score), reach))
+            probability, same = same_singer_probability(llr), llr >= calibration.threshold
+            threshold = calibration.least_score(reach)
         return Verification(
             first.track_id,
             second.track_id,

@@ -173,9 +173,10 @@ def verify(
         typer.echo("not enough vocals to compare")
     else:
         says = "one singer" if result.same else "not certain enough to call it one singer"
+        least = "none" if result.threshold is None else f"{result.threshold:.2f}"
         typer.echo(
             f"{says}: probability {result.probability:.1%} at even odds, score {result.score:.2f} "
-            f"(threshold {result.threshold:.2f}, set for {result.false_accept_rate:.0%} false accepts)\n{result.notice}"
+            f"(threshold {least}, set for {result.false_accept_rate:.0%} false accepts)\n{result.notice}"
         )
 
 

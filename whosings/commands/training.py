@@ -15,7 +15,7 @@ from whosings.config import MODELS, PROJECTORS, load_settings, parse_overrides
 from whosings.console import Report, print_json
 from whosings.errors import AudioError, ConfigError, TrainingError
 
-_CALIBRATION_SINGERS, _CALIBRATION_TRACKS = 300, 10  # at most: enough for three numbers, and bounded work
+_CALIBRATION_SINGERS, _CALIBRATION_TRACKS = 300, 10  # at most: enough for a few numbers, and bounded work
 
 
 def train(

@@ -164,7 +164,7 @@ def clone_bars(clones: Results, path: Path) -> list[Path]:
 
 
 def product_figure(found: Sequence[dict[str, Any]], path: Path) -> list[Path]:
-    """Reliability of stated probabilities, and scores of verification trials with the shipped threshold."""
+    """Reliability of stated probabilities, and verification trials with the shipped threshold."""
     figure = _figure((10.5, 3.6 * len(found)))
     grid = figure.subplots(len(found), 2, squeeze=False)
     for (left, right), one in zip(grid, found, strict=True):
@@ -178,12 +178,12 @@ def product_figure(found: Sequence[dict[str, Any]], path: Path) -> list[Path]:
         error = one["open_set"]["calibration_error"]
         left.set_title(f"{one['model']}: reliability, half of the singers enrolled; error {error:.3f}", fontsize=9)
         trials = one["trials"]
-        edges = np.linspace(-1, 1, 61)
+        edges = np.histogram_bin_edges([*trials["same"], *trials["different"]], 60)
         for name, colour in (("different", _GREY), ("same", _COLOURS[0])):
             label = f"{'one singer' if name == 'same' else 'two singers'} ({len(trials[name])})"
             right.hist(trials[name], edges, density=True, color=colour, alpha=0.6, label=label)
         right.axvline(trials["threshold"], color="black", linewidth=1, label="shipped threshold")
-        right.set(xlabel="score", yticks=[])
+        right.set(xlabel="log-likelihood ratio (nats)", yticks=[])
         right.set_title(f"{one['model']}: verification, EER {trials['eer']:.1%}", fontsize=9)
         right.legend(fontsize=7)
     return _save(figure, path)

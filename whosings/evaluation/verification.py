@@ -2,7 +2,7 @@
 
 Conventions
 -----------
-- Trials compare each test track with every other singer's and its own singer's validation track: ``verify``'s scores.
+- Trials compare each test track with every other singer's and its own singer's validation track, as ``verify`` does.
 - Open set: half of the singers, drawn by seed, are enrolled with their training tracks; test tracks of the other half
   are strangers. Answers are ``Identifier``'s, with its threshold as shipped.
 """
