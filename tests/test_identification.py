@@ -1,17 +1,20 @@
 """Answers on embeddings whose truth is known by construction."""
 
+import inspect
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+import whosings
 from tests.test_gallery import made
 from whosings import identification
-from whosings.calibration import Calibration, Logistic, best_posteriors, calibrate
+from whosings.calibration import UNKNOWN_PRIOR, Calibration, Logistic, best_posteriors, calibrate
 from whosings.config import MODELS
 from whosings.embedding import Embeddings, TrackEmbedder
 from whosings.encoder.checkpoint import Checkpoint, build
-from whosings.errors import CheckpointError, GalleryError
+from whosings.errors import CheckpointError, ConfigError, GalleryError
+from whosings.evaluation.verification import open_set
 from whosings.gallery import Gallery
 from whosings.identification import NOTICE, Identifier, Verdict, Verifier
 from whosings.vocals.activity import Activity
@@ -240,10 +243,35 @@ def test_more_singing_asks_for_a_higher_score(known, tmp_path):
     assert verified[0].threshold < verified[1].threshold < verified[2].threshold
 
 
+@pytest.mark.parametrize("prior", [0.01, 0.1, 0.9])
+def test_the_prior_moves_odds_and_nothing_else(known, gallery, prior):
+    probe = track([1] * 6, 11, noise=2.0)
+    even, moved = Identifier(gallery, known).answer(probe), Identifier(gallery, known, prior).answer(probe)
+    assert [(c.singer, c.score) for c in moved.top] == [(c.singer, c.score) for c in even.top]
+    odds = [c.probability / a.unknown_probability for a in (even, moved) for c in a.top[:3]]
+    np.testing.assert_allclose(np.array(odds[3:]) / odds[:3], (1 - prior) / prior, rtol=1e-4)
+    named = [sum(part.singer is not None for part in answer.timeline) for answer in (moved, even)]
+    assert named[0] >= named[1] if prior < 0.5 else named[0] <= named[1]
+
+
+@pytest.mark.parametrize("prior", [0, 1, -0.1, 1.5, float("nan")])
+def test_a_prior_that_is_no_probability(known, gallery, prior):
+    with pytest.raises(ConfigError, match=r"unknown_prior: is .*; give a number between 0 and 1"):
+        Identifier(gallery, known, prior)
+
+
+def test_the_prior_is_even_wherever_nobody_sets_it():
+    from whosings.commands.evaluation import evaluate
+    from whosings.commands.singers import identify
+
+    for function in (whosings.identify, identify, evaluate, Identifier, open_set):
+        assert inspect.signature(function).parameters["unknown_prior"].default == UNKNOWN_PRIOR
+
+
 def test_scores_stay_single_in_precision(identifier, monkeypatch):
     """Large galleries are compared twice as fast."""
     seen = []
-    monkeypatch.setattr(identification, "best_posteriors", lambda llr: seen.append(llr.dtype) or best_posteriors(llr))
+    monkeypatch.setattr(identification, "best_posteriors", lambda *of: seen.append(of[0].dtype) or best_posteriors(*of))
     identifier.answer(track([1] * 8, 1))
     assert seen == [np.float32]
 

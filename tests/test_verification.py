@@ -67,3 +67,11 @@ def test_the_seed_draws_who_is_enrolled():
     roster = enrol(made.split, made.corpus)
     one, again, other = (open_set(roster, made.corpus, embedder(made), seed=seed) for seed in (0, 0, 5))
     assert one == again != other
+
+
+def test_a_lower_prior_of_strangers_names_more():
+    made = scene(singers=12, spread=1.2)
+    roster, used = enrol(made.split, made.corpus), embedder(made)
+    even, low = (open_set(roster, made.corpus, used, unknown_prior=prior) for prior in (0.5, 0.001))
+    assert (even.unknown_prior, low.unknown_prior) == (0.5, 0.001)
+    assert low.unknown < even.unknown and low.strangers_named >= even.strangers_named

@@ -24,7 +24,13 @@ __all__ = ["__version__", "embed", "enrol", "identify", "verify", "vocal_activit
 _DEFAULT_ENCODER = "default"
 
 
-def identify(path: str | Path, gallery: str | Path, encoder: str | Path = _DEFAULT_ENCODER, top: int = 5) -> Answer:
+def identify(
+    path: str | Path,
+    gallery: str | Path,
+    encoder: str | Path = _DEFAULT_ENCODER,
+    top: int = 5,
+    unknown_prior: float = 0.5,
+) -> Answer:
     """Who sings a recording.
 
     Args:
@@ -32,6 +38,8 @@ def identify(path: str | Path, gallery: str | Path, encoder: str | Path = _DEFAU
         gallery: a gallery file, see ``enrol``.
         encoder: ``"default"``, a checkpoint's path, or a hub id; the one the gallery was made with.
         top: candidates to return.
+        unknown_prior: probability, before listening, that nobody enrolled sings; less finds more clones of enrolled
+            singers and names more strangers.
 
     Raises:
         WhosingsError: a subclass says what cannot be used and why.
@@ -42,7 +50,7 @@ def identify(path: str | Path, gallery: str | Path, encoder: str | Path = _DEFAU
     from whosings.opinion import SecondOpinion
 
     with Gallery(gallery) as opened:
-        return Identifier(opened, TrackEmbedder(encoder, second_opinion=SecondOpinion()))(path, top)
+        return Identifier(opened, TrackEmbedder(encoder, second_opinion=SecondOpinion()), unknown_prior)(path, top)
 
 
 def enrol(singer: str, *paths: str | Path, gallery: str | Path, encoder: str | Path = _DEFAULT_ENCODER) -> int:

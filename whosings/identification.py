@@ -21,6 +21,7 @@ import torch
 
 from whosings.audio import FloatArray
 from whosings.calibration import (
+    UNKNOWN_PRIOR,
     Calibration,
     best_posteriors,
     calibration_of,
@@ -29,7 +30,7 @@ from whosings.calibration import (
     singer_posteriors,
 )
 from whosings.embedding import Embeddings, TrackEmbedder
-from whosings.errors import GalleryError
+from whosings.errors import ConfigError, GalleryError
 from whosings.gallery import Gallery, Voices
 from whosings.opinion import Opinion
 
@@ -140,20 +141,25 @@ class Identifier:
     Args:
         gallery: an open gallery.
         embedder: of the gallery's encoder.
+        unknown_prior: probability, before listening, that nobody enrolled sings, between 0 and 1. Less finds more
+            singers, and clones of them, and names more strangers.
 
     Raises:
+        ConfigError: the prior is no probability, or certain.
         GalleryError: the gallery is another encoder's.
         CheckpointError: the encoder carries no calibration.
     """
 
-    def __init__(self, gallery: Gallery, embedder: TrackEmbedder) -> None:
+    def __init__(self, gallery: Gallery, embedder: TrackEmbedder, unknown_prior: float = UNKNOWN_PRIOR) -> None:
+        if not 0 < unknown_prior < 1:
+            raise ConfigError("unknown_prior", f"is {unknown_prior:g}", "give a number between 0 and 1")
         if gallery.fingerprint != embedder.checkpoint.fingerprint:
             raise GalleryError(
                 gallery.path,
                 f"was made with encoder {gallery.fingerprint[:12]}, not {embedder.checkpoint.fingerprint[:12]}",
                 "name the encoder it was made with, or enrol again into a new gallery",
             )
-        self._gallery, self._embedder = gallery, embedder
+        self._gallery, self._embedder, self._unknown_prior = gallery, embedder, unknown_prior
         self._calibration = calibration_of(embedder.checkpoint)
         self._ready: tuple[Voices, _Scene] | None = None
 
@@ -184,7 +190,7 @@ class Identifier:
         enrolled = voices.vectors
         reach = calibration.reach(voices.segments).astype(np.float32)  # doubles would take twice as long
         by_segment = calibration.centred(neighbours_mean(probe.vectors)) @ enrolled.T
-        found = best_posteriors(calibration.segment(by_segment, reach))
+        found = best_posteriors(calibration.segment(by_segment, reach), self._unknown_prior)
         best, likely, nobody = found.singer, found.probability, found.nobody
         known = likely > nobody
         heard = self._by_head(probe, voices)
@@ -210,7 +216,7 @@ class Identifier:
             alone = calibration.track(score, calibration.reach(len(part)) * reach[who])
             if alone > llr[who]:
                 scores[who], llr[who] = score, alone
-        probabilities = singer_posteriors(llr)
+        probabilities = singer_posteriors(llr, self._unknown_prior)
         order = np.argsort(-llr, kind="stable")[:top]
         if heard is not None:
             votes, means = np.bincount(best, minlength=len(voices.names)), heard.mean(axis=0)

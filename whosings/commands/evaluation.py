@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from whosings.commands.options import Device, Json
+from whosings.commands.options import Device, Json, UnknownPrior
 from whosings.config import HEADS
 from whosings.console import Report, print_json
 from whosings.errors import EvaluationError
@@ -44,6 +44,7 @@ def evaluate(
     together: Annotated[int, typer.Option(min=1, help="Runs trained at once.")] = 10,
     clones: Annotated[Path | None, typer.Option(help="Track table of clones, if not cloned.parquet beside.")] = None,
     audio: Annotated[Path | None, typer.Option(help="Audio folder of fma or mtg.")] = None,
+    unknown_prior: UnknownPrior = 0.5,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of results; run again, it goes on.")] = Path(
         "results"
     ),
@@ -72,7 +73,7 @@ def evaluate(
     if what == "similarity":
         _similarity(scene, as_json)
     elif what == "product":
-        _product(scene, seed, as_json)
+        _product(scene, seed, unknown_prior, as_json)
     else:
         from whosings.evaluation.protocol import Setting
 
@@ -151,7 +152,7 @@ def _similarity(scene: _Scene, as_json: bool) -> None:
         scene.run.print_table(("compared with", "mean cosine"), [(bar, spread(v)) for bar, v in found.bars.items()])
 
 
-def _product(scene: _Scene, seed: int, as_json: bool) -> None:
+def _product(scene: _Scene, seed: int, unknown_prior: float, as_json: bool) -> None:
     from whosings.embedding import SegmentEmbedder
     from whosings.evaluation.results import write_summary
     from whosings.evaluation.verification import open_set, trials
@@ -160,7 +161,7 @@ def _product(scene: _Scene, seed: int, as_json: bool) -> None:
         raise EvaluationError(scene.name, "carries no calibration", "name an encoder of whosings")
     pairs = trials(scene.roster, scene.corpus, scene.embedder)
     with scene.run.bars() as bars:
-        answers = open_set(scene.roster, scene.corpus, scene.embedder, scene.clones.tracks, seed, bars)
+        answers = open_set(scene.roster, scene.corpus, scene.embedder, scene.clones.tracks, seed, unknown_prior, bars)
     write_summary(scene.out / f"product-{scene.name}.json", {"trials": asdict(pairs), "open_set": asdict(answers)})
     if as_json:
         brief = {key: value for key, value in asdict(pairs).items() if key not in ("same", "different")}

@@ -19,6 +19,14 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 GalleryFile = Annotated[Path, typer.Option("--gallery", "-g", help="Gallery file.")]
 EncoderName = Annotated[str, typer.Option("--encoder", help="'default', a checkpoint folder, or a hub id.")]
 Device = Annotated[str, typer.Option(help="Torch device; auto takes a GPU if there is one.")]
+UnknownPrior = Annotated[
+    float,
+    typer.Option(
+        min=0.001,
+        max=0.999,
+        help="Probability, before listening, that nobody enrolled sings; less names more clones, and more strangers.",
+    ),
+]
 Files = Annotated[list[Path], typer.Argument(help="Audio files.", show_default=False)]
 
 GALLERY = Path("singers.gallery")

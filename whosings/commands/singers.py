@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from whosings.commands.options import GALLERY, Device, EncoderName, Files, GalleryFile, Json, embedded, open_embedder
+from whosings.commands.options import (
+    GALLERY,
+    Device,
+    EncoderName,
+    Files,
+    GalleryFile,
+    Json,
+    UnknownPrior,
+    embedded,
+    open_embedder,
+)
 from whosings.console import Report, print_json
 from whosings.errors import AudioError, WhosingsError
 
@@ -105,6 +115,7 @@ def identify(
     encoder: EncoderName = "default",
     device: Device = "auto",
     top: Annotated[int, typer.Option(min=1, help="Candidates to show.")] = 5,
+    unknown_prior: UnknownPrior = 0.5,
     timeline: Annotated[bool, typer.Option("--timeline", help="Show who sings when.")] = False,
     picture: Annotated[Path | None, typer.Option(help="Write the timelines as a PNG.")] = None,
     as_json: Json = False,
@@ -120,7 +131,7 @@ def identify(
     embedder = open_embedder(encoder, device, SecondOpinion())
     answers: list[tuple[Path, Answer]] = []
     with Gallery(gallery) as opened:
-        identifier = Identifier(opened, embedder)
+        identifier = Identifier(opened, embedder, unknown_prior)
         for path, result in zip(files, embedded(run, embedder, files, "identifying"), strict=True):
             if isinstance(result, AudioError):
                 run.failures.append(result)

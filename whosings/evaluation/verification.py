@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from whosings.calibration import calibration_of
+from whosings.calibration import UNKNOWN_PRIOR, calibration_of
 from whosings.catalogue.manifest import Track
 from whosings.catalogue.splits import lot
 from whosings.embedding import Embeddings, TrackEmbedder
@@ -63,6 +63,7 @@ class OpenSet:
         clones_right, clones_source: shares of clones answered with a target, and with the source.
         bins: reliability of the stated probability of the best candidate, enrolled singers and strangers alike.
         calibration_error: expected calibration error of the same.
+        unknown_prior: with which all were answered.
     """
 
     enrolled: int
@@ -76,6 +77,7 @@ class OpenSet:
     clones_source: float | None
     bins: tuple[Bin, ...]
     calibration_error: float
+    unknown_prior: float
 
 
 def trials(roster: Roster, corpus: Corpus, embedder: TrackEmbedder) -> Trials:
@@ -118,12 +120,14 @@ def open_set(
     embedder: TrackEmbedder,
     clones: tuple[Track, ...] = (),
     seed: int = 0,
+    unknown_prior: float = UNKNOWN_PRIOR,
     progress: Callable[[str, int], Callable[[], None]] = lambda label, steps: lambda: None,
 ) -> OpenSet:
     """What ``identify`` answers when half of the singers are not enrolled.
 
     Args:
         clones: those of enrolled singers are probed, too.
+        unknown_prior: as ``Identifier`` takes it.
 
     Raises:
         EvaluationError: fewer than two singers.
@@ -144,7 +148,7 @@ def open_set(
             for track in roster.pupils[name].train if name in enrolled else ():
                 gallery.add(name, _embeddings(corpus, track.track_id, embedder.front_end.segment_s), track.track_id)
             step()
-        identifier = Identifier(gallery, embedder)
+        identifier = Identifier(gallery, embedder, unknown_prior)
         for track, right in probes:
             answer = identifier.answer(_embeddings(corpus, track.track_id, embedder.front_end.segment_s))
             named = answer.top[0].singer if answer.verdict is Verdict.SINGER else None
@@ -174,6 +178,7 @@ def open_set(
         clones_source=share["source"],
         bins=reliability(np.array(stated), np.array(came_true)),
         calibration_error=calibration_error(np.array(stated), np.array(came_true)),
+        unknown_prior=unknown_prior,
     )
 
 
