@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from whosings import fitting
+from whosings.config import HeadConfig
+
 PAGE = Path(__file__).parent.parent / "docs/evaluation.md"
 
 
@@ -19,6 +22,7 @@ def _blocks(language: str) -> str:
 def test_commands_and_code(run, tiny, tmp_path, monkeypatch, capsys):
     pytest.importorskip("matplotlib")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(fitting, "HeadConfig", lambda: HeadConfig(max_epochs=2))
     commands = re.findall(r"^\$ whosings (.*)", _blocks("console"), re.MULTILINE)
     assert len(commands) == 8
     for command in commands:

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from whosings import fitting
 from whosings.calibration import calibrate
 from whosings.config import HeadConfig
 from whosings.embedding import Embeddings
@@ -150,7 +151,8 @@ def test_a_singer_left_out_is_not_named_by_the_head(gallery):
     assert "s3" not in {c.singer for c in answer.top} and len(answer.top) == 5
 
 
-def test_from_the_command_line(run, tiny, choir_folder, tmp_path):
+def test_from_the_command_line(run, tiny, choir_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(fitting, "HeadConfig", lambda: HeadConfig(max_epochs=2))
     gallery = tmp_path / "singers.gallery"
     words = ("--gallery", gallery, "--encoder", tiny.folder)
     assert run("enrol", "--from", choir_folder / "choir.parquet", *words)[0] == 0
