@@ -24,7 +24,7 @@ UnknownPrior = Annotated[
     typer.Option(
         min=0.001,
         max=0.999,
-        help="Probability, before listening, that nobody enrolled sings; less names more clones, and more strangers.",
+        help="Probability, before listening, that nobody enrolled sings; less names more clones and strangers.",
     ),
 ]
 Files = Annotated[list[Path], typer.Argument(help="Audio files.", show_default=False)]
