@@ -306,7 +306,7 @@ def plot_history(history: Sequence[dict[str, float]], path: str | Path) -> None:
         f"best {best['val_loss']:.3f}", (best["epoch"], best["val_loss"]), xytext=(6, 8), textcoords="offset points"
     )
     axes.set(xlabel="epoch", ylabel="NT-Xent (nats)")
-    axes.legend(frameon=False)
+    axes.legend(loc="upper right", frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
     with atomic(path) as beside:
         figure.savefig(beside, dpi=120)
