@@ -59,6 +59,7 @@ from whosings.config import MODELS, MaskConfig, ModelConfig
 from whosings.contrastive.augment import Chances, Record, augment, record
 from whosings.contrastive.effects import formants_shifted, resampled
 from whosings.contrastive.loss import supcon
+from whosings.devices import has_bf16
 from whosings.encoder.checkpoint import build, load_checkpoint, rewrite_card, save_checkpoint
 from whosings.files import atomic
 from whosings.spectrogram import LogMel
@@ -316,6 +317,7 @@ def learn(rank: int, processes: int, folder: Path, trial: Trial, course: Course,
     if course.steps == 0:
         keep(out / "state.pt", step, optimiser, encoder=encoder, to_teacher=to_teacher)
     begin, log = time.monotonic(), []
+    bf16 = course.bf16 and has_bf16(torch.device(device))
     warm_up = min(100, max(1, course.steps // 10))
     while step < course.steps:
         decay = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / course.steps))
@@ -323,7 +325,7 @@ def learn(rank: int, processes: int, folder: Path, trial: Trial, course: Course,
             group["lr"] = course.peak_rate * min(1.0, (step + 1) / warm_up) * decay
         batch = batches(step * processes + rank)
         told = shares(batch.records, front)
-        with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=course.bf16):
+        with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=bf16):
             logits = encoder.mask.logits(told.heard) if trial.masked else None
             mask = 0.0 if logits is None else encoder.mask.log_share(logits)
             embeddings = encoder.embedded(told.heard + mask)
@@ -560,7 +562,7 @@ def main() -> None:
     course.add_argument("--people", type=int, default=Trial.people, help="voices in a batch")
     course.add_argument("--peak-rate", type=float, default=Course.peak_rate)
     course.add_argument("--processes", type=int, default=1, help="that train together, each on as many voices")
-    course.add_argument("--bf16", action="store_true", help="matrix products in bf16, where the processor has them")
+    course.add_argument("--bf16", action="store_true", help="products in bf16, where the device has them")
     course.add_argument("--device", default="cpu", help="cuda: mixes, effects, spectrograms and encoder on a GPU")
     course.add_argument("--kept", type=float, default=Trial.kept, help="weight of staying near what it begins with")
     course.add_argument(

@@ -153,3 +153,9 @@ def test_published_splits(run, tiny, choir_folder, small_choir, tmp_path):
     code, out, err = run("evaluate", "fma", tmp_path, *words)
     assert code == 0, err
     assert re.search(r"fma +\S+ +prototype +3 +1 x 3", out)
+
+
+def test_a_device_that_is_not_here_is_a_sentence_whatever_embeds(run, closed, tmp_path):
+    code, _, err = run("evaluate", "closed", closed, "--encoder", "mfcc", "--device", "warp", "--out", tmp_path / "r")
+    assert code == 1 and "device warp: cannot be used here; use cpu or auto" in " ".join(err.split())
+    assert not (tmp_path / "r").exists()

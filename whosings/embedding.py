@@ -33,8 +33,9 @@ from torch import Tensor
 from whosings import audio
 from whosings.audio import FloatArray, Segment
 from whosings.config import FrontEndConfig
+from whosings.devices import open_device
 from whosings.encoder.checkpoint import DEFAULT, Checkpoint, load_checkpoint
-from whosings.errors import AudioError, ConfigError, ManifestError, SilentAudioError
+from whosings.errors import AudioError, ManifestError, SilentAudioError
 from whosings.files import atomic
 from whosings.opinion import Opinion, SecondOpinion
 from whosings.spectrogram import LogMel, conform
@@ -91,16 +92,9 @@ class Encoder:
     """
 
     def __init__(self, checkpoint: str | Path | Checkpoint = DEFAULT, device: str = "auto") -> None:
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-        if not isinstance(checkpoint, Checkpoint):
-            checkpoint = load_checkpoint(checkpoint)
-        self.checkpoint = checkpoint
-        try:
-            self.device = torch.device(device)
-            self._module = checkpoint.encoder.to(self.device)
-        except (RuntimeError, AssertionError) as error:
-            raise ConfigError(f"device {device}", "cannot be used here", "use cpu or auto") from error
+        self.device = open_device(device)
+        self.checkpoint = checkpoint if isinstance(checkpoint, Checkpoint) else load_checkpoint(checkpoint)
+        self._module = self.checkpoint.encoder.to(self.device)
 
     @torch.inference_mode()
     def __call__(self, spectrograms: Tensor) -> Tensor:

@@ -31,13 +31,13 @@ from whosings.catalogue.fingerprint import words_of
 from whosings.catalogue.journal import Journal
 from whosings.catalogue.manifest import Piece, Track, segments_path, write_tracks
 from whosings.catalogue.tables import write_table
+from whosings.devices import open_device
 from whosings.errors import AudioError, ManifestError, MissingFileError, WhosingsError
 from whosings.files import content_hash, write_atomic
 from whosings.parallel import Done, each
 from whosings.vocals.activity import PIECE_S, Activity
 from whosings.vocals.detector import shipped_detector
 from whosings.vocals.separation import SeparationJob, separate_track
-from whosings.vocals.separators import open_device
 
 MANIFEST, TRACKS, SUMMARY, JOURNAL = "manifest.parquet", "tracks.csv", "summary.json", "journal.sqlite"
 AUDIO, STEMS = "audio", "stems"

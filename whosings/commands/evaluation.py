@@ -52,6 +52,7 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Evaluate an encoder as the paper does: heads on frozen embeddings, tracks named by their segments' vote."""
+    from whosings.devices import open_device
     from whosings.embedding import TrackEmbedder
     from whosings.evaluation.baselines import open_segments, short_name
     from whosings.evaluation.corpus import embed_manifest
@@ -60,6 +61,7 @@ def evaluate(
     if head not in HEADS:
         raise typer.BadParameter(f"no head {head}; there are {', '.join(HEADS)}")
     run = Report()
+    device = str(open_device(device))
     split, cloned = _read(what, source, clones, audio)
     name = model or short_name(encoder)
     embedder = TrackEmbedder(open_segments(encoder, device))
@@ -118,17 +120,14 @@ class _Scene:
 
 
 def _protocol(scene: _Scene, settings: Sequence[Setting], device: str, as_json: bool) -> None:
-    import torch
-
     from whosings.evaluation.protocol import evaluate as run_setting
     from whosings.evaluation.results import read_results, write_summary
     from whosings.evaluation.tables import LINE_COLUMNS, line_cells, lines
 
-    chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     made = 0
     with scene.run.bars() as bars:
         for setting in settings:
-            made += run_setting(setting, scene.roster, scene.corpus, scene.out, scene.clones.tracks, chosen, bars)
+            made += run_setting(setting, scene.roster, scene.corpus, scene.out, scene.clones.tracks, device, bars)
     found = lines(read_results(scene.out))
     write_summary(scene.out / "summary.json", [asdict(line) for line in found])
     if as_json:

@@ -36,6 +36,7 @@ from whosings.contrastive.loading import VALIDATION_SEED, PairData
 from whosings.contrastive.loss import nt_xent, supcon
 from whosings.contrastive.pairs import PairSampler, tracks_by_voice
 from whosings.contrastive.views import Sources, assemble, usual_chances
+from whosings.devices import has_bf16
 from whosings.encoder.checkpoint import build, save_checkpoint
 from whosings.encoder.projector import Projector
 from whosings.errors import AudioError, MissingExtraError, TrainingError
@@ -345,4 +346,4 @@ def _on_gpu(settings: Settings) -> bool:
 
 def _use_bf16(settings: Settings) -> bool:
     precision = settings.training.precision
-    return precision == "bf16" or (precision == "auto" and _on_gpu(settings) and torch.cuda.is_bf16_supported())
+    return precision == "bf16" or (precision == "auto" and _on_gpu(settings) and has_bf16(torch.device("cuda")))

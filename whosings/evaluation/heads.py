@@ -25,6 +25,7 @@ from torch.optim.adam import adam
 
 from whosings.audio import FloatArray
 from whosings.config import HeadConfig
+from whosings.devices import has_bf16
 from whosings.errors import EvaluationError
 
 _MOMENTUM, _EPS = 0.1, 1e-5  # of batch norm
@@ -354,14 +355,6 @@ def _floor(share: Tensor, size: Tensor) -> Tensor:
 
 
 def _precision(config: HeadConfig, device: torch.device) -> torch.autocast:
-    native = torch.cuda.is_bf16_supported() if device.type == "cuda" else _cpu_has_bf16()
-    wanted = config.precision == "bf16" or (config.precision == "auto" and native)
+    wanted = config.precision == "bf16" or (config.precision == "auto" and has_bf16(device))
     # Prototypes are one product with small matrices, and ties between them matter.
     return torch.autocast(device.type, torch.bfloat16, enabled=wanted and config.kind != "prototype")
-
-
-def _cpu_has_bf16() -> bool:
-    known: dict[str, object] = getattr(
-        torch.cpu, "get_capabilities", dict
-    )()  # newer than the oldest torch that will do
-    return bool(known.get("avx512_bf16") or known.get("amx_bf16"))

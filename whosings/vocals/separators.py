@@ -8,14 +8,11 @@ paper's authors used ``mdx_extra``), ``demucs:FOLDER`` (model files on this disk
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from whosings.errors import ConfigError, SeparationError
+from whosings.devices import open_device
+from whosings.errors import SeparationError
 from whosings.vocals.protocol import Separator
 from whosings.vocals.ready_stems import ReadyStems
-
-if TYPE_CHECKING:
-    import torch
 
 DEFAULT_DEMUCS = "htdemucs"
 """Demucs' own default: newer than ``mdx_extra``, and one model in place of four."""
@@ -52,19 +49,3 @@ def open_separator(spec: str, device: str = "auto") -> Separator | ReadyStems | 
         "no such separation model",
         "choose demucs, demucs:NAME, audio-separator:FILE, stems:FOLDER or none",
     )
-
-
-def open_device(device: str) -> torch.device:
-    """A torch device that works here.
-
-    Raises:
-        ConfigError: there is none of this name.
-    """
-    import torch
-
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        return torch.zeros(1, device=device).device
-    except (RuntimeError, AssertionError) as error:
-        raise ConfigError(f"device {device}", "cannot be used here", "use cpu or auto") from error

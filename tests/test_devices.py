@@ -1,0 +1,38 @@
+"""Devices by name, and bf16 only where it is native."""
+
+import pytest
+import torch
+
+from whosings.devices import has_bf16, open_device
+from whosings.errors import ConfigError
+
+
+def test_auto_is_a_gpu_where_there_is_one():
+    assert open_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+    assert open_device("cpu") == torch.device("cpu")
+
+
+@pytest.mark.parametrize("name", ["warp", "cuda:99", ""])
+def test_a_device_that_is_not_here(name):
+    with pytest.raises(ConfigError, match=f"device {name}: cannot be used here; use cpu or auto"):
+        open_device(name)
+
+
+@pytest.mark.parametrize(
+    ("known", "native"),
+    [({}, False), ({"avx512": True}, False), ({"avx512_bf16": True}, True), ({"amx_bf16": True}, True)],
+)
+def test_bf16_on_a_processor(monkeypatch, known, native):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: known, raising=False)
+    assert has_bf16(torch.device("cpu")) is native
+
+
+def test_an_old_torch_does_not_say_what_a_processor_has(monkeypatch):
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    assert not has_bf16(torch.device("cpu"))
+
+
+def test_bf16_on_a_gpu_does_not_count_emulation(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation)
+    assert not has_bf16(torch.device("cuda"))
+    assert not has_bf16(torch.device("mps"))

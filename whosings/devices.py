@@ -1,0 +1,37 @@
+"""Where torch computes: devices by name, and what they are good at."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from whosings.errors import ConfigError
+
+if TYPE_CHECKING:
+    import torch
+
+
+def open_device(name: str) -> torch.device:
+    """A torch device that works here; ``"auto"`` is a GPU if there is one.
+
+    Raises:
+        ConfigError: there is none of this name.
+    """
+    import torch
+
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        return torch.zeros(1, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(f"device {name}", "cannot be used here", "use cpu or auto") from error
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Whether bf16 products are computed natively: elsewhere they are emulated, many times slower than float32."""
+    import torch
+
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    # Newer than the oldest torch that will do.
+    known: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)() if device.type == "cpu" else {}
+    return bool(known.get("avx512_bf16") or known.get("amx_bf16"))
