@@ -4,7 +4,8 @@
 #     recipes/reproduce.sh [FOLDER]     # runs/reproduction unless given; run again, it goes on
 #
 # With a GPU, MODEL=small EPOCHS=5000 trains the paper's encoder with the paper's patience. The figures of docs/results.md
-# are of the defaults, on a CPU. PRESET, CLASSES, RUNS, BATCH, HELD and PAIRS make it smaller.
+# are of the defaults and PRECISION=bf16, on a CPU that has bf16. PRESET, CLASSES, RUNS, BATCH, HELD and PAIRS make it
+# smaller.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 out=${1:-runs/reproduction}
@@ -20,7 +21,7 @@ held=${HELD:-validation} # set of singers that validates
 settings=(--set training.max_epochs="$epochs")
 if [ "$model" != small ]; then
     settings+=(--set model.front_end.segment_s=3 --set training.batch_pairs=$batch --set training.learning_rate=1e-3)
-    settings+=(--set training.precision=bf16 --set training.chunk=0 --set training.workers=0)
+    settings+=(--set training.precision="${PRECISION:-auto}" --set training.chunk=0 --set training.workers=0)
 fi
 
 "$whosings" choir "$preset" --out "$choir"

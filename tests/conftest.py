@@ -19,12 +19,14 @@ from tests.annotation_service import FakeClock, Service, serving
 from whosings import cli
 from whosings.calibration import calibrate
 from whosings.catalogue.manifest import Manifest, read_manifest
+from whosings.choir import build as build_of_choirs
 from whosings.choir.build import write_choir
 from whosings.choir.parametric import draw_voice, sing
 from whosings.choir.score import VOWELS, Note, Score
 from whosings.config import MODELS
 from whosings.embedding import TrackEmbedder
 from whosings.encoder.checkpoint import build, rewrite_card, save_checkpoint
+from whosings.parallel import each
 
 RATE = 16_000
 HAS_AV = importlib.util.find_spec("av") is not None
@@ -205,6 +207,12 @@ def run(capsys):
         return code, out, err
 
     return call
+
+
+@pytest.fixture
+def choir_in_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Choirs are made here: processes of their own take seconds to start, and have tests of their own."""
+    monkeypatch.setattr(build_of_choirs, "each", lambda work, jobs, workers: each(work, jobs, 0))
 
 
 @pytest.fixture

@@ -55,11 +55,11 @@ def test_what_cannot_be_done_is_said_in_a_sentence(run, tmp_path, words, code, m
 
 
 @pytest.mark.slow
-def test_a_soundfont_plays_where_there_is_one(run, tmp_path, monkeypatch):
+def test_a_soundfont_plays_where_there_is_one(run, choir_in_process, tmp_path, monkeypatch):
     pytest.importorskip("mido")
     if find_soundfont() is None:
         pytest.skip("needs FluidSynth and a soundfont")
-    monkeypatch.setitem(PRESETS, "tiny", Preset("tiny", Part(3, 3), Part(1, 1), Part(0, 0), 2, 1, duration_s=4.0))
+    monkeypatch.setitem(PRESETS, "tiny", Preset("tiny", Part(3, 3), Part(0, 0), Part(0, 0), 2, 1, duration_s=4.0))
     digests = []
     for name, band in (("a", "auto"), ("b", str(find_soundfont())), ("c", "builtin")):
         code, out, err = run("choir", "tiny", "--out", tmp_path / name, "--band", band, "--json")

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from whosings import fitting
+from whosings.choir.plan import PRESETS, Part, Preset
 from whosings.config import HeadConfig
 
 PAGE = Path(__file__).parent.parent / "docs/evaluation.md"
@@ -19,9 +20,10 @@ def _blocks(language: str) -> str:
 
 
 @pytest.mark.slow
-def test_commands_and_code(run, tiny, tmp_path, monkeypatch, capsys):
+def test_commands_and_code(run, tiny, choir_in_process, tmp_path, monkeypatch, capsys):
     pytest.importorskip("matplotlib")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(PRESETS, "tiny", Preset("tiny", Part(4, 3), Part(0, 0), Part(0, 0), 2, 1, duration_s=4.0))
     monkeypatch.setattr(fitting, "HeadConfig", lambda: HeadConfig(max_epochs=2))
     commands = re.findall(r"^\$ whosings (.*)", _blocks("console"), re.MULTILINE)
     assert len(commands) == 8
