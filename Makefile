@@ -7,9 +7,11 @@ BIN := $(VENV)/bin
 
 install: $(VENV)/installed
 
+# Compiled on all cores, where pip would take one; not every file that packages bring compiles.
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --editable ".[all,bench,test]"
+	$(BIN)/pip install --quiet --no-compile --editable ".[all,bench,test]"
+	$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib whosings || true
 	touch $@
 
 demo: install
