@@ -198,7 +198,7 @@ def test_supervised_loss_trains_with_the_singers_of_the_batch(tmp_path, halves, 
 def test_killed_run_ends_with_the_weights_of_an_uninterrupted_one(tmp_path, halves):
     for manifest, name in zip(halves, ("train", "validation"), strict=True):
         write_manifest(manifest, tmp_path / f"{name}.csv")
-    settings = _settings(max_epochs=8)
+    settings = _settings(max_epochs=12)
     toml = tmp_path / "settings.json"
     toml.write_text(settings.model_dump_json())
     run = [sys.executable, "-c", _TRAIN, toml, tmp_path / "train.csv", tmp_path / "validation.csv"]
