@@ -1,7 +1,6 @@
 """``whosings choir`` from the command line."""
 
 import json
-from pathlib import Path
 
 import pytest
 
@@ -11,31 +10,31 @@ from whosings.choir.plan import PRESETS, Part, Preset
 from whosings.choir.soundfont import find_soundfont
 
 
-@pytest.fixture(scope="module")
-def tiny_choir(tmp_path_factory) -> Path:
-    """Where the tests below make ``choir tiny``; the first one does, the others find it."""
-    return tmp_path_factory.mktemp("tiny-choir")
+@pytest.fixture
+def quick_choir(choir_in_process, monkeypatch):
+    """The preset ``tiny``, smaller still."""
+    monkeypatch.setitem(PRESETS, "tiny", Preset("tiny", Part(3, 3), Part(0, 0), Part(0, 0), 2, 1, duration_s=4.0))
 
 
-def test_tiny_is_made_shown_and_found_again(run, tiny_choir):
-    code, out, err = run("choir", "tiny", "--out", tiny_choir, "--workers", 1)
+def test_tiny_is_made_shown_and_found_again(run, tmp_path):
+    code, out, err = run("choir", "tiny", "--out", tmp_path, "--workers", 1)
     assert code == 0, err
     lines = [line.split() for line in out.splitlines()]
     assert ["closed", "4", "12"] in lines and ["cloned", "2", "6"] in lines
     assert "24 tracks made, 0 kept" in out
-    assert (tiny_choir / "contact-sheet.png").stat().st_size > 50_000
-    assert (tiny_choir / "listen.html").exists()
-    assert len(read_manifest(tiny_choir / "choir.parquet").tracks) == 24
-    code, out, _ = run("choir", "tiny", "--out", tiny_choir, "--workers", 2, "--json")
+    assert (tmp_path / "contact-sheet.png").stat().st_size > 50_000
+    assert (tmp_path / "listen.html").exists()
+    assert len(read_manifest(tmp_path / "choir.parquet").tracks) == 24
+    code, out, _ = run("choir", "tiny", "--out", tmp_path, "--workers", 2, "--json")
     said = json.loads(out)
     assert code == 0 and said["made"] == 0 and said["kept"] == 24 and said["clones"] == 6
     assert said["counts"]["clones by method"] == {"neighbours": 2, "statistics": 2, "degraded": 2}
     assert said["published"] is (said["digest"] == PUBLISHED["tiny"])
 
 
-def test_another_seed_does_not_go_into_the_same_folder(run, tiny_choir):
-    run("choir", "tiny", "--out", tiny_choir)
-    code, _, err = run("choir", "tiny", "--out", tiny_choir, "--seed", 1)
+def test_another_seed_does_not_go_into_the_same_folder(run, quick_choir, tmp_path):
+    assert run("choir", "tiny", "--out", tmp_path)[0] == 0
+    code, _, err = run("choir", "tiny", "--out", tmp_path, "--seed", 1)
     assert code == 1 and "holds another choir (seed, plan differ); take another folder or delete it." in err
 
 
@@ -55,11 +54,10 @@ def test_what_cannot_be_done_is_said_in_a_sentence(run, tmp_path, words, code, m
 
 
 @pytest.mark.slow
-def test_a_soundfont_plays_where_there_is_one(run, choir_in_process, tmp_path, monkeypatch):
+def test_a_soundfont_plays_where_there_is_one(run, quick_choir, tmp_path):
     pytest.importorskip("mido")
     if find_soundfont() is None:
         pytest.skip("needs FluidSynth and a soundfont")
-    monkeypatch.setitem(PRESETS, "tiny", Preset("tiny", Part(3, 3), Part(0, 0), Part(0, 0), 2, 1, duration_s=4.0))
     digests = []
     for name, band in (("a", "auto"), ("b", str(find_soundfont())), ("c", "builtin")):
         code, out, err = run("choir", "tiny", "--out", tmp_path / name, "--band", band, "--json")
