@@ -22,6 +22,7 @@ from whosings.catalogue.manifest import Manifest, read_manifest
 from whosings.choir import build as build_of_choirs
 from whosings.choir.build import write_choir
 from whosings.choir.parametric import draw_voice, sing
+from whosings.choir.plan import PRESETS, Part, Preset
 from whosings.choir.score import VOWELS, Note, Score
 from whosings.config import MODELS
 from whosings.embedding import TrackEmbedder
@@ -213,6 +214,13 @@ def run(capsys):
 def choir_in_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Choirs are made here: processes of their own take seconds to start, and have tests of their own."""
     monkeypatch.setattr(build_of_choirs, "each", lambda work, jobs, workers: each(work, jobs, 0))
+
+
+@pytest.fixture
+def quick_choir(choir_in_process: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The preset ``tiny`` is smaller still: twelve tracks."""
+    preset = Preset("tiny", Part(3, 3), Part(1, 1), Part(0, 0), 2, 1, duration_s=4.0)
+    monkeypatch.setitem(PRESETS, "tiny", preset)
 
 
 @pytest.fixture

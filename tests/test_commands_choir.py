@@ -6,14 +6,7 @@ import pytest
 
 from whosings.catalogue.manifest import read_manifest
 from whosings.choir.build import PUBLISHED
-from whosings.choir.plan import PRESETS, Part, Preset
 from whosings.choir.soundfont import find_soundfont
-
-
-@pytest.fixture
-def quick_choir(choir_in_process, monkeypatch):
-    """The preset ``tiny``, smaller still."""
-    monkeypatch.setitem(PRESETS, "tiny", Preset("tiny", Part(3, 3), Part(0, 0), Part(0, 0), 2, 1, duration_s=4.0))
 
 
 def test_tiny_is_made_shown_and_found_again(run, tmp_path):

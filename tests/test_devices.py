@@ -4,6 +4,8 @@ import pytest
 import torch
 
 from whosings.devices import has_bf16, open_device
+from whosings.embedding import Encoder
+from whosings.encoder.checkpoint import load_checkpoint
 from whosings.errors import ConfigError
 
 
@@ -16,6 +18,16 @@ def test_auto_is_a_gpu_where_there_is_one():
 def test_a_device_that_is_not_here(name):
     with pytest.raises(ConfigError, match=f"device {name}: cannot be used here; use cpu or auto"):
         open_device(name)
+
+
+def test_an_encoder_that_does_not_fit(tiny, monkeypatch):
+    def no_room(self, device):
+        raise torch.OutOfMemoryError("out of memory")
+
+    checkpoint = load_checkpoint(tiny.folder)
+    monkeypatch.setattr(torch.nn.Module, "to", no_room)
+    with pytest.raises(ConfigError, match="device cpu: cannot be used here; use cpu or auto"):
+        Encoder(checkpoint, "cpu")
 
 
 @pytest.mark.parametrize(

@@ -59,8 +59,8 @@ def test_the_encoder_recipe_from_a_bank_to_a_checkpoint_that_identifies(
     np.save(tmp_path / "voices.npy", np.concatenate(clips))
     np.save(tmp_path / "bands.npy", (rng.normal(size=200_000) * 3000).astype(np.int16))
     np.save(tmp_path / "taught.npy", rng.normal(size=(108, 256)).astype(np.float32))
-    mask = ("--out", tmp_path, "--views", 4, "--processes", 1)
-    assert recipe("voice_mask", *mask, "--steps", 1).startswith("1 0.")
+    mask = ("--out", tmp_path, "--views", 4)
+    assert recipe("voice_mask", *mask, "--steps", 1, "--processes", 1).startswith("1 0.")
     assert recipe("voice_mask", *mask, "--steps", 2).startswith("2 0.")
     train = ("train", "--out", tmp_path, "--people", 4, "--begin-with", "default", "--kept", 1, "--shared-out", 0)
     assert recipe("default_encoder", *train, "--steps", 1) == ""

@@ -208,7 +208,7 @@ def test_killed_run_ends_with_the_weights_of_an_uninterrupted_one(tmp_path, halv
     for _ in range(20):
         process = subprocess.Popen([*run, tmp_path / "killed"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         before = len(json.loads(history.read_text())) if history.exists() else 0
-        while process.poll() is None and kills < 2:
+        while process.poll() is None and kills < 4:
             now = len(json.loads(history.read_text())) if history.exists() else 0
             if now > before:  # it has come further than the last time: kill it somewhere in the next epoch
                 time.sleep(float(rng.uniform(0, 0.3)))
@@ -220,7 +220,7 @@ def test_killed_run_ends_with_the_weights_of_an_uninterrupted_one(tmp_path, halv
         if process.returncode == 0:
             break
     assert process.returncode == 0
-    assert kills == 2
+    assert kills >= 2
     _assert_same(_weights(tmp_path / "whole" / "last"), _weights(tmp_path / "killed" / "last"))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from whosings.errors import ConfigError
@@ -20,10 +22,17 @@ def open_device(name: str) -> torch.device:
 
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
+    with usable(name):
         return torch.zeros(1, device=name).device
+
+
+@contextmanager
+def usable(device: object) -> Iterator[None]:
+    """What goes wrong when something is put on a device, its memory running out included, as a ConfigError."""
+    try:
+        yield
     except (RuntimeError, AssertionError) as error:
-        raise ConfigError(f"device {name}", "cannot be used here", "use cpu or auto") from error
+        raise ConfigError(f"device {device}", "cannot be used here", "use cpu or auto") from error
 
 
 def has_bf16(device: torch.device) -> bool:

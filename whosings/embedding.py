@@ -33,7 +33,7 @@ from torch import Tensor
 from whosings import audio
 from whosings.audio import FloatArray, Segment
 from whosings.config import FrontEndConfig
-from whosings.devices import open_device
+from whosings.devices import open_device, usable
 from whosings.encoder.checkpoint import DEFAULT, Checkpoint, load_checkpoint
 from whosings.errors import AudioError, ManifestError, SilentAudioError
 from whosings.files import atomic
@@ -88,13 +88,14 @@ class Encoder:
 
     Raises:
         CheckpointError: see ``load_checkpoint``.
-        ConfigError: there is no such device.
+        ConfigError: there is no such device, or no room on it.
     """
 
     def __init__(self, checkpoint: str | Path | Checkpoint = DEFAULT, device: str = "auto") -> None:
         self.device = open_device(device)
         self.checkpoint = checkpoint if isinstance(checkpoint, Checkpoint) else load_checkpoint(checkpoint)
-        self._module = self.checkpoint.encoder.to(self.device)
+        with usable(self.device):
+            self._module = self.checkpoint.encoder.to(self.device)
 
     @torch.inference_mode()
     def __call__(self, spectrograms: Tensor) -> Tensor:
