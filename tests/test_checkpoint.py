@@ -14,7 +14,9 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from whosings.config import (
+    CampplusConfig,
     ConvolutionalConfig,
+    FilterbankConfig,
     FrontEndConfig,
     MaskConfig,
     ModelConfig,
@@ -29,6 +31,10 @@ FRONT = FrontEndConfig(channels=1, segment_s=1.0, mel_bins=32)
 TRANSFORMER = ModelConfig(front_end=FRONT, encoder=TransformerConfig(width=8, blocks=1, heads=2, patch=8, embedding=6))
 CONVOLUTIONAL = ModelConfig(
     front_end=FRONT, encoder=ConvolutionalConfig(stem=(2, 3), width=6, blocks=1, kernel=3, embedding=5)
+)
+CAMPPLUS = ModelConfig(
+    front_end=FilterbankConfig(mel_bins=16),
+    encoder=CampplusConfig(channels=2, width=4, layers=(1, 2), dilations=(1, 2), growth=2, bottleneck=4, embedding=5),
 )
 CARD = {"name": "Ünï", "metrics": {"top_1": 0.5}, "list": [1, None, True]}
 
@@ -118,39 +124,42 @@ def test_the_same_content_has_the_same_fingerprint_and_bytes(tmp_path):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
-@pytest.mark.parametrize("config", [TRANSFORMER, CONVOLUTIONAL], ids=["transformer", "convolutional"])
+@pytest.mark.parametrize("config", [TRANSFORMER, CONVOLUTIONAL, CAMPPLUS], ids=lambda config: config.encoder.kind)
 def test_any_single_weight_changes_the_fingerprint(tmp_path, config):
     encoder = encoder_of(config)
     seen = {save_checkpoint(tmp_path, config, encoder, CARD).fingerprint}
     weights = list(encoder.state_dict().values())
     for weight in weights:
-        flat = weight.view(-1)
-        before = flat[-1].item()
-        flat[-1] = float(np.nextafter(np.float32(before), np.float32(10)))  # the least change there is
+        last = (-1,) * weight.ndim
+        before = weight[last].item()
+        weight[last] = float(np.nextafter(np.float32(before), np.float32(10)))  # the least change there is
         seen.add(save_checkpoint(tmp_path, config, encoder, CARD).fingerprint)
-        flat[-1] = before
+        weight[last] = before
     assert len(seen) == 1 + len(weights)
 
 
 def changed(settings) -> list:
     """Each field of settings changed in turn."""
     other = {
-        "channels": 2,
+        "channels": 2 if isinstance(settings, FrontEndConfig) else 3,
         "peak_normalise": False,
+        "preemphasis": 0.5,
         "stem": (3, 3),
         "heads": 4,
         "log_offset": 1e-9,
         "sample_rate": None,
         "kind": None,
         "mask": MaskConfig(),
+        "layers": (2, 4),
+        "dilations": (3, 2),
     }
     for name, value in settings:
         new = other[name] if name in other else value * 2
-        if new is not None:
+        if new is not None and not (name == "channels" and isinstance(settings, FilterbankConfig)):
             yield name, settings.model_copy(update={name: new})
 
 
-@pytest.mark.parametrize("config", [TRANSFORMER, CONVOLUTIONAL], ids=["transformer", "convolutional"])
+@pytest.mark.parametrize("config", [TRANSFORMER, CONVOLUTIONAL, CAMPPLUS], ids=lambda config: config.encoder.kind)
 def test_any_field_of_the_configuration_changes_the_fingerprint(config):
     weights = {"w": torch.zeros(3)}
     variants = {"none": config}
@@ -158,7 +167,8 @@ def test_any_field_of_the_configuration_changes_the_fingerprint(config):
         for name, settings in changed(getattr(config, part)):
             variants[f"{part}.{name}"] = config.model_copy(update={part: settings})
     fields = len(type(config.front_end).model_fields) + len(type(config.encoder).model_fields)
-    assert len(variants) == 1 + fields - 2  # sample_rate and kind have one value each
+    # kinds, the sample rate and a filterbank's channels have one value each
+    assert len(variants) == 1 + fields - (4 if config is CAMPPLUS else 3)
     assert len({module._fingerprint(variant.model_dump(mode="json"), weights) for variant in variants.values()}) == len(
         variants
     )
@@ -335,13 +345,27 @@ def _another_kind(header, tensors):
     header["model"]["encoder"] = CONVOLUTIONAL.encoder.model_dump(mode="json")
 
 
+def _another_front_end(header, tensors):
+    header["model"]["front_end"] = CAMPPLUS.front_end.model_dump(mode="json")
+
+
+def test_a_checkpoint_of_another_front_end_is_told_so(tmp_path):
+    def forge(header, tensors):
+        _another_front_end(header, tensors)
+        header["fingerprint"] = module._fingerprint(header["model"], tensors)
+
+    saved(tmp_path)
+    rewrite(tmp_path / "model.safetensors", forge)
+    refused(tmp_path, "a transformer encoder needs front_end.kind log-mel, not filterbank")
+
+
 def _more_blocks(header, tensors):
     header["model"]["encoder"]["blocks"] = 2
 
 
 def test_a_setting_that_came_later_leaves_old_checkpoints_valid(tmp_path):
     def before(header, tensors):
-        del header["model"]["encoder"]["mask"]
+        del header["model"]["encoder"]["mask"], header["model"]["front_end"]["kind"]
         header["fingerprint"] = module._fingerprint(header["model"], tensors)
 
     save_checkpoint(tmp_path, CONVOLUTIONAL, encoder_of(CONVOLUTIONAL), CARD)

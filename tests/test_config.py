@@ -16,10 +16,9 @@ from whosings.config import (
     Settings,
     TransformerConfig,
     load_settings,
-    parse,
-    parse_overrides,
 )
 from whosings.errors import ConfigError
+from whosings.settings import parse, parse_overrides
 
 
 def written(folder: Path, name: str, text: str) -> Path:
@@ -163,7 +162,7 @@ def test_presets_survive_json(name: str) -> None:
 
 
 def test_presets_are_what_they_are_called() -> None:
-    assert set(MODELS) == {"small", "compact", "tiny"}
+    assert set(MODELS) == {"small", "compact", "tiny", "cam++"}
     assert MODELS["small"] == ModelConfig()
     assert isinstance(MODELS["compact"].encoder, ConvolutionalConfig)
     assert PROJECTORS["paper"].layers == (2048, 1024, 2048) and PROJECTORS["authors-code"].layers == (1024, 1024, 2048)

@@ -6,7 +6,8 @@ import torch
 from tests.conftest import singing
 from whosings import audio
 from whosings.audio import SAMPLE_RATE, Segment
-from whosings.embedding import EmbeddingStore, Encoder, SegmentEmbedder, TrackEmbedder
+from whosings.embedding import Encoder, SegmentEmbedder, TrackEmbedder
+from whosings.embedding_store import EmbeddingStore
 from whosings.errors import AudioError, ManifestError, SilentAudioError, TooShortError
 from whosings.spectrogram import LogMel, conform
 

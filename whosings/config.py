@@ -1,33 +1,32 @@
-"""Typed settings from TOML files and the command line; an unknown key is an error.
+"""What can be set: front ends, encoders, pairs, training, heads; presets.
 
-Conventions
------------
-- Every default is the paper's value where the paper states one; a comment says so where it does not.
-- A file may begin with ``extends = "base.toml"`` (relative to itself) and then hold only what differs.
-- Overrides are dotted: ``{"training.seed": 3}``.
+Every default is the paper's value where the paper states one; a comment says so where it does not.
 """
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, model_validator
+from pydantic import (
+    Discriminator,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    Tag,
+    model_validator,
+)
 
-from whosings.errors import ConfigError
-
-T = TypeVar("T", bound=BaseModel)
+from whosings.settings import Strict, load
 
 
-class _Settings(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class FrontEndConfig(_Settings):
+class FrontEndConfig(Strict):
     """From samples to log-mel spectrograms (paper, section 4.1)."""
 
+    any_length: ClassVar[bool] = False
+    """Whether its encoders hear segments shorter than ``segment_s`` as they are; else these are repeated."""
+    kind: Literal["log-mel"] = "log-mel"
     sample_rate: Literal[16000] = 16000
     """Hz."""
     channels: Literal[1, 2] = 2
@@ -55,7 +54,54 @@ class FrontEndConfig(_Settings):
         return self.samples // self.hop
 
 
-class TransformerConfig(_Settings):
+class FilterbankConfig(Strict):
+    """From samples to Kaldi's log mel filterbank, on which speaker encoders are trained: 25-ms frames every 10 ms.
+
+    Encoders take each bin's mean away, so that a recording's level does not matter.
+    """
+
+    any_length: ClassVar[bool] = True
+    peak_normalise: ClassVar[bool] = False
+    kind: Literal["filterbank"] = "filterbank"
+    sample_rate: Literal[16000] = 16000
+    """Hz."""
+    channels: Literal[1] = 1
+    """All channels averaged."""
+    segment_s: PositiveFloat = 6.0
+    """Seconds a segment."""
+    mel_bins: Annotated[int, Field(gt=0, multiple_of=8)] = 80
+    window: PositiveInt = 400
+    """Samples a frame."""
+    hop: PositiveInt = 160
+    """Samples between frames."""
+    lowest_hz: Annotated[float, Field(ge=0)] = 20.0
+    """Where the first filter begins; the last one ends at the Nyquist frequency."""
+    preemphasis: Annotated[float, Field(ge=0, lt=1)] = 0.97
+
+    @property
+    def samples(self) -> int:
+        """Samples a segment."""
+        return round(self.segment_s * self.sample_rate)
+
+    @property
+    def frames(self) -> int:
+        """Frames a segment: those that lie in it whole."""
+        return 1 + (self.samples - self.window) // self.hop
+
+
+def _front_end_kind(value: Any) -> str:
+    """Settings and checkpoints of before there were two kinds name none."""
+    return str(value.get("kind", "log-mel") if isinstance(value, Mapping) else getattr(value, "kind", "log-mel"))
+
+
+AnyFrontEnd = Annotated[
+    Annotated[FrontEndConfig, Tag("log-mel")] | Annotated[FilterbankConfig, Tag("filterbank")],
+    Discriminator(_front_end_kind),
+]
+"""Either of the two; what says neither is log-mel."""
+
+
+class TransformerConfig(Strict):
     """Audio Spectrogram Transformer (paper, section 4.1; ViT-S/16 by default)."""
 
     kind: Literal["transformer"] = "transformer"
@@ -75,7 +121,7 @@ class TransformerConfig(_Settings):
         return self
 
 
-class MaskConfig(_Settings):
+class MaskConfig(Strict):
     """What lets the voice through and keeps the band out: a U-Net over the spectrogram."""
 
     channels: tuple[PositiveInt, PositiveInt, PositiveInt] = (16, 32, 64)
@@ -83,9 +129,15 @@ class MaskConfig(_Settings):
     width: PositiveInt = 256
     """Channels of the blocks over time at the bottom."""
     blocks: PositiveInt = 8
+    dilations: tuple[PositiveInt, ...] = (1,)
+    """Of the blocks, in turn."""
+    relative: bool = False
+    """Whether levels are seen against the loudest bin, or as they are."""
+    weighs_frames: bool = False
+    """Whether it also says of each frame whether it is worth hearing."""
 
 
-class ConvolutionalConfig(_Settings):
+class ConvolutionalConfig(Strict):
     """Two-dimensional stem over frequency, one-dimensional residual blocks over time, attentive statistics."""
 
     kind: Literal["convolutional"] = "convolutional"
@@ -109,10 +161,39 @@ class ConvolutionalConfig(_Settings):
         return self
 
 
-EncoderConfig = Annotated[TransformerConfig | ConvolutionalConfig, Field(discriminator="kind")]
+class CampplusConfig(Strict):
+    """CAM++: a residual front over frequency, densely connected time-delay layers with context-aware masking
+    (arXiv 2303.00332)."""
+
+    kind: Literal["cam++"] = "cam++"
+    channels: PositiveInt = 32
+    """Of the two-dimensional front."""
+    width: PositiveInt = 128
+    """Channels that enter the dense stages."""
+    layers: tuple[PositiveInt, ...] = (12, 24, 16)
+    """Of each dense stage."""
+    dilations: tuple[PositiveInt, ...] = (1, 2, 2)
+    """Of each dense stage."""
+    growth: PositiveInt = 32
+    """Channels that a layer adds."""
+    bottleneck: PositiveInt = 128
+    """Channels inside a layer."""
+    embedding: PositiveInt = 192
+    """Dimensions of the embedding."""
+    mask: MaskConfig | None = None
+    """What keeps the band out of the filterbank first; none unless given."""
+
+    @model_validator(mode="after")
+    def _a_dilation_each(self) -> CampplusConfig:
+        if len(self.dilations) != len(self.layers):
+            raise ValueError(f"dilations ({len(self.dilations)}) must be as many as layers ({len(self.layers)})")
+        return self
 
 
-class ProjectorConfig(_Settings):
+EncoderConfig = Annotated[TransformerConfig | ConvolutionalConfig | CampplusConfig, Field(discriminator="kind")]
+
+
+class ProjectorConfig(Strict):
     """Projection head: three linear layers, batch norm and ReLU between them (paper, section 4.1)."""
 
     layers: tuple[PositiveInt, PositiveInt, PositiveInt] = (2048, 1024, 2048)
@@ -121,12 +202,19 @@ class ProjectorConfig(_Settings):
     """False in the authors' code."""
 
 
-class ModelConfig(_Settings):
+class ModelConfig(Strict):
     """Everything that decides what an encoder computes, and the projector it is trained with."""
 
-    front_end: FrontEndConfig = FrontEndConfig()
+    front_end: AnyFrontEnd = FrontEndConfig()
     encoder: EncoderConfig = TransformerConfig()
     projector: ProjectorConfig = ProjectorConfig()
+
+    @model_validator(mode="after")
+    def _fits(self) -> ModelConfig:
+        wanted = "filterbank" if isinstance(self.encoder, CampplusConfig) else "log-mel"
+        if self.front_end.kind != wanted:
+            raise ValueError(f"a {self.encoder.kind} encoder needs front_end.kind {wanted}, not {self.front_end.kind}")
+        return self
 
 
 PROJECTORS: Mapping[str, ProjectorConfig] = {
@@ -146,11 +234,19 @@ MODELS: Mapping[str, ModelConfig] = {
         encoder=TransformerConfig(width=32, blocks=2, heads=2, embedding=64),
         projector=ProjectorConfig(layers=(64, 32, 64)),
     ),
+    "cam++": ModelConfig(
+        front_end=FilterbankConfig(),
+        encoder=CampplusConfig(
+            mask=MaskConfig(channels=(24, 48, 72), width=320, dilations=(1, 2, 4, 8), relative=True, weighs_frames=True)
+        ),
+        projector=ProjectorConfig(layers=(512, 512, 512)),
+    ),
 }
-"""Presets: ``small`` is the paper's encoder, ``compact`` the one for CPUs, ``tiny`` is for tests."""
+"""Presets: ``small`` is the paper's encoder, ``cam++`` the default's, ``compact`` that of ``fast``, ``tiny`` is for
+tests."""
 
 
-class PairsConfig(_Settings):
+class PairsConfig(Strict):
     """Positive pairs (paper, section 4.2)."""
 
     mode: Literal["mixture", "vocal", "hybrid", "mashup", "track"] = "mixture"
@@ -169,7 +265,7 @@ class PairsConfig(_Settings):
     """Least vocal probability of a 3-second piece from which a segment may be drawn (not stated in the paper)."""
 
 
-class TrainingConfig(_Settings):
+class TrainingConfig(Strict):
     """Schedule and machinery of contrastive training (paper, section 4.2)."""
 
     batch_pairs: PositiveInt = 128
@@ -202,7 +298,7 @@ class TrainingConfig(_Settings):
     """Decoding processes for each training process."""
 
 
-class HeadConfig(_Settings):
+class HeadConfig(Strict):
     """A classifier on frozen embeddings, and how it is trained (paper: Singer identification)."""
 
     kind: Literal["projector", "linear", "prototype"] = "projector"
@@ -241,7 +337,7 @@ HEADS: Mapping[str, HeadConfig] = {
 """Presets: ``projector`` is the paper's text, ``projector-authors-code`` what its code does."""
 
 
-class Settings(_Settings):
+class Settings(Strict):
     """One experiment."""
 
     model: ModelConfig = ModelConfig()
@@ -250,77 +346,5 @@ class Settings(_Settings):
 
 
 def load_settings(path: str | Path | None = None, overrides: Mapping[str, Any] | None = None) -> Settings:
-    """Read an experiment's settings.
-
-    Args:
-        path: TOML file, or None for the defaults.
-        overrides: dotted key -> value, applied last.
-
-    Raises:
-        ConfigError: missing file, bad TOML, unknown key, wrong type or value.
-    """
-    tree = _read(Path(path)) if path is not None else {}
-    subject = str(path) if path is not None else "settings"
-    for dotted, value in (overrides or {}).items():
-        *parents, leaf = dotted.split(".")
-        node = tree
-        for parent in parents:
-            child = node.setdefault(parent, {})
-            if not isinstance(child, dict):
-                raise ConfigError(subject, f"{parent} in {dotted} is a value, not a table", "check the key")
-            node = child
-        node[leaf] = value
-    return parse(Settings, tree, subject)
-
-
-def parse(model: type[T], tree: Any, subject: str) -> T:
-    """Validate a tree of plain values as ``model``.
-
-    Raises:
-        ConfigError: naming the first key that is wrong.
-    """
-    try:
-        return model.model_validate(tree)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "the whole"
-        if first["type"] == "extra_forbidden":
-            raise ConfigError(subject, f"unknown key {key}", "remove it or correct its name") from error
-        raise ConfigError(subject, f"{key}: {first['msg'].lower()}", "correct the value") from error
-
-
-def parse_overrides(pairs: list[str]) -> dict[str, Any]:
-    """``["training.seed=3"]`` -> ``{"training.seed": 3}``; values are TOML, bare words are strings."""
-    overrides: dict[str, Any] = {}
-    for pair in pairs:
-        key, equals, text = pair.partition("=")
-        if not equals or not key:
-            raise ConfigError(pair, "is not KEY=VALUE", "write for example training.seed=3")
-        try:
-            overrides[key] = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
-            overrides[key] = text
-    return overrides
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        tree = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(path, "cannot be read", "check the path") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(path, f"is not TOML ({error})", "correct the file") from error
-    parent = tree.pop("extends", None)
-    return tree if parent is None else _merge(_read(path.parent / str(parent)), tree)
-
-
-def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    merged = dict(base)
-    for key, value in over.items():
-        below = merged.get(key)
-        # A table of another kind replaces the one below: its keys mean something else.
-        if isinstance(below, dict) and isinstance(value, dict) and value.get("kind") in (None, below.get("kind")):
-            merged[key] = _merge(below, value)
-        else:
-            merged[key] = value
-    return merged
+    """An experiment's settings; see ``whosings.settings.load``."""
+    return load(Settings, path, overrides)

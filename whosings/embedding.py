@@ -12,19 +12,14 @@ Conventions
 
 from __future__ import annotations
 
-import shutil
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from types import TracebackType
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
@@ -32,13 +27,12 @@ from torch import Tensor
 
 from whosings import audio
 from whosings.audio import FloatArray, Segment
-from whosings.config import FrontEndConfig
+from whosings.config import AnyFrontEnd
 from whosings.devices import open_device, usable
 from whosings.encoder.checkpoint import DEFAULT, Checkpoint, load_checkpoint
-from whosings.errors import AudioError, ManifestError, SilentAudioError
-from whosings.files import atomic
+from whosings.errors import AudioError, SilentAudioError
 from whosings.opinion import Opinion, SecondOpinion
-from whosings.spectrogram import LogMel, conform
+from whosings.spectrogram import conform, in_channels, open_front_end
 from whosings.vocals.activity import Activity, trim
 from whosings.vocals.detector import ActivityDetector
 
@@ -48,6 +42,7 @@ VOCAL_THRESHOLD = 0.5
 _SILENT_PEAK = 1e-4  # -80 dBFS
 _TAIL_S = 0.1  # a longer rest at the end gets a segment of its own
 _MIN_TRIMMED_S = 0.25  # of voice, left of a short recording
+_STRETCH_S = 60.0  # heard at once, at most
 
 
 @dataclass(frozen=True)
@@ -97,17 +92,46 @@ class Encoder:
         with usable(self.device):
             self._module = self.checkpoint.encoder.to(self.device)
 
+    @property
+    def pools_windows(self) -> bool:
+        """Whether ``windows`` can be asked."""
+        return isinstance(self._module, PoolsWindows)
+
     @torch.inference_mode()
     def __call__(self, spectrograms: Tensor) -> Tensor:
         """(batch, channels, mel_bins, frames) -> (batch, dimensions), rows of unit length."""
         return F.normalize(self._module(spectrograms.to(self.device)).float(), dim=-1)
+
+    @torch.inference_mode()
+    def windows(self, spectrogram: Tensor, start_s: NDArray[np.float64]) -> Tensor:
+        """Embeddings of segments of one stretch, through which the encoder goes once: (segments, dimensions).
+
+        Args:
+            spectrogram: of the whole stretch, (1, channels, mel_bins, frames).
+            start_s: of the segments in the stretch, each as long as ``front_end.segment_s``.
+        """
+        assert isinstance(self._module, PoolsWindows)
+        front_end = self.checkpoint.config.front_end
+        rate = front_end.sample_rate / front_end.hop
+        first = torch.from_numpy(np.round(start_s * rate).astype(np.int64))
+        found: Tensor = self._module.windows(spectrogram.to(self.device), first.to(self.device), front_end.frames)
+        return F.normalize(found.float(), dim=-1)
+
+
+@runtime_checkable
+class PoolsWindows(Protocol):
+    """An encoder's module that works frame by frame before it pools."""
+
+    def windows(self, spectrogram: Tensor, first: Tensor, frames: int) -> Tensor:
+        """A stretch (1, channels, mel_bins, frames), first frames of its windows -> (windows, dimensions)."""
+        ...
 
 
 class SegmentsToVectors(Protocol):
     """What ``TrackEmbedder`` needs: a ``SegmentEmbedder``, or any other embedder made to look like one."""
 
     @property
-    def front_end(self) -> FrontEndConfig:
+    def front_end(self) -> AnyFrontEnd:
         """Length of a segment and number of channels; the rest as the embedder pleases."""
         ...
 
@@ -132,7 +156,7 @@ class SegmentEmbedder:
     def __init__(self, encoder: Encoder | str | Path | Checkpoint = DEFAULT, batch: int = 16) -> None:
         self.encoder = encoder if isinstance(encoder, Encoder) else Encoder(encoder)
         self.front_end = self.encoder.checkpoint.config.front_end
-        self._log_mel = LogMel(self.front_end).to(self.encoder.device)
+        self._spectrograms = open_front_end(self.front_end).to(self.encoder.device)
         self._batch = batch
 
     @property
@@ -150,12 +174,36 @@ class SegmentEmbedder:
         Returns:
             float32 (segments, dimensions), rows of unit length.
         """
+        rows = np.zeros((len(waveforms), self.encoder.checkpoint.dimensions), np.float32)
+        fitting = [conform(samples, self.front_end, not self.front_end.any_length) for samples in waveforms]
+        for places in _of_one_length(fitting, self._batch):
+            rows[places] = self.encoder(self._heard([fitting[place] for place in places])).cpu().numpy()
+        return rows
+
+    @torch.inference_mode()
+    def along(self, whole: Segment, start_s: NDArray[np.float64]) -> FloatArray:
+        """Embed segments of a track: float32 (segments, dimensions), rows of unit length.
+
+        An encoder that can be pooled by windows hears overlapping segments once, in stretches; any other hears them one
+        by one.
+
+        Args:
+            start_s: of the segments, in seconds, ascending.
+        """
+        segment_s = self.front_end.segment_s
+        if not self.encoder.pools_windows:
+            return self([whole.cut(float(start), segment_s).samples for start in start_s])
         rows = [np.zeros((0, self.encoder.checkpoint.dimensions), np.float32)]
-        for first in range(0, len(waveforms), self._batch):
-            block = np.stack([conform(samples, self.front_end) for samples in waveforms[first : first + self._batch]])
-            spectrograms = self._log_mel(torch.from_numpy(block).to(self.encoder.device))
-            rows.append(self.encoder(spectrograms).cpu().numpy())
+        for own in _stretches(start_s, segment_s):
+            stretch = whole.cut(float(own[0]), float(own[-1] - own[0]) + segment_s)
+            heard = self._heard([in_channels(stretch.samples, self.front_end.channels)])
+            rows.append(self.encoder.windows(heard, own - own[0]).cpu().numpy())
         return np.concatenate(rows)
+
+    def _heard(self, waves: Sequence[FloatArray]) -> Tensor:
+        """Spectrograms of waves of one length."""
+        heard: Tensor = self._spectrograms(torch.from_numpy(np.stack(waves)).to(self.encoder.device))
+        return heard
 
 
 class TrackEmbedder:
@@ -224,6 +272,11 @@ class TrackEmbedder:
             AudioError: as calling it; silence is no error here.
         """
         whole = track if isinstance(track, Segment) else audio.load(track, self.front_end.channels)
+        return self._vectors(whole, np.array(list(start_s), dtype=np.float64))
+
+    def _vectors(self, whole: Segment, start_s: NDArray[np.float64]) -> FloatArray:
+        if isinstance(self.segments, SegmentEmbedder):
+            return self.segments.along(whole, start_s)
         return self.segments([whole.cut(float(start), self.front_end.segment_s).samples for start in start_s])
 
     def _cut(self, track: str | Path | Segment) -> _Cut:
@@ -238,133 +291,59 @@ class TrackEmbedder:
         if short:
             voiced = trim(whole.samples)
             start_s = voiced.start / audio.SAMPLE_RATE
-            segment = whole.cut(start_s, voiced.stop / audio.SAMPLE_RATE - start_s)
-            return _Cut(whole.track_id, duration_s, [segment] * (segment.duration_s >= _MIN_TRIMMED_S), activity, short)
+            whole = whole.cut(start_s, voiced.stop / audio.SAMPLE_RATE - start_s)
+            return _Cut(whole, np.zeros(int(whole.duration_s >= _MIN_TRIMMED_S)), duration_s, activity, short)
         starts = np.arange(0.0, duration_s - segment_s + 1e-6, self.hop_s)
         if duration_s - segment_s - starts[-1] > _TAIL_S:  # the end of the track is sung too
             starts = np.append(starts, duration_s - segment_s)
-        segments = [
-            whole.cut(float(start), segment_s) for start in starts if activity.of(start, segment_s) >= VOCAL_THRESHOLD
-        ]
-        return _Cut(whole.track_id, duration_s, segments, activity, short)
+        sung = [activity.of(start, segment_s) >= VOCAL_THRESHOLD for start in starts]
+        return _Cut(whole, starts[sung], duration_s, activity, short)
 
     def _embed(self, cut: _Cut) -> Embeddings:
-        length_s = self.front_end.segment_s
-        samples = [segment.samples for segment in cut.segments]
+        length_s, whole = self.front_end.segment_s, cut.whole
+        start_s = whole.start_s + cut.start_s
+        segment_s = min(length_s, whole.duration_s)
+        segments = [whole.cut(float(start), length_s).samples for start in cut.start_s]
         return Embeddings(
-            track_id=cut.track_id,
-            vectors=self.segments(samples),
-            start_s=np.array([segment.start_s for segment in cut.segments], dtype=np.float64),
-            vocal=np.array([cut.activity.of(s.start_s, s.duration_s) for s in cut.segments], dtype=np.float64),
+            track_id=whole.track_id,
+            vectors=self._vectors(whole, cut.start_s),
+            start_s=start_s,
+            vocal=np.array([cut.activity.of(start, segment_s) for start in start_s], dtype=np.float64),
             segment_s=min(length_s, cut.duration_s),
             duration_s=cut.duration_s,
             fingerprint=self.fingerprint,
             short=cut.short,
             activity=cut.activity,
-            opinion=self._second_opinion(samples) if self._second_opinion is not None else None,
+            opinion=self._second_opinion(segments) if self._second_opinion is not None else None,
         )
 
 
 @dataclass(frozen=True)
 class _Cut:
-    track_id: str
+    """A track before it is embedded: all of it, or what is voiced of a short one; segments' starts count from there."""
+
+    whole: Segment
+    start_s: NDArray[np.float64]
     duration_s: float
-    segments: list[Segment]
     activity: Activity
     short: bool
 
 
-class EmbeddingStore:
-    """Embeddings of a run on their way to one Parquet file; use it as a context manager.
-
-    Columns ``track_id, start_s, vocal, embedding`` (float16, fixed length), the encoder's fingerprint in the metadata.
-    Until ``finish``, tracks lie in parts beside the file, so that an interrupted run loses at most one part.
-
-    Args:
-        path: the file; one that is there already is extended.
-
-    Raises:
-        ManifestError: the file, or a part, is of another encoder or is not a table of embeddings.
-    """
-
-    def __init__(self, path: str | Path, fingerprint: str, tracks_a_part: int = 64) -> None:
-        self._path, self._fingerprint, self._size = Path(path), fingerprint, tracks_a_part
-        self._folder = self._path.with_name(f"{self._path.name}.parts")
-        self._waiting: list[Embeddings] = []
-        self._tables: list[pa.Table] = []
-        self._done: set[str] = set()
-        parts = sorted(part for part in self._folder.glob("*.parquet") if part.name[0] != ".")
-        for part in [self._path, *parts]:
-            if part.exists():
-                table = self._read(part)  # a crash while finishing leaves parts that the file holds, too
-                names = table["track_id"].to_pylist()
-                table = table.filter(pa.array([name not in self._done for name in names], pa.bool_()))
-                self._done.update(names)
-                self._tables.append(table)
-
-    def __contains__(self, track_id: str) -> bool:
-        """Whether the track's embeddings are stored; a track without singing never is."""
-        return track_id in self._done
-
-    def add(self, track: Embeddings) -> None:
-        """Take a track's embeddings."""
-        self._waiting.append(track)
-        self._done.add(track.track_id)
-        if len(self._waiting) >= self._size:
-            self._flush()
-
-    def finish(self) -> int:
-        """Write the file, if there is anything to write, and clear the parts away; the number of segments in it."""
-        self._flush()
-        if not self._tables:
-            return 0
-        whole = pa.concat_tables(self._tables)
-        _write_parquet(whole, self._path)
-        if self._folder.exists():
-            shutil.rmtree(self._folder)
-        return int(whole.num_rows)
-
-    def __enter__(self) -> EmbeddingStore:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._flush()
-
-    def _flush(self) -> None:
-        if self._waiting:
-            self._tables.append(self._table(self._waiting))
-            _write_parquet(self._tables[-1], self._folder / f"{time.time_ns():020d}.parquet")
-            self._waiting = []
-
-    def _table(self, tracks: Sequence[Embeddings]) -> pa.Table:
-        dimensions = tracks[0].vectors.shape[1]
-        vectors = [track.vectors.astype(np.float16).reshape(-1) for track in tracks]
-        return pa.table(
-            {
-                "track_id": pa.array([track.track_id for track in tracks for _ in track.start_s], pa.string()),
-                "start_s": pa.array([float(s) for track in tracks for s in track.start_s], pa.float64()),
-                "vocal": pa.array([float(v) for track in tracks for v in track.vocal], pa.float64()),
-                "embedding": pa.FixedSizeListArray.from_arrays(pa.array(np.concatenate(vectors)), dimensions),
-            }
-        ).replace_schema_metadata({"fingerprint": self._fingerprint})
-
-    def _read(self, path: Path) -> pa.Table:
-        try:
-            table = pa.parquet.read_table(path)
-            fingerprint = (table.schema.metadata or {})[b"fingerprint"].decode()
-        except (pa.ArrowException, OSError, KeyError) as error:
-            raise ManifestError(path, "is not a table of embeddings", "name another file") from error
-        if fingerprint != self._fingerprint:
-            raise ManifestError(
-                path,
-                f"holds embeddings of encoder {fingerprint[:12]}, not {self._fingerprint[:12]}",
-                "name another file, or that encoder",
-            )
-        return table
+def _of_one_length(waves: Sequence[FloatArray], most: int) -> Iterator[list[int]]:
+    """Places of waves in batches of one length."""
+    by_length: dict[int, list[int]] = {}
+    for place, wave in enumerate(waves):
+        by_length.setdefault(wave.shape[1], []).append(place)
+    for places in by_length.values():
+        for first in range(0, len(places), most):
+            yield places[first : first + most]
 
 
-def _write_parquet(table: pa.Table, path: Path) -> None:
-    with atomic(path) as beside:
-        pa.parquet.write_table(table, beside)
+def _stretches(start_s: NDArray[np.float64], segment_s: float) -> Iterator[NDArray[np.float64]]:
+    """Starts of segments that overlap, a stretch of at most ``_STRETCH_S`` at a time."""
+    first = 0
+    for place in range(1, len(start_s) + 1):
+        apart = place == len(start_s) or start_s[place] >= start_s[place - 1] + segment_s
+        if apart or start_s[place] + segment_s > start_s[first] + _STRETCH_S:
+            yield start_s[first:place]
+            first = place

@@ -22,10 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whosings.audio import FloatArray
-from whosings.config import HeadConfig, parse
+from whosings.config import HeadConfig
 from whosings.embedding import Embeddings
 from whosings.errors import GalleryError
 from whosings.evaluation.heads import Head
+from whosings.settings import parse
 
 _FORMAT = "1"
 _SCHEMA = """

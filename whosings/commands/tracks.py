@@ -47,7 +47,7 @@ def embed(
     as_json: Json = False,
 ) -> None:
     """Embeddings of sung segments, to one Parquet file; run again after an interruption, it goes on."""
-    from whosings.embedding import EmbeddingStore
+    from whosings.embedding_store import EmbeddingStore
 
     run = Report()
     embedder = open_embedder(encoder, device)

@@ -11,9 +11,10 @@ from typing import Annotated, Any, Literal
 import typer
 
 from whosings.commands.options import Json, embedded
-from whosings.config import MODELS, PROJECTORS, load_settings, parse_overrides
+from whosings.config import MODELS, PROJECTORS, load_settings
 from whosings.console import Report, print_json
 from whosings.errors import AudioError, ConfigError, TrainingError
+from whosings.settings import parse_overrides
 
 _CALIBRATION_SINGERS, _CALIBRATION_TRACKS = 300, 10  # at most: enough for a few numbers, and bounded work
 

@@ -26,7 +26,7 @@ from torch.utils.data import Dataset
 from whosings import audio
 from whosings.audio import FloatArray, Segment
 from whosings.catalogue.manifest import Manifest, Track
-from whosings.config import FrontEndConfig, PairsConfig
+from whosings.config import AnyFrontEnd, PairsConfig
 from whosings.contrastive.harmony import MOST_SEMITONES, transposed, transposition
 from whosings.contrastive.views import Sources
 from whosings.errors import AudioError, TrainingError
@@ -191,7 +191,7 @@ def tracks_by_voice(manifest: Manifest, clones: bool) -> dict[str, tuple[Track, 
     return {singer: tuple(tracks) for singer, tracks in groups.items()}
 
 
-def read_voice(view: View, front_end: FrontEndConfig) -> FloatArray:
+def read_voice(view: View, front_end: AnyFrontEnd) -> FloatArray:
     """Decode a view without its band: (channels, samples), see ``conform``.
 
     Raises:
@@ -208,7 +208,7 @@ def read_voice(view: View, front_end: FrontEndConfig) -> FloatArray:
     return conform(segment.samples, front_end)
 
 
-def read_band(view: View, voice: FloatArray, front_end: FrontEndConfig) -> FloatArray:
+def read_band(view: View, voice: FloatArray, front_end: AnyFrontEnd) -> FloatArray:
     """Decode a view's band, transposed where it is to fit the voice: (channels, samples); silence where there is none.
 
     Raises:
@@ -232,7 +232,7 @@ def _singers_in(track: Track) -> tuple[str | None, ...]:
 class PairDataset(Dataset[Sources | AudioError]):
     """Pair number -> sources of its views, left and right; or the error, for the reader to raise."""
 
-    def __init__(self, sampler: PairSampler, front_end: FrontEndConfig) -> None:
+    def __init__(self, sampler: PairSampler, front_end: AnyFrontEnd) -> None:
         self._sampler = sampler
         self._front_end = front_end
 

@@ -41,7 +41,7 @@ from whosings.encoder.checkpoint import build, save_checkpoint
 from whosings.encoder.projector import Projector
 from whosings.errors import AudioError, MissingExtraError, TrainingError
 from whosings.files import atomic, write_atomic
-from whosings.spectrogram import LogMel
+from whosings.spectrogram import open_front_end
 
 MissingExtraError.require("lightning", "training", "train")
 
@@ -76,7 +76,7 @@ class ContrastiveModule(L.LightningModule):
         super().__init__()
         self.settings = settings
         self.automatic_optimization = False
-        self.front_end = LogMel(settings.model.front_end)
+        self.front_end = open_front_end(settings.model.front_end)
         self.encoder = build(settings.model)
         if settings.training.compile:
             self.encoder.compile()

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from whosings.config import FrontEndConfig, PairsConfig
+from whosings.config import AnyFrontEnd, PairsConfig
 from whosings.contrastive.augment import Chances, augment, produce
 
 
@@ -53,7 +53,7 @@ def usual_chances(config: PairsConfig) -> Chances:
 
 
 def assemble(
-    batch: Sources, front_end: FrontEndConfig, rng: np.random.Generator | None = None, chances: Chances | None = None
+    batch: Sources, front_end: AnyFrontEnd, rng: np.random.Generator | None = None, chances: Chances | None = None
 ) -> Tensor:
     """Views of a batch of pairs, on its device.
 

@@ -18,9 +18,10 @@ def scaled(spectrograms: Tensor) -> Tensor:
 class TimeBlock(nn.Module):
     """(batch, frames, width) -> the same: depthwise over time, then a pointwise bottleneck, with a residual."""
 
-    def __init__(self, width: int, kernel: int, hidden: int) -> None:
+    def __init__(self, width: int, kernel: int, hidden: int, dilation: int = 1) -> None:
         super().__init__()
-        self.depthwise = nn.Conv1d(width, width, kernel, padding=kernel // 2, groups=width)
+        reach = kernel // 2 * dilation
+        self.depthwise = nn.Conv1d(width, width, kernel, padding=reach, dilation=dilation, groups=width)
         self.norm = nn.LayerNorm(width)
         self.expand = nn.Linear(width, hidden)
         self.contract = nn.Linear(hidden, width)

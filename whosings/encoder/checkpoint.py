@@ -19,11 +19,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from whosings.config import ModelConfig, TransformerConfig, parse
+from whosings.config import CampplusConfig, FilterbankConfig, ModelConfig, TransformerConfig
+from whosings.encoder.campplus import Campplus
 from whosings.encoder.convolutional import ConvolutionalEncoder
 from whosings.encoder.transformer import SpectrogramTransformer
 from whosings.errors import CheckpointError, ConfigError
 from whosings.files import write_atomic
+from whosings.settings import parse
 
 FORMAT = "whosings-encoder-1"
 DEFAULT = "default"
@@ -38,7 +40,7 @@ class Checkpoint:
     """A loaded encoder.
 
     Attributes:
-        encoder: in evaluation mode, float32: log-mel (batch, channels, mel_bins, frames) -> (batch, dimensions).
+        encoder: in evaluation mode, float32: spectrograms (batch, channels, mel_bins, frames) -> (batch, dimensions).
         config: what it computes.
         fingerprint: SHA-256 over configuration and weights; embeddings of different fingerprints must not be compared.
         card: free-form facts: name, pairs, data, metrics, licence, calibration.
@@ -57,9 +59,14 @@ class Checkpoint:
 
 def build(config: ModelConfig) -> nn.Module:
     """A new encoder with random weights; seed torch first for a repeatable one."""
-    if isinstance(config.encoder, TransformerConfig):
-        return SpectrogramTransformer(config.encoder, config.front_end)
-    return ConvolutionalEncoder(config.encoder, config.front_end)
+    encoder, front_end = config.encoder, config.front_end
+    if isinstance(encoder, CampplusConfig):
+        assert isinstance(front_end, FilterbankConfig)  # a configuration sees to that
+        return Campplus(encoder, front_end)
+    assert not isinstance(front_end, FilterbankConfig)
+    if isinstance(encoder, TransformerConfig):
+        return SpectrogramTransformer(encoder, front_end)
+    return ConvolutionalEncoder(encoder, front_end)
 
 
 def save_checkpoint(
@@ -92,7 +99,8 @@ def load_checkpoint(name: str | Path = DEFAULT, device: str | torch.device = "cp
     try:
         config = parse(ModelConfig, header["model"], str(path))
     except ConfigError as error:
-        raise CheckpointError(path, "is a checkpoint of another program's model", _TRAIN_HINT) from error
+        problem = f"is a checkpoint of another program's model ({error.problem})"
+        raise CheckpointError(path, problem, "update whosings, or name another checkpoint") from error
     if _fingerprint(header["model"], tensors) != header["fingerprint"]:
         raise CheckpointError(path, "does not match its own fingerprint", "copy or download it again")
     encoder = build(config)

@@ -49,7 +49,7 @@ class ConvolutionalEncoder(nn.Module):
     def forward(self, spectrograms: Tensor) -> Tensor:
         """See the class."""
         if self.mask is not None:
-            spectrograms = spectrograms + self.mask(spectrograms)
+            spectrograms = spectrograms + self.mask(spectrograms).log_share
         return self.embedded(spectrograms)
 
     def embedded(self, spectrograms: Tensor) -> Tensor:

@@ -21,7 +21,8 @@ import pyarrow.parquet
 
 from whosings.audio import FloatArray
 from whosings.catalogue.manifest import Manifest, Track
-from whosings.embedding import EmbeddingStore, TrackEmbedder
+from whosings.embedding import TrackEmbedder
+from whosings.embedding_store import EmbeddingStore
 from whosings.errors import AudioError, EvaluationError
 from whosings.evaluation.heads import Tracks
 from whosings.files import content_hash

@@ -1,0 +1,190 @@
+"""CAM++, a speaker encoder: densely connected time-delay layers with context-aware masking (arXiv 2303.00332).
+
+A residual two-dimensional front shrinks 80 bins to 10 rows, a time-delay layer halves the frames, three dense stages
+follow: in each of their layers a gate, computed from the mean over all frames and over pieces of 100, decides what of
+the layer's output counts. The embedding is a linear map of mean and deviation over frames. Normalisations by fixed
+statistics are part of the weights (``recipes/convert_campplus.py``), so that no layer couples the items of a batch.
+
+A mask, where there is one, takes the band out of the filterbank and weighs the frames; mean and deviation follow the
+weights. Frames and statistics are separate steps, so that a long stretch can pass through the network once and be
+pooled by any windows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from whosings.config import CampplusConfig, FilterbankConfig
+from whosings.encoder.masking import VoiceMask
+
+FRAMES_A_STEP = 2
+"""Frames of the filterbank for one of ``FrameMaps``."""
+
+_FRONT_STRIDE = 8  # mel bins to one row
+_PIECE = 100  # frames of context
+_LEAST_VARIANCE = 1e-6
+
+
+@dataclass(frozen=True)
+class FrameMaps:
+    """What the network makes of the frames of a stretch.
+
+    Attributes:
+        maps: (batch, channels, steps), a step for every two frames.
+        weights: (batch, steps) of steps in statistics; None where all weigh the same.
+    """
+
+    maps: Tensor
+    weights: Tensor | None
+
+
+class Campplus(nn.Module):
+    """Filterbank (batch, 1, mel_bins, frames) -> embeddings (batch, config.embedding); any number of frames."""
+
+    def __init__(self, config: CampplusConfig, front_end: FilterbankConfig) -> None:
+        super().__init__()
+        self.mask = None if config.mask is None else VoiceMask(config.mask, front_end)
+        size = config.channels
+        self.front = nn.Sequential(
+            nn.Conv2d(1, size, kernel_size=3, padding=1),
+            nn.ReLU(inplace=True),
+            *(_Residual(size, stride) for stride in (2, 1, 2, 1)),
+            nn.Conv2d(size, size, kernel_size=3, stride=(2, 1), padding=1),
+            nn.ReLU(inplace=True),
+        ).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        rows = size * (front_end.mel_bins // _FRONT_STRIDE)
+        self.enter = nn.Conv1d(rows, config.width, kernel_size=5, stride=FRAMES_A_STEP, padding=2)
+        stages: list[nn.Module] = []
+        width = config.width
+        for count, dilation in zip(config.layers, config.dilations, strict=True):
+            stages.append(_DenseStage(width, count, dilation, config.growth, config.bottleneck))
+            width = (width + count * config.growth) // 2
+        self.stages = nn.ModuleList(stages)
+        self.head = nn.Linear(2 * width, config.embedding)
+
+    def forward(self, spectrograms: Tensor) -> Tensor:
+        """See the class."""
+        return self.pooled(self.frame_maps(spectrograms))
+
+    def frame_maps(self, spectrograms: Tensor) -> FrameMaps:
+        """Filterbank (batch, 1, mel_bins, frames), a mask, if there is one, put on it -> what is pooled."""
+        if self.mask is None:
+            return self.heard(spectrograms)
+        found = self.mask(spectrograms)
+        return self.heard(spectrograms + found.log_share, found.weights)
+
+    def heard(self, spectrograms: Tensor, weights: Tensor | None = None) -> FrameMaps:
+        """As ``frame_maps``, of a filterbank that needs no mask any more.
+
+        Args:
+            weights: (batch, frames) of frames, at least 0.
+        """
+        if weights is None:
+            mean = spectrograms.mean(dim=3, keepdim=True)
+        else:
+            share = weights / weights.sum(dim=1, keepdim=True)
+            mean = (spectrograms * share[:, None, None]).sum(dim=3, keepdim=True)
+        maps = F.relu(self.enter(self.front(spectrograms - mean).flatten(1, 2)))
+        for stage in self.stages:
+            maps = stage(maps)
+        if weights is not None:
+            weights = F.adaptive_avg_pool1d(weights[:, None], maps.shape[-1])[:, 0]
+        return FrameMaps(F.relu(maps), weights)
+
+    def pooled(self, found: FrameMaps) -> Tensor:
+        """Embeddings (batch, dimensions) of whole stretches."""
+        if found.weights is None:
+            mean, deviation = found.maps.mean(dim=2), found.maps.std(dim=2)
+        else:
+            share = (found.weights / found.weights.sum(dim=1, keepdim=True))[:, None]
+            mean = (found.maps * share).sum(dim=2)
+            variance = ((found.maps - mean[..., None]).square() * share).sum(dim=2)
+            deviation = variance.clamp(min=_LEAST_VARIANCE).sqrt()
+        embeddings: Tensor = self.head(torch.cat([mean, deviation], dim=1))
+        return embeddings
+
+    def windows(self, spectrogram: Tensor, first: Tensor, frames: int) -> Tensor:
+        """Embeddings of windows of one stretch, through which the network goes once.
+
+        Args:
+            spectrogram: of the stretch, (1, 1, mel_bins, frames).
+            first: first frames of the windows, (windows,).
+            frames: length of a window.
+
+        Returns:
+            (windows, dimensions).
+        """
+        found = self.frame_maps(spectrogram)
+        place = (first // FRAMES_A_STEP)[:, None] + torch.arange(-(-frames // FRAMES_A_STEP), device=first.device)
+        weights = None if found.weights is None else found.weights[0, place]
+        return self.pooled(FrameMaps(found.maps[0, :, place].transpose(0, 1), weights))
+
+
+class _Residual(nn.Module):
+    """(batch, channels, rows, frames) -> rows divided by ``stride``."""
+
+    def __init__(self, channels: int, stride: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(channels, channels, kernel_size=3, stride=(stride, 1), padding=1)
+        self.second = nn.Conv2d(channels, channels, kernel_size=3, padding=1)
+        self.shortcut = nn.Conv2d(channels, channels, 1, stride=(stride, 1)) if stride > 1 else nn.Identity()
+
+    def forward(self, maps: Tensor) -> Tensor:
+        changed = self.second(F.relu(self.first(maps), inplace=True))
+        return F.relu(changed + self.shortcut(maps), inplace=True)
+
+
+class _Activation(nn.Module):
+    """Scale, shift and rectify each channel of (batch, channels, steps): a normalisation by fixed statistics."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(channels, 1))
+        self.shift = nn.Parameter(torch.zeros(channels, 1))
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return F.relu(torch.addcmul(self.shift, maps, self.scale), inplace=True)
+
+
+class _DenseStage(nn.Module):
+    """(batch, channels, steps) -> half as many channels as enter and are added."""
+
+    def __init__(self, channels: int, layers: int, dilation: int, growth: int, bottleneck: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(
+            _DenseLayer(channels + number * growth, dilation, growth, bottleneck) for number in range(layers)
+        )
+        wide = channels + layers * growth
+        self.before = _Activation(wide)
+        self.transition = nn.Conv1d(wide, wide // 2, kernel_size=1)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        for layer in self.layers:
+            maps = torch.cat([maps, layer(maps)], dim=1)
+        passed: Tensor = self.transition(self.before(maps))
+        return passed
+
+
+class _DenseLayer(nn.Module):
+    """(batch, channels, steps) -> (batch, growth, steps), by a time-delay layer under a gate."""
+
+    def __init__(self, channels: int, dilation: int, growth: int, bottleneck: int) -> None:
+        super().__init__()
+        self.before = _Activation(channels)
+        self.narrow = nn.Conv1d(channels, bottleneck, kernel_size=1)
+        self.local = nn.Conv1d(bottleneck, growth, kernel_size=3, padding=dilation, dilation=dilation, bias=False)
+        self.squeeze = nn.Conv1d(bottleneck, bottleneck // 2, kernel_size=1)
+        self.excite = nn.Conv1d(bottleneck // 2, growth, kernel_size=1)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        inner = F.relu(self.narrow(self.before(maps)), inplace=True)
+        steps = inner.shape[-1]
+        # The context is one for all steps of a piece: the gate is worked out a piece, not a step.
+        pieces = F.avg_pool1d(inner, _PIECE, stride=_PIECE, ceil_mode=True) + inner.mean(dim=2, keepdim=True)
+        gates = torch.sigmoid(self.excite(F.relu(self.squeeze(pieces))))
+        gated: Tensor = self.local(inner) * gates.repeat_interleave(_PIECE, dim=2)[..., :steps]
+        return gated

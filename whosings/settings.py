@@ -1,0 +1,114 @@
+"""Settings with types, from TOML files and the command line; an unknown key is an error.
+
+Conventions
+-----------
+- A file may begin with ``extends = "base.toml"`` (relative to itself) and then hold only what differs.
+- Overrides are dotted: ``{"training.seed": 3}``.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from whosings.errors import ConfigError
+
+T = TypeVar("T", bound=BaseModel)
+
+
+class Strict(BaseModel):
+    """Base of all settings: frozen, without unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def load(model: type[T], path: str | Path | None = None, overrides: Mapping[str, Any] | None = None) -> T:
+    """Read settings of one kind.
+
+    Args:
+        path: TOML file, or None for the defaults.
+        overrides: dotted key -> value, applied last.
+
+    Raises:
+        ConfigError: missing file, bad TOML, unknown key, wrong type or value.
+    """
+    tree = _read(Path(path)) if path is not None else {}
+    subject = str(path) if path is not None else "settings"
+    for dotted, value in (overrides or {}).items():
+        *parents, leaf = dotted.split(".")
+        node = tree
+        for parent in parents:
+            child = node.setdefault(parent, {})
+            if not isinstance(child, dict):
+                raise ConfigError(subject, f"{parent} in {dotted} is a value, not a table", "check the key")
+            node = child
+        node[leaf] = value
+    return parse(model, tree, subject)
+
+
+def parse(model: type[T], tree: Any, subject: str) -> T:
+    """Validate a tree of plain values as ``model``.
+
+    Raises:
+        ConfigError: naming the first key that is wrong.
+    """
+    try:
+        return model.model_validate(tree)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = _dotted(first["loc"], tree) or "the whole"
+        if first["type"] == "extra_forbidden":
+            raise ConfigError(subject, f"unknown key {key}", "remove it or correct its name") from error
+        raise ConfigError(subject, f"{key}: {first['msg'].lower()}", "correct the value") from error
+
+
+def _dotted(place: tuple[int | str, ...], tree: Any) -> str:
+    """A key as its writer knows it: without the names of kinds that pydantic puts between."""
+    keys = []
+    for number, part in enumerate(place):
+        if isinstance(tree, Mapping) and part not in tree and number + 1 < len(place):
+            continue
+        keys.append(str(part))
+        tree = tree.get(part) if isinstance(tree, Mapping) else None
+    return ".".join(keys)
+
+
+def parse_overrides(pairs: list[str]) -> dict[str, Any]:
+    """``["training.seed=3"]`` -> ``{"training.seed": 3}``; values are TOML, bare words are strings."""
+    overrides: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        if not equals or not key:
+            raise ConfigError(pair, "is not KEY=VALUE", "write for example training.seed=3")
+        try:
+            overrides[key] = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            overrides[key] = text
+    return overrides
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        tree = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(path, "cannot be read", "check the path") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(path, f"is not TOML ({error})", "correct the file") from error
+    parent = tree.pop("extends", None)
+    return tree if parent is None else _merge(_read(path.parent / str(parent)), tree)
+
+
+def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        below = merged.get(key)
+        # A table of another kind replaces the one below: its keys mean something else.
+        if isinstance(below, dict) and isinstance(value, dict) and value.get("kind") in (None, below.get("kind")):
+            merged[key] = _merge(below, value)
+        else:
+            merged[key] = value
+    return merged
