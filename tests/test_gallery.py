@@ -11,7 +11,7 @@ import pytest
 
 from whosings.embedding import Embeddings
 from whosings.errors import GalleryError
-from whosings.gallery import Gallery
+from whosings.gallery import FORMER, Gallery
 from whosings.vocals.activity import Activity
 
 PRINT = "a" * 64
@@ -98,9 +98,27 @@ def test_stored_vectors_are_the_tracks(gallery):
 def test_another_encoder_is_refused(tmp_path, gallery):
     with pytest.raises(GalleryError, match="holds embeddings of encoder aaaaaaaaaaaa, not of bbbbbbbbbbbb"):
         gallery.add("Ann", made(1, fingerprint="b" * 64), "1")
-    with pytest.raises(GalleryError, match="was made with encoder aaaaaaaaaaaa, not bbbbbbbbbbbb"):
+    with pytest.raises(GalleryError, match="was made with encoder aaaaaaaaaaaa, not encoder bbbbbbbbbbbb"):
         Gallery(gallery.path, "b" * 64)
     assert gallery.singers() == ()
+
+
+def test_encoders_have_names(tmp_path):
+    with Gallery(tmp_path / "g", PRINT, "fast"):
+        pass
+    with pytest.raises(GalleryError, match=r"was made with encoder fast \(a{12}\), not encoder default \(b{12}\); name"):
+        Gallery(tmp_path / "g", "b" * 64, "default")
+    with pytest.raises(GalleryError, match=r"not encoder fast \(b{12}\); enrol again into a new gallery"):
+        Gallery(tmp_path / "g", "b" * 64, "fast")  # another one of that name: there is nothing to name
+
+
+def test_a_gallery_of_the_former_default(tmp_path):
+    (former,) = FORMER
+    with Gallery(tmp_path / "g", former):
+        pass
+    said = r"was made with encoder default of version 0.1 \(eb0b109bbcd1\), not encoder default .*; enrol again into"
+    with pytest.raises(GalleryError, match=said):
+        Gallery(tmp_path / "g", "b" * 64, "default")
 
 
 def test_bad_additions(gallery):

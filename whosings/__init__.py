@@ -66,7 +66,7 @@ def enrol(singer: str, *paths: str | Path, gallery: str | Path, encoder: str | P
 
     embedder = TrackEmbedder(encoder)
     added = 0
-    with Gallery(gallery, embedder.checkpoint.fingerprint) as opened:
+    with Gallery(gallery, embedder.checkpoint.fingerprint, embedder.checkpoint.name) as opened:
         for path in paths:
             probe(path)  # says what is wrong with a file that cannot be read
             sha256 = content_hash(path)

@@ -159,7 +159,7 @@ def run_demo(
     channels = embedder.front_end.channels
     path = out / "gallery.db"
     path.unlink(missing_ok=True)  # a demo starts anew
-    with Gallery(path, embedder.checkpoint.fingerprint) as gallery:
+    with Gallery(path, embedder.checkpoint.fingerprint, embedder.checkpoint.name) as gallery:
         step = progress("enrolling", len(enrolled))
         for recording, result in _embed(embedder, enrolled, failures):
             try:

@@ -46,6 +46,9 @@ CREATE TABLE head (
     names TEXT NOT NULL, config TEXT NOT NULL, weights BLOB NOT NULL, accuracy REAL NOT NULL, before REAL NOT NULL
 )
 """
+FORMER = {"eb0b109bbcd16ea9b39e0287baaab49740c852eb7a2d14174ab396413709a5de": "default of version 0.1"}
+"""Encoders that shipped under a name which another one has now."""
+
 _BUSY_S = 30.0  # how long to wait for another process's transaction
 
 
@@ -108,12 +111,13 @@ class Gallery:
     Args:
         path: its file; made when it does not exist and ``fingerprint`` is given.
         fingerprint: of the encoder whose embeddings it holds; None accepts whatever the file says.
+        encoder: what people call that encoder; a new gallery keeps it, so that a message can say it.
 
     Raises:
         GalleryError: missing, damaged, not a gallery, or another encoder's.
     """
 
-    def __init__(self, path: str | Path, fingerprint: str | None = None) -> None:
+    def __init__(self, path: str | Path, fingerprint: str | None = None, encoder: str = "") -> None:
         self.path = Path(path)
         if not self.path.exists() and fingerprint is None:
             raise GalleryError(path, "no such gallery", "enrol singers first: whosings enrol NAME FILES")
@@ -129,18 +133,31 @@ class Gallery:
                     if not tables:
                         for statement in _SCHEMA.split(";"):
                             self._db.execute(statement)
-                        facts = [("format", _FORMAT), ("fingerprint", fingerprint)]
+                        facts = [("format", _FORMAT), ("fingerprint", fingerprint), ("encoder", encoder)]
                         self._db.executemany("INSERT INTO about VALUES (?, ?)", facts)
             about = dict(self._db.execute("SELECT key, value FROM about"))
         if about.get("format") != _FORMAT:
             raise GalleryError(path, f"has format {about.get('format')}", "update whosings, or enrol again")
         self.fingerprint = about["fingerprint"]
-        if fingerprint is not None and fingerprint != self.fingerprint:
-            raise GalleryError(
-                path,
-                f"was made with encoder {self.fingerprint[:12]}, not {fingerprint[:12]}",
-                "name the encoder it was made with, or enrol again into a new gallery",
+        self.encoder = about.get("encoder") or FORMER.get(self.fingerprint, "")
+        if fingerprint is not None:
+            self.refuse_other(fingerprint, encoder)
+
+    def refuse_other(self, fingerprint: str, encoder: str = "") -> None:
+        """Check that the gallery holds embeddings of an encoder.
+
+        Raises:
+            GalleryError: it was made with another one.
+        """
+        if fingerprint != self.fingerprint:
+            made, given = (
+                f"encoder {name} ({digest[:12]})" if name else f"encoder {digest[:12]}"
+                for name, digest in ((self.encoder, self.fingerprint), (encoder, fingerprint))
             )
+            remedy = "name the encoder it was made with, or enrol again into a new gallery"
+            if self.fingerprint in FORMER or self.encoder == encoder != "":  # nobody can name that one any more
+                remedy = "enrol again into a new gallery"
+            raise GalleryError(self.path, f"was made with {made}, not {given}", remedy)
 
     def add(self, singer: str, track: Embeddings, sha256: str) -> bool:
         """Enrol one track of a singer; False where that content is already enrolled for the singer.

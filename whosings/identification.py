@@ -153,12 +153,7 @@ class Identifier:
     def __init__(self, gallery: Gallery, embedder: TrackEmbedder, unknown_prior: float = UNKNOWN_PRIOR) -> None:
         if not 0 < unknown_prior < 1:
             raise ConfigError("unknown_prior", f"is {unknown_prior:g}", "give a number between 0 and 1")
-        if gallery.fingerprint != embedder.checkpoint.fingerprint:
-            raise GalleryError(
-                gallery.path,
-                f"was made with encoder {gallery.fingerprint[:12]}, not {embedder.checkpoint.fingerprint[:12]}",
-                "name the encoder it was made with, or enrol again into a new gallery",
-            )
+        gallery.refuse_other(embedder.checkpoint.fingerprint, embedder.checkpoint.name)
         self._gallery, self._embedder, self._unknown_prior = gallery, embedder, unknown_prior
         self._calibration = calibration_of(embedder.checkpoint)
         self._ready: tuple[Voices, _Scene] | None = None

@@ -58,7 +58,7 @@ def enrol(
         raise typer.BadParameter("give a singer's name and files, or --from FOLDER")
     embedder = open_embedder(encoder, device)
     added = 0
-    with Gallery(gallery, embedder.checkpoint.fingerprint) as opened:
+    with Gallery(gallery, embedder.checkpoint.fingerprint, embedder.checkpoint.name) as opened:
         hashes: dict[str, str] = {}
         for track in tracks:
             try:

@@ -52,6 +52,11 @@ class Checkpoint:
     card: dict[str, Any] = field(default_factory=dict)
 
     @property
+    def name(self) -> str:
+        """What people call it, for messages."""
+        return str(self.card.get("name", "without a name"))
+
+    @property
     def dimensions(self) -> int:
         """Length of an embedding."""
         return self.config.encoder.embedding
