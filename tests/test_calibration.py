@@ -391,6 +391,50 @@ def test_the_threshold_keeps_its_promise_on_few_trials():
     assert np.mean(naive_ratios(found.pair, different, found.noise) > found.threshold + 1e-4) <= 0.01
 
 
+def two_sexes(seed: int) -> tuple[list[np.ndarray], list[str], list[str]]:
+    """Forty singers with three tracks of four segments, half of them of each sex, who share a direction."""
+    rng = np.random.default_rng(seed)
+    shared = rng.normal(size=(2, 24))
+    tracks, singers, sexes = [], [], []
+    for number in range(40):
+        voice = 1.2 * shared[number % 2] + rng.normal(size=24)
+        for _ in range(3):
+            tracks.append(unit(voice + 0.8 * rng.normal(size=(4, 24))).astype(np.float32))
+            singers.append(f"singer {number:02d}")
+            sexes.append("fm"[number % 2])
+    return tracks, singers, sexes
+
+
+def test_the_threshold_keeps_its_promise_among_singers_alike():
+    tracks, singers, sexes = two_sexes(0)
+    found = {name: calibrate(tracks, singers, "made", kinds) for name, kinds in (("any", None), ("sex", sexes))}
+    means, sizes = np.stack([track.mean(axis=0) for track in tracks]), np.full(len(tracks), 4)
+    strangers = np.array(singers)[:, None] != np.array(singers)
+    near = strangers & (np.array(sexes)[:, None] == np.array(sexes))
+    passed = {
+        name: [np.mean(one.ratios(means, sizes, means, sizes).llr[some] >= one.threshold) for some in (strangers, near)]
+        for name, one in found.items()
+    }
+    assert passed["any"][1] > 1.5 * passed["any"][0] > 0  # of one sex more pass
+    assert passed["sex"][1] < passed["any"][1]
+    assert found["sex"].track == found["any"].track and found["sex"].pair == found["any"].pair
+
+
+def test_ratios_are_scores_of_centred_means_through_the_pairs_line():
+    rng = np.random.default_rng(3)
+    left, right = rng.normal(size=(3, 2)).astype(np.float32), rng.normal(size=(2, 2)).astype(np.float32)
+    made = made_of()
+    found = made.ratios(left, np.array([1, 4, 2]), right, np.array([3, 8]))
+    for row, (one, n) in enumerate(zip(left, (1, 4, 2), strict=True)):
+        for column, (other, m) in enumerate(zip(right, (3, 8), strict=True)):
+            score = float(made.centred(one) @ made.centred(other))
+            reach = math.sqrt(n / (n + made.noise) * m / (m + made.noise))
+            assert found.scores[row, column] == pytest.approx(score, abs=1e-6)
+            assert found.reach[row, column] == pytest.approx(reach)
+            line = made.pair
+            assert found.llr[row, column] == pytest.approx(reach * (line.scale * score + line.offset * reach), abs=1e-4)
+
+
 def made_of(noise: float = 2.0, scale: float = 30.0) -> Calibration:
     return Calibration((0.0,), Logistic(1, 0), Logistic(1, 0), Logistic(scale, -15), 1.5, 0.01, 1, 1, "", noise)
 

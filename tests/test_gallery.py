@@ -106,7 +106,9 @@ def test_another_encoder_is_refused(tmp_path, gallery):
 def test_encoders_have_names(tmp_path):
     with Gallery(tmp_path / "g", PRINT, "fast"):
         pass
-    with pytest.raises(GalleryError, match=r"was made with encoder fast \(a{12}\), not encoder default \(b{12}\); name"):
+    with pytest.raises(
+        GalleryError, match=r"was made with encoder fast \(a{12}\), not encoder default \(b{12}\); name"
+    ):
         Gallery(tmp_path / "g", "b" * 64, "default")
     with pytest.raises(GalleryError, match=r"not encoder fast \(b{12}\); enrol again into a new gallery"):
         Gallery(tmp_path / "g", "b" * 64, "fast")  # another one of that name: there is nothing to name

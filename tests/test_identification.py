@@ -210,7 +210,7 @@ def test_verification(embedder):
 def test_refusals(gallery, embedder, tmp_path):
     config = MODELS["tiny"]
     other = TrackEmbedder(Checkpoint(build(config), config, "d" * 64, dict(embedder.checkpoint.card)))
-    with pytest.raises(GalleryError, match="was made with encoder .*cccccccccccc, not encoder .*dddddddddddd"):
+    with pytest.raises(GalleryError, match=r"was made with encoder .*cccccccccccc, not encoder .*dddddddddddd"):
         Identifier(gallery, other)
     bare = TrackEmbedder(Checkpoint(build(config), config, PRINT, {}))
     with pytest.raises(CheckpointError, match="carries no calibration"):

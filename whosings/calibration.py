@@ -64,7 +64,8 @@ class Calibration:
         track: for the mean embedding of a track against a singer's.
         segment: for a single segment, averaged with its neighbours, against a singer's.
         pair: for the mean embedding of a track against another track's.
-        threshold: log-likelihood ratio (nats) that ``false_accept_rate`` of strangers' pairs, of all lengths, reach.
+        threshold: log-likelihood ratio (nats) that ``false_accept_rate`` of strangers' pairs, of all lengths, reach; of
+            strangers alike, where it was known who are.
         same_trials, different_trials: how many trials it was fitted on.
         material: what these were, in words.
         noise: variance among segments of one singer over that among singers, as far as scores show it; with 0, the
@@ -85,6 +86,18 @@ class Calibration:
     def reach(self, *segments: NDArray[Any] | float) -> Scores:
         """The share of a score, 0 to 1, that voices of so many segments can reach."""
         return _reach(self.noise, segments)
+
+    def ratios(
+        self, left: FloatArray, left_segments: NDArray[Any], right: FloatArray, right_segments: NDArray[Any]
+    ) -> Pairs:
+        """Mean embeddings of recordings (n, dimensions) against those of others (m, dimensions).
+
+        Args:
+            left_segments, right_segments: (n,) and (m,), how many each is the mean of.
+        """
+        scores = np.asarray(self.centred(left) @ self.centred(right).T, np.float64)
+        reach = self.reach(np.asarray(left_segments)[:, None], np.asarray(right_segments))
+        return Pairs(scores, reach, self.pair(scores, reach))
 
     def least_score(self, reach: float) -> float | None:
         """The pair score that passes the threshold, given the reach; None where a higher score says no more."""
@@ -134,6 +147,15 @@ def calibration_of(checkpoint: Checkpoint) -> Calibration:
             "carries no calibration, so its scores have no meaning as probabilities",
             "run: whosings calibrate",
         ) from error
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Recordings compared with others, all (n, m): cosines, their reach, log-likelihood ratios in nats."""
+
+    scores: Array
+    reach: Scores
+    llr: Scores
 
 
 @dataclass(frozen=True)
@@ -225,7 +247,9 @@ def neighbours_mean(vectors: FloatArray) -> FloatArray:
     return (padded[:-2] + padded[1:-1] + padded[2:]) / 3 if len(vectors) else vectors
 
 
-def calibrate(tracks: Sequence[FloatArray], singers: Sequence[str], material: str) -> Calibration:
+def calibrate(
+    tracks: Sequence[FloatArray], singers: Sequence[str], material: str, alike: Sequence[str] | None = None
+) -> Calibration:
     """Fit a calibration on tracks of known singers that the encoder was not trained on.
 
     Every track is compared with every singer, and so are its segments, one by one; and with every other track. Voices
@@ -237,10 +261,13 @@ def calibrate(tracks: Sequence[FloatArray], singers: Sequence[str], material: st
         tracks: for each track, unit embeddings (segments, dimensions) in order; tracks without segments are left out.
         singers: who sings each track.
         material: what the tracks are, in words, for the card.
+        alike: of each track, what its singer has in common with those who are mistaken for each other most, such as
+            the sex; verification's threshold is then set on strangers of one kind, who pass more often than others.
 
     Raises:
         TrainingError: fewer than two singers with two tracks.
     """
+    kinds = [kind for kind, track in zip(alike or ["all"] * len(tracks), tracks, strict=True) if len(track)]
     kept = [(track, singer) for track, singer in zip(tracks, singers, strict=True) if len(track)]
     names = sorted({singer for _, singer in kept})
     who = np.array([names.index(singer) for _, singer in kept], np.int64)
@@ -283,7 +310,8 @@ def calibrate(tracks: Sequence[FloatArray], singers: Sequence[str], material: st
     noise = _fit_noise(by_track, pairs)
     line = pairs.line(noise)
     # Just above the first trial that must not pass: with few trials, too, no more than the stated share does.
-    strangers = np.sort(line(pairs.scores, pairs.reach(noise))[~pairs.same])
+    near = _pairs(heard, sizes, who, np.unique(kinds, return_inverse=True)[1])
+    strangers = np.sort(line(near.scores, near.reach(noise))[~near.same])
     return replace(
         draft,
         track=by_track.line(noise),
@@ -336,14 +364,25 @@ class _Trials:
         return float(np.logaddexp(0, -llr[self.same]).mean() + np.logaddexp(0, llr[~self.same]).mean()) / 2
 
 
-def _pairs(heard: Sequence[FloatArray], sizes: Sequence[NDArray[Any]], who: NDArray[np.int64]) -> _Trials:
-    """Every pair of tracks, both whole, both halved and so on: voices (parts, dimensions) of so many segments each."""
+def _pairs(
+    heard: Sequence[FloatArray],
+    sizes: Sequence[NDArray[Any]],
+    who: NDArray[np.int64],
+    kinds: NDArray[Any] | None = None,
+) -> _Trials:
+    """Every pair of tracks, both whole, both halved and so on: voices (parts, dimensions) of so many segments each.
+
+    Args:
+        kinds: of the tracks; only pairs of one kind are wanted.
+    """
     found = []
     for halved in range(max(len(of_track) for of_track in sizes)):
         kept = [number for number, of_track in enumerate(sizes) if len(of_track) > halved]
         voices = np.stack([heard[number][halved] for number in kept])
         size, singer = np.array([sizes[number][halved] for number in kept]), who[kept]
         once = np.triu(np.ones((len(kept), len(kept)), bool), 1)
+        if kinds is not None:
+            once &= kinds[kept][:, None] == kinds[kept]
         found.append(_Trials.of(voices @ voices.T, (size[:, None], size), singer[:, None] == singer, once))
     sides = tuple(np.concatenate(side) for side in zip(*(part.sides for part in found), strict=True))
     return _Trials(

@@ -122,6 +122,7 @@ class Verification:
         probability: that one singer is heard in both, at even priors; None likewise.
         threshold: the least score that is, for recordings with so much singing; None where there are not enough vocals,
             and where a higher score says no more.
+        false_accept_rate: share of pairs of different singers that reach the threshold, and ``measured_on`` what.
     """
 
     first: str
@@ -131,6 +132,7 @@ class Verification:
     probability: float | None
     threshold: float | None
     false_accept_rate: float
+    measured_on: str
     fingerprint: str
     notice: str = NOTICE
 
@@ -308,10 +310,9 @@ class Verifier:
         calibration = self._calibration
         score = probability = same = threshold = None
         if len(first.vectors) and len(second.vectors):
-            left, right = (calibration.centred(side.vectors.mean(axis=0)) for side in (first, second))
-            score = float(left @ right)
-            reach = float(calibration.reach(len(first.vectors), len(second.vectors)))
-            llr = float(calibration.pair(np.array(score), reach))
+            left, right = (side.vectors.mean(axis=0, keepdims=True) for side in (first, second))
+            found = calibration.ratios(left, np.array([len(first.vectors)]), right, np.array([len(second.vectors)]))
+            score, reach, llr = (float(value[0, 0]) for value in (found.scores, found.reach, found.llr))
             probability, same = same_singer_probability(llr), llr >= calibration.threshold
             threshold = calibration.least_score(reach)
         return Verification(
@@ -322,6 +323,7 @@ class Verifier:
             probability,
             threshold,
             calibration.false_accept_rate,
+            calibration.material,
             self._embedder.checkpoint.fingerprint,
         )
 

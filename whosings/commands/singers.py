@@ -187,7 +187,9 @@ def verify(
         least = "none" if result.threshold is None else f"{result.threshold:.2f}"
         typer.echo(
             f"{says}: probability {result.probability:.1%} at even odds, score {result.score:.2f} "
-            f"(threshold {least}, set for {result.false_accept_rate:.0%} false accepts)\n{result.notice}"
+            f"(threshold {least})\n"
+            f"The threshold lets {result.false_accept_rate:.0%} of pairs of different singers pass, "
+            f"measured on {result.measured_on}.\n{result.notice}"
         )
 
 

@@ -95,11 +95,9 @@ def trials(roster: Roster, corpus: Corpus, embedder: TrackEmbedder) -> Trials:
         [corpus.of(track.track_id) for track in tracks]
         for tracks in ([pupil.test for pupil in pupils], [pupil.validation for pupil in pupils])
     )
-    test, validation = (
-        calibration.centred(np.stack([track.mean(axis=0) for track in side])) for side in (tests, validations)
-    )
+    test, validation = (np.stack([track.mean(axis=0) for track in side]) for side in (tests, validations))
     sizes, others = (np.array([len(track) for track in side]) for side in (tests, validations))
-    llr = calibration.pair((test @ validation.T).astype(float), calibration.reach(sizes[:, None], others))
+    llr = calibration.ratios(test, sizes, validation, others).llr
     own = np.eye(len(pupils), dtype=bool)
     same, different = np.sort(llr[own]), np.sort(llr[~own])
     return Trials(
