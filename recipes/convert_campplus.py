@@ -48,7 +48,7 @@ def folded(found: Weights, layer: str, norm: str, name: str) -> Weights:
 def before(found: Weights, norm: str, name: str) -> Weights:
     """A normalisation before a layer."""
     scale, shift = scale_and_shift(found, norm)
-    return {f"{name}.scale": scale[:, None], f"{name}.shift": shift[:, None]}
+    return {f"{name}.scale": scale, f"{name}.shift": shift}
 
 
 def converted(found: Weights, layers: tuple[int, ...]) -> Weights:

@@ -78,7 +78,8 @@ class VoiceMask(nn.Module):
     def forward(self, spectrograms: Tensor) -> Heard:
         """See the class."""
         frames = spectrograms.shape[-1]
-        maps = F.pad(self._levels(spectrograms), (0, -frames % 2**_LEVELS, 0, 0), mode="replicate")
+        levels = self._levels(spectrograms).to(self.enter.weight.dtype)
+        maps = F.pad(levels, (0, -frames % 2**_LEVELS, 0, 0), mode="replicate")
         maps = self.near[0](self.enter(maps))
         kept = []
         for down, near in zip(self.down, self.near[1:], strict=True):
