@@ -112,3 +112,18 @@ def test_a_block_looks_as_far_as_its_kernel(encoder):
     poked[0, 10] = torch.randn(16)
     changed = (block(poked) - block(maps)).abs().sum(dim=2)[0] > 1e-7
     assert changed.nonzero().flatten().tolist() == list(range(8, 13))
+
+
+@torch.no_grad()
+def test_windows_of_a_stretch():
+    """One window over all is the whole; what lies outside a window reaches it through the norms of the stem only."""
+    torch.manual_seed(0)
+    config = ConvolutionalConfig(stem=(4, 6), width=16, blocks=1, kernel=3, embedding=12)
+    encoder = ConvolutionalEncoder(config, FrontEndConfig(channels=1)).eval()
+    heard = torch.randn(1, 1, 128, 400)
+    torch.testing.assert_close(encoder.windows(heard, torch.tensor([0]), 400), encoder(heard))
+    changed = heard.clone()
+    changed[..., 320:] = changed[..., 320:].flip(3)
+    first = torch.tensor([0, 100])
+    change = (encoder.windows(changed, first, 300) - encoder.windows(heard, first, 300)).norm(dim=1)
+    assert change[0] < 1e-5 < change[1]

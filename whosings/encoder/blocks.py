@@ -1,4 +1,4 @@
-"""What the convolutional networks share: how spectrograms come in, and a block over time."""
+"""What the convolutional networks share: how spectrograms come in, a block over time, windows of a stretch."""
 
 from __future__ import annotations
 
@@ -13,6 +13,11 @@ _LOG_MEL_FLOOR = -14.0  # below it digital silence and codec zeros differ, voice
 def scaled(spectrograms: Tensor) -> Tensor:
     """Log-mel energies of peak-normalised music, brought to about zero mean and unit deviation."""
     return (spectrograms.clamp(min=_LOG_MEL_FLOOR) - _LOG_MEL_MEAN) / _LOG_MEL_STD
+
+
+def windows_of(first: Tensor, frames: int, frames_a_step: int) -> Tensor:
+    """Steps of windows of ``frames`` frames that begin at frames ``first``: (windows, steps)."""
+    return (first // frames_a_step)[:, None] + torch.arange(-(-frames // frames_a_step), device=first.device)
 
 
 class TimeBlock(nn.Module):

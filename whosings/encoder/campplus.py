@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from whosings.config import CampplusConfig, FilterbankConfig
+from whosings.encoder.blocks import windows_of
 from whosings.encoder.masking import VoiceMask
 
 FRAMES_A_STEP = 2
@@ -128,7 +129,7 @@ class Campplus(nn.Module):
             (windows, dimensions).
         """
         found = self.frame_maps(spectrogram)
-        place = (first // FRAMES_A_STEP)[:, None] + torch.arange(-(-frames // FRAMES_A_STEP), device=first.device)
+        place = windows_of(first, frames, FRAMES_A_STEP)
         weights = None if found.weights is None else found.weights[0, place]
         return self.pooled(FrameMaps(found.maps[0, :, place].transpose(0, 1), weights))
 

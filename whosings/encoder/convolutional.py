@@ -13,10 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from whosings.config import ConvolutionalConfig, FrontEndConfig
-from whosings.encoder.blocks import TimeBlock, scaled
+from whosings.encoder.blocks import TimeBlock, scaled, windows_of
 from whosings.encoder.masking import VoiceMask
 
 _STEM_STRIDE = 8  # mel bins to one stem row
+_FRAMES_A_STEP = 2
 
 
 class ConvolutionalEncoder(nn.Module):
@@ -27,7 +28,7 @@ class ConvolutionalEncoder(nn.Module):
         self.mask = None if config.mask is None else VoiceMask(config.mask, front_end)
         narrow, wide = config.stem
         self.stem = nn.Sequential(
-            nn.Conv2d(front_end.channels, narrow, kernel_size=(7, 5), stride=(4, 2), padding=(3, 2)),
+            nn.Conv2d(front_end.channels, narrow, kernel_size=(7, 5), stride=(4, _FRAMES_A_STEP), padding=(3, 2)),
             nn.GroupNorm(1, narrow),
             nn.GELU(),
             nn.Conv2d(narrow, wide, kernel_size=3, stride=(2, 1), padding=1),
@@ -48,18 +49,38 @@ class ConvolutionalEncoder(nn.Module):
 
     def forward(self, spectrograms: Tensor) -> Tensor:
         """See the class."""
-        if self.mask is not None:
-            spectrograms = spectrograms + self.mask(spectrograms).log_share
-        return self.embedded(spectrograms)
+        return self.embedded(self._heard(spectrograms))
 
     def embedded(self, spectrograms: Tensor) -> Tensor:
         """Embeddings of spectrograms that a mask, if there is one, has been put on already."""
-        maps = self.stem(scaled(spectrograms))
-        maps = self.merge((maps + self.refine(maps)).flatten(1, 2)).transpose(1, 2)
+        embeddings: Tensor = self.head(self.pool(self._steps(spectrograms)))
+        return embeddings
+
+    def windows(self, spectrogram: Tensor, first: Tensor, frames: int) -> Tensor:
+        """Embeddings of windows of one stretch, through which the network goes once.
+
+        Args:
+            spectrogram: of the stretch, (1, channels, mel_bins, frames).
+            first: first frames of the windows, (windows,).
+            frames: length of a window.
+
+        Returns:
+            (windows, dimensions).
+        """
+        steps = self._steps(self._heard(spectrogram))[0]
+        embeddings: Tensor = self.head(self.pool(steps[windows_of(first, frames, _FRAMES_A_STEP)]))
+        return embeddings
+
+    def _heard(self, spectrograms: Tensor) -> Tensor:
+        return spectrograms if self.mask is None else spectrograms + self.mask(spectrograms).log_share
+
+    def _steps(self, spectrograms: Tensor) -> Tensor:
+        """(batch, steps, width), a step for every two frames."""
+        seen = self.stem(scaled(spectrograms))
+        maps: Tensor = self.merge((seen + self.refine(seen)).flatten(1, 2)).transpose(1, 2)
         for block in self.blocks:
             maps = block(maps)
-        embeddings: Tensor = self.head(self.pool(maps))
-        return embeddings
+        return maps
 
 
 class _AttentiveStatistics(nn.Module):
