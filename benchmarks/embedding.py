@@ -1,6 +1,8 @@
-"""Embedding on a CPU: segments a second by preset, batch and runtime, and a whole MP3 as a real-time factor.
+"""Embedding on a CPU: segments a second by preset, batch and runtime, a track's ways through an encoder, a whole MP3.
 
-The usual way embeds one segment at a time. Weights are random: speed does not depend on them.
+The usual way embeds overlapping segments one at a time, each for itself. What ships hears a stretch once and pools its
+segments from there, in bf16 where the processor has it (``SegmentEmbedder.along``). Weights of presets are random:
+speed does not depend on them.
 """
 
 from __future__ import annotations
@@ -23,9 +25,9 @@ from whosings import audio
 from whosings.choir.cast import draw_singer
 from whosings.choir.songs import record
 from whosings.config import MODELS, ModelConfig
-from whosings.embedding import TrackEmbedder
-from whosings.encoder.checkpoint import build, load_checkpoint
-from whosings.spectrogram import LogMel, conform
+from whosings.embedding import Encoder, SegmentEmbedder, TrackEmbedder
+from whosings.encoder.checkpoint import SHIPPED, build
+from whosings.spectrogram import conform, open_front_end
 from whosings.vocals.detector import ActivityDetector
 
 Run = Callable[[Tensor], Tensor]
@@ -35,14 +37,15 @@ def main() -> None:
     given = measure.arguments(
         __doc__,
         threads={"type": int, "default": 2},
-        part={"choices": ["segments", "file", "both"], "default": "both"},
-        presets={"nargs": "+", "default": ["default", "compact", "small"], "help": "or default, what ships"},
+        part={"choices": ["segments", "tracks", "file", "all"], "default": "all"},
+        presets={"nargs": "+", "default": ["cam++", "compact", "small"]},
+        encoders={"nargs": "+", "default": list(SHIPPED), "help": "checkpoints that embed a track and a file"},
         batches={"nargs": "+", "type": int, "default": [1, 16, 32]},
         runtimes={"nargs": "+", "default": list(RUNTIMES)},
     )
     torch.set_num_threads(given.threads)
     figures: dict[str, float] = {}
-    if given.part != "file":
+    if given.part in ("segments", "all"):
         batches = given.batches[:2] if given.quick else given.batches
         for preset in given.presets[:1] if given.quick else given.presets:
             figures |= segments(preset, batches, given.runtimes, given.threads, repeats=3 if given.quick else 7)
@@ -50,15 +53,19 @@ def main() -> None:
         for preset, figure in per_s.items():
             if preset != "small" and figure and (small := per_s.get("small")):
                 figures[f"{preset}_over_small"] = figure / small
-    if given.part != "segments":
-        figures |= whole_file(duration_s=60.0 if given.quick else 240.0, repeats=3 if given.quick else 7)
+    duration_s, repeats = (60.0, 3) if given.quick else (240.0, 7)
+    for name in given.encoders:
+        if given.part in ("tracks", "all"):
+            figures |= ways_through(name, duration_s / 4, repeats)
+        if given.part in ("file", "all"):
+            figures |= whole_file(name, duration_s, repeats)
     measure.finish("embedding", given.quick, **figures)
 
 
 def segments(preset: str, batches: list[int], runtimes: list[str], threads: int, repeats: int) -> dict[str, float]:
     """Segments a second of one preset, by batch and runtime."""
     torch.manual_seed(0)
-    config = load_checkpoint().config if preset == "default" else MODELS[preset]
+    config = MODELS[preset]
     encoder = build(config).eval().requires_grad_(False)
     spectrograms = _spectrograms(config, max(batches))
     with torch.inference_mode():
@@ -147,12 +154,34 @@ RUNTIMES: dict[str, Callable[[nn.Module, Tensor, int], Run]] = {
 }
 
 
-def whole_file(duration_s: float, repeats: int) -> dict[str, float]:
-    """The encoder that ships on one MP3, and where the time goes."""
+def ways_through(name: str, duration_s: float, repeats: int) -> dict[str, float]:
+    """Overlapping segments of a track: each for itself, in batches, and pooled from one pass; float32 and as it ships."""
+    track = audio.Segment(record(draw_singer(0, 0), 0, duration_s).mixture[None], 0.0, "made")
+    exact, shipped = (SegmentEmbedder(Encoder(name, "cpu", precision)) for precision in ("float32", "auto"))
+    start_s = np.arange(0.0, track.duration_s - exact.front_end.segment_s, exact.front_end.segment_s / 2)
+    pieces = [track.cut(float(start), exact.front_end.segment_s).samples for start in start_s]
+    ways = {
+        "one by one, float32": lambda: np.concatenate([exact([piece]) for piece in pieces]),
+        "in batches, float32": lambda: exact(pieces),
+        "one pass, float32": lambda: exact.along(track, start_s),
+        "as it ships": lambda: shipped.along(track, start_s),
+    }
+    seconds = measure.interleaved(ways, repeats, calls=1, rest_s=0.1)
+    usual, reference = seconds["one by one, float32"], ways["one by one, float32"]()
+    rows: list[list[object]] = []
+    for way, run in ways.items():
+        likeness = float((run() * reference).sum(axis=1).mean())
+        rows.append([name, way, seconds[way] / track.duration_s, usual / seconds[way], likeness])
+    measure.table(["encoder", "way", "real-time factor", "x the usual way", "cosine to it"], rows)
+    return {f"{Path(name).name}_one_pass_over_one_by_one": usual / seconds["as it ships"]}
+
+
+def whole_file(name: str, duration_s: float, repeats: int) -> dict[str, float]:
+    """An encoder that ships on one MP3, and where the time goes."""
     with tempfile.TemporaryDirectory() as folder:
         mp3 = measure.write_song(Path(folder) / "song.mp3", duration_s)
         duration_s = audio.probe(mp3).duration_s
-        embed = TrackEmbedder()
+        embed = TrackEmbedder(name)
         found = len(embed(mp3).vectors)
         stages: list[dict[str, float]] = []
         totals: list[float] = []
@@ -163,45 +192,37 @@ def whole_file(duration_s: float, repeats: int) -> dict[str, float]:
             stages.append(_stages(embed, mp3))
     total = median(totals)
     rows: list[list[object]] = [["whole file", total, 100.0, total / duration_s]]
-    for name in stages[0]:
-        seconds = median(stage[name] for stage in stages)
-        rows.append([f"  {name}", seconds, 100 * seconds / total, seconds / duration_s])
-    print(f"{duration_s:.0f} s of MP3, {found} segments embedded, {torch.get_num_threads()} threads")
+    for step in stages[0]:
+        seconds = median(stage[step] for stage in stages)
+        rows.append([f"  {step}", seconds, 100 * seconds / total, seconds / duration_s])
+    print(f"{name}: {duration_s:.0f} s of MP3, {found} segments embedded, {torch.get_num_threads()} threads")
     measure.table(["step", "seconds", "%", "real-time factor"], rows)
-    return {"file_real_time_factor": total / duration_s, "file_segments": float(found)}
+    key = Path(name).name
+    return {f"{key}_file_real_time_factor": total / duration_s, f"{key}_file_segments": float(found)}
 
 
 def _stages(embed: TrackEmbedder, path: Path) -> dict[str, float]:
     """The steps of ``TrackEmbedder``, one after another."""
-    front_end, log_mel, batch = embed.front_end, LogMel(embed.front_end), 16
-    detector = ActivityDetector()
+    front_end, detector = embed.front_end, ActivityDetector()
     clock = [time.perf_counter()]
     whole = audio.load(path, front_end.channels)
     clock.append(time.perf_counter())
     detector(whole.samples)
     clock.append(time.perf_counter())
-    starts = np.arange(0.0, whole.duration_s - front_end.segment_s, embed.hop_s)
-    waveforms = [conform(whole.cut(float(start), front_end.segment_s).samples, front_end) for start in starts]
+    embed.at(whole, np.arange(0.0, whole.duration_s - front_end.segment_s, embed.hop_s))
     clock.append(time.perf_counter())
-    with torch.inference_mode():
-        blocks = [torch.from_numpy(np.stack(waveforms[n : n + batch])) for n in range(0, len(waveforms), batch)]
-        spectrograms = [log_mel(block) for block in blocks]
-        clock.append(time.perf_counter())
-        for block in spectrograms:
-            embed.segments.encoder(block)
-    clock.append(time.perf_counter())
-    names = ("decode to 16 kHz", "vocal activity", "cut and normalise", "log-mel", "encoder")
+    names = ("decode to 16 kHz", "vocal activity", "encoder")
     return dict(zip(names, np.diff(clock).tolist(), strict=True))
 
 
 def _spectrograms(config: ModelConfig, count: int) -> Tensor:
-    """Log-mel segments of a generated song."""
+    """Segments of a generated song as the front end sees them."""
     front_end = config.front_end
     song = record(draw_singer(0, 0), 0, 30.0).mixture[None]
     starts = np.linspace(0, song.shape[1] - front_end.samples, count).astype(int)
     waveforms = np.stack([conform(song[:, start : start + front_end.samples], front_end) for start in starts])
     with torch.inference_mode():
-        return LogMel(front_end)(torch.from_numpy(waveforms)).clone()
+        return open_front_end(front_end)(torch.from_numpy(waveforms)).clone()
 
 
 def _export(encoder: nn.Module, example: Tensor, folder: Path) -> Path:

@@ -241,7 +241,7 @@ def test_missing(tmp_path):
 
 def test_no_encoder_ships(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "files", lambda package: tmp_path)
-    refused("default", "no encoder ships with this installation")
+    refused("default", "this encoder does not ship with this installation")
     written = saved(tmp_path / "weights" / "default")
     assert load_checkpoint().fingerprint == written.fingerprint
 

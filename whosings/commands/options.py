@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 GalleryFile = Annotated[Path, typer.Option("--gallery", "-g", help="Gallery file.")]
-EncoderName = Annotated[str, typer.Option("--encoder", help="'default', a checkpoint folder, or a hub id.")]
+EncoderName = Annotated[str, typer.Option("--encoder", help="'default', 'fast', a checkpoint folder, or a hub id.")]
 Device = Annotated[str, typer.Option(help="Torch device; auto takes a GPU if there is one.")]
 UnknownPrior = Annotated[
     float,

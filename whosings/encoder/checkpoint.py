@@ -29,7 +29,9 @@ from whosings.settings import parse
 
 FORMAT = "whosings-encoder-1"
 DEFAULT = "default"
-"""Name of the encoder that ships with the package."""
+"""Name of the encoder that is taken unless another one is named."""
+SHIPPED = (DEFAULT, "fast")
+"""Names of the encoders that ship with the package; ``fast`` is for catalogues."""
 
 _WEIGHTS, _CONFIG = "model.safetensors", "config.json"
 _TRAIN_HINT = "make one with: whosings train"
@@ -94,7 +96,8 @@ def load_checkpoint(name: str | Path = DEFAULT, device: str | torch.device = "cp
     """Load an encoder.
 
     Args:
-        name: ``"default"``; a checkpoint's folder or its ``model.safetensors``; or a hub id ``owner/name``.
+        name: ``"default"`` or ``"fast"``; a checkpoint's folder or its ``model.safetensors``; or a hub id
+            ``owner/name``.
 
     Raises:
         CheckpointError: missing, damaged, or a checkpoint of something else.
@@ -161,10 +164,10 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 
 def _locate(name: str | Path) -> Path:
-    if str(name) == DEFAULT:
-        path = Path(str(files("whosings"))) / "weights" / DEFAULT / _WEIGHTS
+    if str(name) in SHIPPED:
+        path = Path(str(files("whosings"))) / "weights" / str(name) / _WEIGHTS
         if not path.exists():
-            raise CheckpointError(DEFAULT, "no encoder ships with this installation", _TRAIN_HINT)
+            raise CheckpointError(name, "this encoder does not ship with this installation", _TRAIN_HINT)
         return path
     path = Path(name)
     if path.is_dir():
