@@ -155,7 +155,7 @@ RUNTIMES: dict[str, Callable[[nn.Module, Tensor, int], Run]] = {
 
 
 def ways_through(name: str, duration_s: float, repeats: int) -> dict[str, float]:
-    """Overlapping segments of a track: each for itself, in batches, and pooled from one pass; float32 and as it ships."""
+    """A track's overlapping segments, one by one, in batches, pooled from one pass; in float32 and as it ships."""
     track = audio.Segment(record(draw_singer(0, 0), 0, duration_s).mixture[None], 0.0, "made")
     exact, shipped = (SegmentEmbedder(Encoder(name, "cpu", precision)) for precision in ("float32", "auto"))
     start_s = np.arange(0.0, track.duration_s - exact.front_end.segment_s, exact.front_end.segment_s / 2)

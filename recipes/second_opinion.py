@@ -35,7 +35,7 @@ from on_disk import keep, resume, to_int16
 
 from whosings import audio
 from whosings.audio import SAMPLE_RATE
-from whosings.calibration import fit_logistic
+from whosings.calibrating import fit_logistic
 from whosings.choir import conversion
 from whosings.choir.band import draw_palette, play
 from whosings.choir.effects import carrier, channel_vocoder

@@ -6,14 +6,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from whosings.calibrating import calibrate, fit_logistic
 from whosings.calibration import (
     FALSE_ACCEPT_RATE,
     Calibration,
     Logistic,
     best_posteriors,
-    calibrate,
     calibration_of,
-    fit_logistic,
     neighbours_mean,
     same_singer_probability,
     singer_posteriors,
@@ -308,7 +307,7 @@ def test_the_noise_explains_the_trials_about_best():
 def test_strangers_are_drawn_where_there_are_very_many(monkeypatch):
     tracks, singers = uneven(12, 1.2)
     whole = calibrate(tracks, singers, "")
-    monkeypatch.setattr("whosings.calibration._TRIALS", 700)
+    monkeypatch.setattr("whosings.calibrating._TRIALS", 700)
     some = calibrate(tracks, singers, "")
     assert (some.same_trials, some.different_trials) == (whole.same_trials, 700)
     assert whole.different_trials == 12 * 12 * 11

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from whosings import fitting
-from whosings.calibration import calibrate
+from whosings.calibrating import calibrate
 from whosings.config import HeadConfig
 from whosings.embedding import Embeddings
 from whosings.errors import GalleryError

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from tests.evaluation_fixtures import scene
-from whosings.calibration import calibrate, calibration_of
+from whosings.calibrating import calibrate
+from whosings.calibration import calibration_of
 from whosings.evaluation.protocol import enrol
 from whosings.evaluation.verification import open_set, trials
 

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from whosings.audio import FloatArray
 from whosings.encoder.checkpoint import Checkpoint
-from whosings.errors import CheckpointError, TrainingError
+from whosings.errors import CheckpointError
 
 UNKNOWN_PRIOR = 0.5
 """Prior probability that the singer of a probe is not enrolled."""
@@ -33,7 +33,8 @@ FALSE_ACCEPT_RATE = 0.01
 """Share of different-singer trials that verification's threshold lets pass."""
 
 _CENTRE_WEIGHT = 10
-_TRIALS = 200_000  # of different singers and one kind, at most
+_SPREAD_WEIGHT = 45  # pairs: ten voices make as many
+_MOST_VOICES = 1000  # whose likeness is looked at
 
 Array = NDArray[np.float64]
 Scores = NDArray[np.floating[Any]]
@@ -70,6 +71,8 @@ class Calibration:
         material: what these were, in words.
         noise: variance among segments of one singer over that among singers, as far as scores show it; with 0, the
             number of segments does not matter.
+        spread: root mean square of the scores among voices of different singers of one place; 0 where that is not
+            known.
     """
 
     centre: tuple[float, ...]
@@ -82,10 +85,11 @@ class Calibration:
     different_trials: int
     material: str
     noise: float
+    spread: float = 0.0
 
     def reach(self, *segments: NDArray[Any] | float) -> Scores:
         """The share of a score, 0 to 1, that voices of so many segments can reach."""
-        return _reach(self.noise, segments)
+        return reach_of(self.noise, segments)
 
     def ratios(
         self, left: FloatArray, left_segments: NDArray[Any], right: FloatArray, right_segments: NDArray[Any]
@@ -111,13 +115,21 @@ class Calibration:
         return np.asarray(rest / np.maximum(np.linalg.norm(rest, axis=-1, keepdims=True), 1e-9), np.float32)
 
     def adapted(self, voices: FloatArray) -> Calibration:
-        """The same for a gallery of these voices (singers, dimensions): its own mean voice counts, too.
+        """The same for a gallery of these voices (singers, dimensions), for its tracks and segments.
 
         Recordings of one kind (a studio, a language, a style) share what is not the singer. The more singers, the
-        better their mean shows it: this calibration's centre weighs as much as ``_CENTRE_WEIGHT`` of them.
+        better their mean shows it: this calibration's centre weighs as much as ``_CENTRE_WEIGHT`` of them. Where the
+        gallery's singers are more alike than those of the calibration, scores count for less in proportion.
         """
         total = voices.sum(axis=0) + _CENTRE_WEIGHT * np.asarray(self.centre, np.float32)
-        return replace(self, centre=tuple((total / (len(voices) + _CENTRE_WEIGHT)).tolist()))
+        moved = replace(self, centre=tuple((total / (len(voices) + _CENTRE_WEIGHT)).tolist()))
+        found, pairs = likeness(moved.centred(voices[:: -(-len(voices) // _MOST_VOICES)]))
+        if not self.spread or not pairs:
+            return moved
+        known = self.spread**2
+        share = math.sqrt(known / max(known, (_SPREAD_WEIGHT * known + pairs * found) / (_SPREAD_WEIGHT + pairs)))
+        track, segment = (replace(line, scale=share * line.scale) for line in (moved.track, moved.segment))
+        return replace(moved, track=track, segment=segment)
 
     def to_card(self) -> dict[str, Any]:
         """As plain values, for a checkpoint's card."""
@@ -167,43 +179,17 @@ class BestPosteriors:
     nobody: Scores
 
 
-def _reach(noise: float, segments: Sequence[NDArray[Any] | float]) -> Scores:
+def likeness(centred: FloatArray) -> tuple[float, int]:
+    """Mean square of the scores among different voices (voices, dimensions), and how many pairs there are."""
+    scores = np.asarray(centred @ centred.T, np.float64)
+    pairs = len(centred) * (len(centred) - 1) // 2
+    return float((np.square(scores).sum() - np.square(np.diag(scores)).sum()) / max(1, 2 * pairs)), pairs
+
+
+def reach_of(noise: float, segments: Sequence[NDArray[Any] | float]) -> Scores:
+    """See ``Calibration.reach``."""
     shares = [np.asarray(n) / (np.asarray(n) + noise) for n in segments]
     return np.asarray(np.sqrt(math.prod(shares)))
-
-
-def fit_logistic(
-    same: Array, different: Array, same_reach: Scores | float = 1.0, different_reach: Scores | float = 1.0
-) -> Logistic:
-    """Logistic regression at even priors, so that its logit is a log-likelihood ratio.
-
-    The two classes weigh the same however many trials they have. A slight pull on the slope keeps perfectly separated
-    scores finite.
-
-    Args:
-        same, different: scores of trials.
-        same_reach, different_reach: of each of them.
-    """
-    reached = np.concatenate(
-        [np.broadcast_to(same_reach, same.shape), np.broadcast_to(different_reach, different.shape)]
-    )
-    scores = np.concatenate([same, different]) / reached
-    labels = np.concatenate([np.ones(same.size), np.zeros(different.size)])
-    weights = np.concatenate([np.full(same.size, 0.5 / same.size), np.full(different.size, 0.5 / different.size)])
-    mean, deviation = scores.mean(), max(float(scores.std()), 1e-9)
-    design = np.stack([(scores - mean) / deviation, np.ones(scores.size)], axis=1) * np.square(reached)[:, None]
-    pull = np.array([1e-4, 0.0])
-    line = np.zeros(2)
-    for _ in range(100):
-        fitted = 1 / (1 + np.exp(-np.clip(design @ line, -40, 40)))
-        gradient = design.T @ (weights * (fitted - labels)) + pull * line
-        hessian = (design * (weights * fitted * (1 - fitted))[:, None]).T @ design + np.diag(pull + 1e-12)
-        step = np.linalg.solve(hessian, gradient)
-        # Newton may overshoot where the classes hardly overlap.
-        line = line - step * min(1.0, 3.0 / max(1e-9, float(np.abs(step).max())))
-        if float(np.abs(step).max()) < 1e-9:
-            break
-    return Logistic(float(line[0] / deviation), float(line[1] - line[0] * mean / deviation))
 
 
 def singer_posteriors(llr: Scores, unknown_prior: float = UNKNOWN_PRIOR) -> Scores:
@@ -245,156 +231,3 @@ def neighbours_mean(vectors: FloatArray) -> FloatArray:
     """
     padded = np.concatenate([vectors[:1], vectors, vectors[-1:]])
     return (padded[:-2] + padded[1:-1] + padded[2:]) / 3 if len(vectors) else vectors
-
-
-def calibrate(
-    tracks: Sequence[FloatArray], singers: Sequence[str], material: str, alike: Sequence[str] | None = None
-) -> Calibration:
-    """Fit a calibration on tracks of known singers that the encoder was not trained on.
-
-    Every track is compared with every singer, and so are its segments, one by one; and with every other track. Voices
-    are made without one of their singer's tracks, where there are several: the singer's own without the one that is
-    compared, others' so that they are of as many. So that long and short recordings are both known, whole tracks are
-    compared, then the middle half of their segments, the middle quarter and so on, down to one.
-
-    Args:
-        tracks: for each track, unit embeddings (segments, dimensions) in order; tracks without segments are left out.
-        singers: who sings each track.
-        material: what the tracks are, in words, for the card.
-        alike: of each track, what its singer has in common with those who are mistaken for each other most, such as
-            the sex; verification's threshold is then set on strangers of one kind, who pass more often than others.
-
-    Raises:
-        TrainingError: fewer than two singers with two tracks.
-    """
-    kinds = [kind for kind, track in zip(alike or ["all"] * len(tracks), tracks, strict=True) if len(track)]
-    kept = [(track, singer) for track, singer in zip(tracks, singers, strict=True) if len(track)]
-    names = sorted({singer for _, singer in kept})
-    who = np.array([names.index(singer) for _, singer in kept], np.int64)
-    counts = np.bincount(who, minlength=len(names))
-    if (counts >= 2).sum() < 2:
-        raise TrainingError("calibration", "needs at least two singers with two tracks each", "add tracks")
-    several, rest = counts > 1, np.maximum(1, counts - 1)
-    lengths = np.array([len(track) for track, _ in kept])
-    means = np.stack([track.mean(axis=0) for track, _ in kept])
-    sums = np.stack([means[who == number].sum(axis=0) for number in range(len(names))])
-    segments = np.bincount(who, lengths, len(names))
-    tracks_of = [np.flatnonzero(who == number) for number in range(len(names))]
-    place = [int(np.flatnonzero(tracks_of[singer] == number)[0]) for number, singer in enumerate(who)]
-    centre = (sums / counts[:, None]).mean(axis=0)
-    draft = Calibration(
-        tuple(centre.tolist()), Logistic(1, 0), Logistic(1, 0), Logistic(1, 0), 0, FALSE_ACCEPT_RATE, 0, 0, material, 0
-    )
-    parts = [_middles(track) for track, _ in kept]
-    heard = [draft.centred(np.stack([part.mean(axis=0) for part in of_track])) for of_track in parts]
-    by_part: list[FloatArray] = []
-    by_segment: list[FloatArray] = []
-    enrolled: list[NDArray[Any]] = []
-    for number, (track, _) in enumerate(kept):
-        left_out = np.array([own[place[number] % len(own)] for own in tracks_of])
-        voices = draft.centred((sums - several[:, None] * means[left_out]) / rest[:, None])
-        by_part.append(heard[number] @ voices.T)
-        by_segment.append(draft.centred(neighbours_mean(track)) @ voices.T)
-        enrolled.append(segments - several * lengths[left_out])
-    mine = who[:, None] == np.arange(len(names))
-    valid = ~mine | several
-    opposite = np.stack(enrolled)
-    sizes = [np.array([len(part) for part in of_track]) for of_track in parts]
-    whose = np.repeat(np.arange(len(kept)), [len(of_track) for of_track in parts])
-    owner = np.repeat(np.arange(len(kept)), lengths)
-    by_track = _Trials.of(
-        np.concatenate(by_part), (np.concatenate(sizes)[:, None], opposite[whose]), mine[whose], valid[whose]
-    )
-    singly = _Trials.of(np.concatenate(by_segment), (opposite[owner],), mine[owner], valid[owner])
-    pairs = _pairs(heard, sizes, who)
-    noise = _fit_noise(by_track, pairs)
-    line = pairs.line(noise)
-    # Just above the first trial that must not pass: with few trials, too, no more than the stated share does.
-    near = _pairs(heard, sizes, who, np.unique(kinds, return_inverse=True)[1])
-    strangers = np.sort(line(near.scores, near.reach(noise))[~near.same])
-    return replace(
-        draft,
-        track=by_track.line(noise),
-        segment=singly.line(noise),
-        pair=line,
-        threshold=float(np.nextafter(strangers[-1 - int(FALSE_ACCEPT_RATE * strangers.size)], np.inf)),
-        same_trials=int(by_track.same.sum()),
-        different_trials=int((~by_track.same).sum()),
-        noise=noise,
-    )
-
-
-def _middles(track: FloatArray) -> list[FloatArray]:
-    """A track, the middle half of its segments, the middle quarter and so on, down to one."""
-    sizes = [len(track) >> halved for halved in range(len(track).bit_length())]
-    return [track[(len(track) - size) // 2 :][:size] for size in sizes]
-
-
-@dataclass(frozen=True)
-class _Trials:
-    """Scores of trials, of how many segments each side was, and whether one singer sang both: all (trials,)."""
-
-    scores: Array
-    sides: tuple[Array, ...]
-    same: NDArray[np.bool_]
-
-    @classmethod
-    def of(
-        cls, scores: Scores, sides: tuple[NDArray[Any], ...], same: NDArray[np.bool_], kept: NDArray[np.bool_]
-    ) -> _Trials:
-        """Those that are ``kept``, and of different singers' no more than ``_TRIALS``, drawn at random."""
-        places = np.flatnonzero(kept)
-        different = places[~same.ravel()[places]]
-        if different.size > _TRIALS:
-            drawn = np.random.default_rng(0).choice(different, _TRIALS, replace=False)
-            places = np.sort(np.concatenate([places[same.ravel()[places]], drawn]))
-        one_each = [np.broadcast_to(side, scores.shape).ravel()[places].astype(np.float64) for side in sides]
-        return cls(scores.ravel()[places].astype(np.float64), tuple(one_each), same.ravel()[places])
-
-    def reach(self, noise: float) -> Scores:
-        return _reach(noise, self.sides)
-
-    def line(self, noise: float) -> Logistic:
-        reach = self.reach(noise)
-        return fit_logistic(self.scores[self.same], self.scores[~self.same], reach[self.same], reach[~self.same])
-
-    def loss(self, noise: float) -> float:
-        """Cross-entropy (nats) of the line, both kinds of trials weighing the same."""
-        llr = self.line(noise)(self.scores, self.reach(noise))
-        return float(np.logaddexp(0, -llr[self.same]).mean() + np.logaddexp(0, llr[~self.same]).mean()) / 2
-
-
-def _pairs(
-    heard: Sequence[FloatArray],
-    sizes: Sequence[NDArray[Any]],
-    who: NDArray[np.int64],
-    kinds: NDArray[Any] | None = None,
-) -> _Trials:
-    """Every pair of tracks, both whole, both halved and so on: voices (parts, dimensions) of so many segments each.
-
-    Args:
-        kinds: of the tracks; only pairs of one kind are wanted.
-    """
-    found = []
-    for halved in range(max(len(of_track) for of_track in sizes)):
-        kept = [number for number, of_track in enumerate(sizes) if len(of_track) > halved]
-        voices = np.stack([heard[number][halved] for number in kept])
-        size, singer = np.array([sizes[number][halved] for number in kept]), who[kept]
-        once = np.triu(np.ones((len(kept), len(kept)), bool), 1)
-        if kinds is not None:
-            once &= kinds[kept][:, None] == kinds[kept]
-        found.append(_Trials.of(voices @ voices.T, (size[:, None], size), singer[:, None] == singer, once))
-    sides = tuple(np.concatenate(side) for side in zip(*(part.sides for part in found), strict=True))
-    return _Trials(
-        np.concatenate([part.scores for part in found]), sides, np.concatenate([part.same for part in found])
-    )
-
-
-def _fit_noise(*trials: _Trials) -> float:
-    """The least noise with which all trials are explained as well as with any, to a hundredth of the cross-entropy.
-
-    Where trials are told apart without error at any length they say little of it, and it matters little.
-    """
-    candidates = (0.0, *np.geomspace(0.1, 10, 21).tolist())
-    losses = np.array([sum(some.loss(noise) for some in trials) for noise in candidates])
-    return float(candidates[int(np.argmax(losses <= 1.01 * losses.min()))])

@@ -123,7 +123,7 @@ def calibrate(
 
 
 def _calibrate(run: Report, encoder: str, manifest: Any, material: str, stem: str) -> dict[str, Any]:
-    from whosings.calibration import calibrate as fit
+    from whosings.calibrating import calibrate as fit
     from whosings.catalogue.splits import sample_real
     from whosings.embedding import TrackEmbedder
     from whosings.encoder.checkpoint import load_checkpoint, local_folder, rewrite_card
