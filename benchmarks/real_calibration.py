@@ -60,6 +60,7 @@ def joined(clips: list[Embeddings]) -> Embeddings:
         start_s=starts,
         vocal=np.concatenate([clip.vocal for clip in clips]),
         duration_s=float(len(starts) * first.segment_s),
+        share=sum(clip.amount for clip in clips) / len(starts),
     )
 
 
@@ -67,7 +68,7 @@ def verification(known: Side, asked: Side, embedder: TrackEmbedder, male: NDArra
     """Error rates at the threshold that ships."""
     calibration = calibration_of(embedder.checkpoint)
     sides = [
-        (np.stack([e.vectors.mean(axis=0) for e in s.heard]), np.array([len(e.vectors) for e in s.heard]))
+        (np.stack([e.vectors.mean(axis=0) for e in s.heard]), np.array([e.amount for e in s.heard]))
         for s in (asked, known)
     ]
     llr = calibration.ratios(*sides[0], *sides[1]).llr

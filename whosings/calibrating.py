@@ -162,7 +162,7 @@ def calibrate(
 
 
 def in_places(
-    tracks: Sequence[FloatArray], singers: Sequence[str], longest: float = 0.7, size: int = 20, seed: int = 0
+    tracks: Sequence[FloatArray], singers: Sequence[str], longest: float = 0.8, size: int = 20, seed: int = 0
 ) -> tuple[list[FloatArray], list[str]]:
     """Tracks as if their singers had been recorded in different places, twenty in each; and which place that is.
 

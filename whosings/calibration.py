@@ -34,6 +34,7 @@ FALSE_ACCEPT_RATE = 0.01
 
 _CENTRE_WEIGHT = 10
 _SPREAD_WEIGHT = 45  # pairs: ten voices make as many
+_SPREAD_POWER = 0.75  # 1 names too few singers over a band, 0.5 too many strangers (benchmarks/real_calibration.py)
 _MOST_VOICES = 1000  # whose likeness is looked at
 
 Array = NDArray[np.float64]
@@ -119,7 +120,7 @@ class Calibration:
 
         Recordings of one kind (a studio, a language, a style) share what is not the singer. The more singers, the
         better their mean shows it: this calibration's centre weighs as much as ``_CENTRE_WEIGHT`` of them. Where the
-        gallery's singers are more alike than those of the calibration, scores count for less in proportion.
+        gallery's singers are more alike than those of the calibration, scores count for less, nearly in proportion.
         """
         total = voices.sum(axis=0) + _CENTRE_WEIGHT * np.asarray(self.centre, np.float32)
         moved = replace(self, centre=tuple((total / (len(voices) + _CENTRE_WEIGHT)).tolist()))
@@ -127,7 +128,8 @@ class Calibration:
         if not self.spread or not pairs:
             return moved
         known = self.spread**2
-        share = math.sqrt(known / max(known, (_SPREAD_WEIGHT * known + pairs * found) / (_SPREAD_WEIGHT + pairs)))
+        likely = (_SPREAD_WEIGHT * known + pairs * found) / (_SPREAD_WEIGHT + pairs)
+        share = math.sqrt(known / max(known, likely)) ** _SPREAD_POWER
         track, segment = (replace(line, scale=share * line.scale) for line in (moved.track, moved.segment))
         return replace(moved, track=track, segment=segment)
 

@@ -61,6 +61,7 @@ class Embeddings:
         short: the recording was shorter than a segment and has been repeated: expect less of it.
         activity: where in the track somebody sings, by 3-second pieces.
         opinion: how processed the voice sounds, if that was asked for and there is enough of it.
+        share: of a segment that was heard, less than 1 where the recording was shorter than one.
     """
 
     track_id: str
@@ -73,6 +74,12 @@ class Embeddings:
     short: bool
     activity: Activity
     opinion: Opinion | None = None
+    share: float = 1.0
+
+    @property
+    def amount(self) -> float:
+        """How many segments' worth of voice it is."""
+        return len(self.vectors) * self.share
 
 
 class Encoder:
@@ -325,6 +332,7 @@ class TrackEmbedder:
             short=cut.short,
             activity=cut.activity,
             opinion=self._second_opinion(segments) if self._second_opinion is not None else None,
+            share=min(1.0, whole.duration_s / length_s),
         )
 
 

@@ -54,11 +54,11 @@ _BUSY_S = 30.0  # how long to wait for another process's transaction
 
 @dataclass(frozen=True)
 class EnrolledSinger:
-    """One row of a gallery."""
+    """One row of a gallery; of short recordings, parts of segments count."""
 
     name: str
     tracks: int
-    segments: int
+    segments: float
 
 
 @dataclass(frozen=True)
@@ -68,12 +68,12 @@ class Voices:
     Attributes:
         names: (singers,) in alphabetical order.
         vectors: float32 (singers, dimensions): the mean over a singer's tracks of each track's mean unit embedding.
-        segments: (singers,) how many were enrolled.
+        segments: (singers,) how many were enrolled; of short recordings, parts count.
     """
 
     names: tuple[str, ...]
     vectors: FloatArray
-    segments: NDArray[np.int64]
+    segments: NDArray[np.float64]
 
     def without(self, singer: str) -> Voices:
         """The others."""
@@ -188,7 +188,7 @@ class Gallery:
                 self._db.execute("INSERT INTO singers (name, tracks, segments, voice) VALUES (?, 0, 0, x'')", (singer,))
             self._db.execute(
                 "UPDATE singers SET tracks = tracks + 1, segments = segments + ?, voice = ? WHERE name = ?",
-                (len(track.vectors), voice.astype(np.float32).tobytes(), singer),
+                (track.amount, voice.astype(np.float32).tobytes(), singer),
             )
             self._db.execute(
                 "INSERT INTO tracks (singer, sha256, source, start_s, vectors) "
@@ -242,7 +242,7 @@ class Gallery:
             raise GalleryError(self.path, "nobody is enrolled", "enrol singers first: whosings enrol NAME FILES")
         vectors = np.frombuffer(b"".join(row[3] for row in rows), np.float32).reshape(len(rows), -1)
         tracks = np.array([row[1] for row in rows], np.float32)
-        segments = np.array([row[2] for row in rows], np.int64)
+        segments = np.array([row[2] for row in rows], np.float64)
         return Voices(tuple(row[0] for row in rows), np.asarray(vectors / tracks[:, None], np.float32), segments)
 
     def tracks(self) -> tuple[EnrolledTrack, ...]:

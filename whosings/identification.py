@@ -202,14 +202,14 @@ class Identifier:
             for number, (start_s, who, sure) in enumerate(zip(probe.start_s, best, known, strict=True))
         )
         scores = enrolled @ calibration.centred(probe.vectors.mean(axis=0))
-        llr = calibration.track(scores, calibration.reach(len(probe.vectors)) * reach)
+        llr = calibration.track(scores, calibration.reach(probe.amount) * reach)
         named = np.bincount(best[known], minlength=len(voices.names))
         parts = np.flatnonzero(named >= max(_PART_SEGMENTS, _PART_SHARE * len(best)))
         # Only where several voices show: segments chosen for their likeness to one singer would flatter that singer.
         for who in parts if len(parts) > 1 and heard is None else ():
             part = probe.vectors[known & (best == who)]
             score = enrolled[who] @ calibration.centred(part.mean(axis=0))
-            alone = calibration.track(score, calibration.reach(len(part)) * reach[who])
+            alone = calibration.track(score, calibration.reach(len(part) * probe.share) * reach[who])
             if alone > llr[who]:
                 scores[who], llr[who] = score, alone
         probabilities = singer_posteriors(llr, self._unknown_prior)
@@ -311,7 +311,7 @@ class Verifier:
         score = probability = same = threshold = None
         if len(first.vectors) and len(second.vectors):
             left, right = (side.vectors.mean(axis=0, keepdims=True) for side in (first, second))
-            found = calibration.ratios(left, np.array([len(first.vectors)]), right, np.array([len(second.vectors)]))
+            found = calibration.ratios(left, np.array([first.amount]), right, np.array([second.amount]))
             score, reach, llr = (float(value[0, 0]) for value in (found.scores, found.reach, found.llr))
             probability, same = same_singer_probability(llr), llr >= calibration.threshold
             threshold = calibration.least_score(reach)

@@ -94,7 +94,8 @@ def list_(gallery: GalleryFile = GALLERY, as_json: Json = False) -> None:
         print_json(singers)
         return
     run.print_table(
-        ("singer", "recordings", "segments"), [(row.name, str(row.tracks), str(row.segments)) for row in singers]
+        ("singer", "recordings", "segments"),
+        [(row.name, str(row.tracks), f"{row.segments:.1f}".removesuffix(".0")) for row in singers],
     )
 
 
