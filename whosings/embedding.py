@@ -43,6 +43,7 @@ VOCAL_THRESHOLD = 0.5
 _SILENT_PEAK = 1e-4  # -80 dBFS
 _TAIL_S = 0.1  # a longer rest at the end gets a segment of its own
 _MIN_TRIMMED_S = 0.25  # of voice, left of a short recording
+_ROUNDING_S = 1e-3
 _STRETCH_S = 60.0  # heard at once, at most
 
 
@@ -201,21 +202,24 @@ class SegmentEmbedder:
     def along(self, whole: Segment, start_s: NDArray[np.float64]) -> FloatArray:
         """Embed segments of a track: float32 (segments, dimensions), rows of unit length.
 
-        An encoder that can be pooled by windows hears overlapping segments once, in stretches; any other hears them one
-        by one.
+        An encoder that can be pooled by windows hears overlapping segments once, in stretches; segments that the end of
+        the track cuts short, and those of any other encoder, are heard one by one.
 
         Args:
             start_s: of the segments, in seconds, ascending.
         """
         segment_s = self.front_end.segment_s
-        if not self.encoder.pools_windows:
-            return self([whole.cut(float(start), segment_s).samples for start in start_s])
-        rows = [np.zeros((0, self.encoder.checkpoint.dimensions), np.float32)]
-        for own in _stretches(start_s, segment_s):
+        fit = (start_s + segment_s <= whole.duration_s + _ROUNDING_S) & self.encoder.pools_windows
+        rows = []
+        for own in _stretches(start_s[fit], segment_s):
             stretch = whole.cut(float(own[0]), float(own[-1] - own[0]) + segment_s)
             heard = self._heard([in_channels(stretch.samples, self.front_end.channels)])
             rows.append(self.encoder.windows(heard, own - own[0]).cpu().numpy())
-        return np.concatenate(rows)
+        vectors = np.zeros((len(start_s), self.encoder.checkpoint.dimensions), np.float32)
+        if rows:
+            vectors[fit] = np.concatenate(rows)
+        vectors[~fit] = self([whole.cut(float(start), segment_s).samples for start in start_s[~fit]])
+        return vectors
 
     def _heard(self, waves: Sequence[FloatArray]) -> Tensor:
         """Spectrograms of waves of one length."""

@@ -15,9 +15,13 @@ def scaled(spectrograms: Tensor) -> Tensor:
     return (spectrograms.clamp(min=_LOG_MEL_FLOOR) - _LOG_MEL_MEAN) / _LOG_MEL_STD
 
 
-def windows_of(first: Tensor, frames: int, frames_a_step: int) -> Tensor:
-    """Steps of windows of ``frames`` frames that begin at frames ``first``: (windows, steps)."""
-    return (first // frames_a_step)[:, None] + torch.arange(-(-frames // frames_a_step), device=first.device)
+def windows_of(first: Tensor, frames: int, frames_a_step: int, steps: int) -> Tensor:
+    """Steps of windows of ``frames`` frames that begin at frames ``first``: (windows, steps of each).
+
+    Where a start was rounded up, the last of all ``steps`` counts twice.
+    """
+    place = (first // frames_a_step)[:, None] + torch.arange(-(-frames // frames_a_step), device=first.device)
+    return place.clamp(max=steps - 1)
 
 
 class TimeBlock(nn.Module):

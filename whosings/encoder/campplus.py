@@ -129,7 +129,7 @@ class Campplus(nn.Module):
             (windows, dimensions).
         """
         found = self.frame_maps(spectrogram)
-        place = windows_of(first, frames, FRAMES_A_STEP)
+        place = windows_of(first, frames, FRAMES_A_STEP, found.maps.shape[-1])
         weights = None if found.weights is None else found.weights[0, place]
         return self.pooled(FrameMaps(found.maps[0, :, place].transpose(0, 1), weights))
 

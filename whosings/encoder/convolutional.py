@@ -68,7 +68,7 @@ class ConvolutionalEncoder(nn.Module):
             (windows, dimensions).
         """
         steps = self._steps(self._heard(spectrogram))[0]
-        embeddings: Tensor = self.head(self.pool(steps[windows_of(first, frames, _FRAMES_A_STEP)]))
+        embeddings: Tensor = self.head(self.pool(steps[windows_of(first, frames, _FRAMES_A_STEP, len(steps))]))
         return embeddings
 
     def _heard(self, spectrograms: Tensor) -> Tensor:

@@ -1,0 +1,112 @@
+"""How the calibration of the encoders that ship is fitted: speakers and generated singers, in made places.
+
+    python recipes/calibrate.py runs/default/last --bank runs/bank   # rewrites the checkpoint's card
+
+The bank's people speak and sing, each recording alone, over one of the bank's bands or through studio effects; long
+recordings, and short ones of one to three and a half seconds. They are dealt into places of twenty singers whose
+embeddings share a direction (`whosings.calibrating.in_places`), and the threshold of `verify` is set on strangers of
+one sex, told by the median pitch of their speech. What holds of it on real singers is measured by
+`benchmarks/real_calibration.py`.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from whosings.audio import SAMPLE_RATE, FloatArray, Segment
+from whosings.calibrating import calibrate, in_places
+from whosings.choir.vocoder import analyze
+from whosings.contrastive.augment import Chances, produce
+from whosings.embedding import SegmentEmbedder
+from whosings.encoder.checkpoint import load_checkpoint, rewrite_card
+
+MATERIAL = (
+    "240 speakers, spoken and turned into singing, and 150 generated singers, alone, over bands and through effects, "
+    "from one second on, strangers of one sex and as if of one studio"
+)
+LONGEST_S, SONGS = 15, 4  # of a recording; that the long ones of a person are joined to
+CONDITIONS, SHARES = ("alone", "band", "effects"), (0.4, 0.35, 0.25)
+EFFECTS = replace(Chances(), speed=0.0, pitch=0.0, formants=0.0, correction=0.0, vocoder=0.0, phases=0.0)
+LOW_HZ, LOW_SUNG_HZ = 155.0, 200.0  # median pitch of speech, and of singers who never speak
+
+
+@dataclass(frozen=True)
+class Heard:
+    """One recording: its embeddings and how many segments it is worth."""
+
+    vectors: FloatArray
+    amount: float
+
+
+class Listener:
+    """Embeds stretches of a bank's clips in conditions drawn at random."""
+
+    def __init__(self, encoder: Path, bands: NDArray[np.int16], seed: int = 0) -> None:
+        self._embedder, self._bands = SegmentEmbedder(str(encoder)), bands
+        self._rng = np.random.default_rng(seed)
+
+    def __call__(self, clip: NDArray[np.int16], short: bool) -> Heard:
+        rng, segment_s = self._rng, self._embedder.front_end.segment_s
+        if short:
+            length = min(clip.size, int(rng.uniform(1.0, 3.5) * SAMPLE_RATE))
+            clip = clip[int(rng.integers(0, clip.size - length + 1)) :][:length]
+        voice = clip[: LONGEST_S * SAMPLE_RATE].astype(np.float32) / 32768
+        condition = rng.choice(CONDITIONS, p=SHARES)
+        if condition == "band":
+            first = int(rng.integers(0, self._bands.size - voice.size))
+            band = self._bands[first : first + voice.size].astype(np.float32)
+            loud = voice[np.abs(voice) > 0.05 * np.abs(voice).max()]
+            voice = voice / loud.std() + band / (band.std() + 1e-6) * np.float32(10 ** (-rng.uniform(-4, 10) / 20))
+        elif condition == "effects":
+            alone = torch.from_numpy(voice)[None, None]
+            voice = produce(alone, torch.zeros_like(alone), torch.tensor([torch.inf]), rng, EFFECTS)[0, 0].numpy()
+        track = Segment((voice / np.abs(voice).max())[None], 0.0, "made")
+        starts = np.arange(0.0, max(track.duration_s - segment_s, 0.0) + 1e-6, segment_s / 2)
+        share = min(1.0, track.duration_s / segment_s)
+        return Heard(self._embedder.along(track, starts), len(starts) * share)
+
+
+def median_pitch(clips: list[NDArray[np.int16]]) -> float:
+    """Hz, over the first eight seconds of each."""
+    f0 = np.concatenate([analyze(clip[: 8 * SAMPLE_RATE].astype(np.float32) / 32768).f0 for clip in clips])
+    return float(np.median(f0[f0 > 0])) if (f0 > 0).any() else 0.0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("encoder", type=Path, help="folder of a checkpoint; its card is rewritten")
+    parser.add_argument("--bank", type=Path, required=True, help="folder that voice_bank.py wrote")
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    held = np.load(given.bank / "bank.npz")
+    clips = np.split(np.load(given.bank / "voices.npy", mmap_mode="r"), np.cumsum(held["lengths"])[:-1])
+    listen, rng = Listener(given.encoder, np.load(given.bank / "bands.npy", mmap_mode="r")), np.random.default_rng(1)
+    tracks, singers, amounts, sexes = [], [], [], []
+    wanted = (held["kinds"] != "imitation") & np.array(
+        ["x" not in n or n.endswith("x1.0") for n in held["names"].tolist()]
+    )
+    for name in sorted(set(held["names"][wanted].tolist())):
+        own = np.flatnonzero(wanted & (held["names"] == name))
+        spoken = [clips[n] for n in own if held["kinds"][n] == "speech"]
+        low = LOW_HZ if spoken else LOW_SUNG_HZ
+        sex = "low" if median_pitch(spoken or [clips[n] for n in own]) < low else "high"
+        long = [listen(clips[n], short=False) for n in rng.permutation(own)]
+        songs = [long[deal::SONGS] for deal in range(min(SONGS, len(long)))]
+        made = [Heard(np.concatenate([h.vectors for h in song]), sum(h.amount for h in song)) for song in songs]
+        for heard in (*made, *(listen(clips[n], short=True) for n in own)):
+            tracks.append(heard.vectors), singers.append(name), amounts.append(heard.amount), sexes.append(sex)
+    moved, places = in_places(tracks, singers)
+    found = calibrate(moved, singers, MATERIAL, sexes, amounts, places)
+    card = load_checkpoint(given.encoder).card
+    rewrite_card(given.encoder, {**card, "calibration": found.to_card()})
+    print(found.track, found.segment, found.pair, found.threshold, found.noise, found.spread, found.same_trials)
+
+
+if __name__ == "__main__":
+    main()
