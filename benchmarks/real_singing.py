@@ -80,7 +80,7 @@ def main() -> None:
     given = measure.arguments(
         __doc__,
         singing={"type": Path, "required": True, "help": "folder singer/*.audio"},
-        encoders={"nargs": "+", "default": ["default", "resemblyzer"]},
+        encoders={"nargs": "+", "default": ["default", "fast"]},
         bands={"type": Path, "help": "folder of recorded music without singing"},
         clones={"type": Path, "help": "file in which the clones are kept from one call to the next (.npz)"},
     )

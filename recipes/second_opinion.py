@@ -31,7 +31,6 @@ import soxr
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from on_disk import keep, resume, to_int16
 
 from whosings import audio
 from whosings.audio import SAMPLE_RATE
@@ -44,6 +43,8 @@ from whosings.choir.score import compose
 from whosings.choir.vocoder import Frames, analyze, sound
 from whosings.contrastive.augment import Chances, produce
 from whosings.contrastive.effects import codec
+from whosings.distillation.bank import to_int16
+from whosings.distillation.state import keep, resume
 from whosings.embedding import TrackEmbedder
 from whosings.errors import TooShortError
 from whosings.evaluation.metrics import equal_error_rate

@@ -1,7 +1,5 @@
 """Other embedders against oracles of their own."""
 
-import sys
-
 import numpy as np
 import pytest
 import torch
@@ -9,7 +7,7 @@ import torch
 from tests.conftest import singing
 from whosings.audio import SAMPLE_RATE
 from whosings.embedding import SegmentEmbedder, TrackEmbedder
-from whosings.errors import CheckpointError, EvaluationError, MissingExtraError
+from whosings.errors import CheckpointError, EvaluationError
 from whosings.evaluation.baselines import MfccStatistics, OnnxSegments, open_segments, short_name
 
 
@@ -37,22 +35,6 @@ def test_mfccs_are_the_cosine_transform_of_the_log_mel(segments):
 def test_they_run_on_whole_tracks(small_choir):
     found = TrackEmbedder(MfccStatistics())(small_choir.tracks[0].path)
     assert found.fingerprint == "mfcc-1" and found.vectors.shape[1] == 80 and len(found.vectors)
-
-
-def test_the_speaker_encoder_tells_singers_apart(segments):
-    pytest.importorskip("resemblyzer")
-    found = open_segments("resemblyzer")(segments)
-    assert found.shape == (3, 256)
-    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-4)
-    again = open_segments("resemblyzer")([0.1 * segments[0]])
-    assert float(again[0] @ found[0]) > 0.999 > float(found[1] @ found[0])
-    assert open_segments("resemblyzer")([]).shape == (0, 256)
-
-
-def test_the_speaker_encoder_may_be_missing(monkeypatch):
-    monkeypatch.setitem(sys.modules, "resemblyzer", None)
-    with pytest.raises(MissingExtraError, match="speaker encoder"):
-        open_segments("resemblyzer")
 
 
 class _Means(torch.nn.Module):

@@ -6,7 +6,6 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +14,10 @@ import soundfile
 import torch
 
 from tests.conftest import RATE, singing
-from whosings.audio import Segment
 from whosings.calibration import calibration_of
-from whosings.embedding import TrackEmbedder
-from whosings.encoder.checkpoint import load_checkpoint
+from whosings.config import MODELS
+from whosings.distillation.bank import open_bank
+from whosings.encoder.checkpoint import build, load_checkpoint, save_checkpoint
 from whosings.opinion import SecondOpinion
 from whosings.vocals.detector import ActivityDetector
 
@@ -45,112 +44,34 @@ def recipe(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -
 
 
 @pytest.mark.slow
-def test_the_encoder_recipe_from_a_bank_to_a_checkpoint_that_identifies(
-    recipe: Callable[..., str], tmp_path: Path
-) -> None:
-    rng = np.random.default_rng(0)
-    clips = [np.round(singing(4, seed) * 20_000).astype(np.int16) for seed in range(9)] * 12  # of 36 persons
-    np.savez(
-        tmp_path / "bank.npz",
-        names=[f"person-{n // 3}" for n in range(108)],
-        kinds=["speech", "sung", "imitation"] * 36,
-        lengths=[clip.size for clip in clips],
-    )
-    np.save(tmp_path / "voices.npy", np.concatenate(clips))
-    np.save(tmp_path / "bands.npy", (rng.normal(size=200_000) * 3000).astype(np.int16))
-    np.save(tmp_path / "taught.npy", rng.normal(size=(108, 256)).astype(np.float32))
-    mask = ("--out", tmp_path, "--views", 4)
-    assert recipe("voice_mask", *mask, "--steps", 1, "--processes", 1).startswith("1 0.")
-    assert recipe("voice_mask", *mask, "--steps", 2).startswith("2 0.")
-    train = ("train", "--out", tmp_path, "--people", 4, "--begin-with", "default", "--kept", 1, "--shared-out", 0)
-    assert recipe("default_encoder", *train, "--steps", 1) == ""
-    first = torch.load(tmp_path / "state.pt", weights_only=True)
-    recipe("default_encoder", *train, "--steps", 2, "--processes", 2)
-    second = torch.load(tmp_path / "state.pt", weights_only=True)
-    assert (first["step"], second["step"]) == (1, 2)
-    assert not torch.equal(first["to_teacher"]["weight"], second["to_teacher"]["weight"])
-    stays = [name for name, weight in first["encoder"].items() if torch.equal(second["encoder"][name], weight)]
-    assert stays == [name for name in first["encoder"] if name.startswith("mask.")]
-    masks = torch.load(tmp_path / "mask.pt", weights_only=True)["mask"]
-    assert all(torch.equal(second["encoder"][f"mask.{name}"], weight) for name, weight in masks.items())
-    (tmp_path / "speech" / "a").mkdir(parents=True)
-    for number in range(3):
-        soundfile.write(tmp_path / f"speech/a/{number}.flac", singing(5, number), RATE)
-    made = ("--speech", tmp_path / "speech", "--to", tmp_path / "made", "--parametric", 2, "--batches", 1)
-    recipe("default_encoder", "export", "--out", tmp_path, *made)
-    assert TrackEmbedder(tmp_path / "made")(Segment(singing(7)[None], 0.0, "song")).vectors.shape[1] == 256
-    assert calibration_of(load_checkpoint(tmp_path / "made")).same_trials > 0
-    trials = ("four-views", "mask")
-    recipe("ablations", "--bank", tmp_path, "--out", tmp_path / "trials", "--steps", 1, "--only", *trials)
-    assert sorted(p.parent.name for p in tmp_path.glob("trials/*/model.safetensors")) == sorted(trials)
+def test_from_voices_to_a_calibrated_encoder(recipe: Callable[..., str], tmp_path: Path) -> None:
+    for speaker, files in (("a", 1), ("b", 2), ("held", 5)):
+        for number in range(files):
+            (tmp_path / "speech" / speaker).mkdir(parents=True, exist_ok=True)
+            soundfile.write(tmp_path / f"speech/{speaker}/{number}.flac", singing(5, ord(speaker[0]) + number), RATE)
+    (tmp_path / "more" / "someone").mkdir(parents=True)
+    soundfile.write(tmp_path / "more/someone/1.flac", singing(5, 99), RATE)
+    soundfile.write(tmp_path / "music.flac", singing(9, 7), RATE)
+    few = ("--parametric", 2, "--bands", 1, "--workers", 1, "--music", tmp_path / "music.flac")
+    words = ("--out", tmp_path / "bank", "--speech", tmp_path / "speech", "--more", tmp_path / "more", *few)
+    assert "clips, 0.1 h" in recipe("voice_bank", *words)
+    assert recipe("voice_bank", *words, "--files", tmp_path / "files") == ""  # it is there
+    bank = open_bank(tmp_path / "bank")
+    speeds = {f"{name}x{speed}" for name in "ab" for speed in (1.0, 0.86, 1.16)}
+    assert set(bank.people) == {*speeds, "someone", "parametric-0", "parametric-1"}
+    assert set(bank.kinds) == {"speech", "sung"} and bank.bands.size > 9 * RATE
+    assert len(list((tmp_path / "files/voices").rglob("*.opus"))) == bank.lengths.size
+    torch.manual_seed(0)
+    save_checkpoint(tmp_path / "ear", MODELS["compact"], build(MODELS["compact"]), {"name": "ear"})
+    recipe("calibrate", tmp_path / "ear", "--bank", tmp_path / "bank")
+    found = calibration_of(load_checkpoint(tmp_path / "ear"))
+    assert found.same_trials > 0 and found.spread > 0 and "strangers of one sex" in found.material
 
 
-def test_processes_that_train_together_go_the_way_of_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(RECIPES)
-    from together import spread
-
-    spread(2, _mean_gradient, tmp_path)
-    alone = torch.nn.Linear(3, 2, bias=False)
-    torch.nn.init.ones_(alone.weight)
-    alone(torch.tensor([[1.0, 0.0, 3.0], [1.0, 1.0, 3.0]])).square().sum(dim=1).mean().backward()
-    for rank in (0, 1):
-        torch.testing.assert_close(torch.load(tmp_path / f"{rank}.pt", weights_only=True), alone.weight.grad)
-
-
-def _mean_gradient(rank: int, processes: int, folder: Path) -> None:
-    from together import average
-
-    layer = torch.nn.Linear(3, 2, bias=False)
-    torch.nn.init.ones_(layer.weight)
-    layer(torch.tensor([[1.0, float(rank), 3.0]])).square().sum().backward()
-    average(layer.parameters(), processes)
-    torch.save(layer.weight.grad, folder / f"{rank}.pt")
-
-
-def test_a_frozen_encoder_lets_only_its_mask_learn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(RECIPES)
-    from default_encoder import Course, Trial, begun
-
-    trial, shipped = Trial(frozen=True), load_checkpoint("default").encoder
-    encoder = begun(tmp_path, trial, Course(begin_with="default"))
-    assert {name.split(".")[0] for name, weight in encoder.named_parameters() if weight.requires_grad} == {"mask"}
-    assert all(torch.equal(weight, shipped.state_dict()[name]) for name, weight in encoder.state_dict().items())
-    mask = {name: torch.zeros_like(weight) for name, weight in shipped.mask.state_dict().items()}
-    torch.save({"mask": mask}, tmp_path / "mask.pt")
-    encoder = begun(tmp_path, trial, Course(begin_with="default"))
-    assert all(torch.equal(weight, mask[name]) for name, weight in encoder.mask.state_dict().items())
-    assert torch.equal(encoder.head.weight, shipped.head.weight)
-
-
-def test_voices_pause_at_one_end_and_become_others_at_random(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(RECIPES)
-    from default_encoder import VARIED_ST, varied
-    from voice_bank import PAUSES, paused
-
-    pitch, samples = 440.0, RATE
-    tones = 0.5 * torch.sin(2 * torch.pi * pitch * torch.arange(samples) / RATE).expand(200, 1, -1) + 0.01
-    silent = (paused(tones, np.random.default_rng(0)) == 0)[:, 0]
-    share = silent.float().mean(dim=1)
-    assert (share > 0).float().mean().item() == pytest.approx(PAUSES, abs=0.1)
-    assert share[share > 0].min() > 0.09 and share.max() < 0.61
-    assert (silent[:, 0] ^ silent[:, -1])[share > 0].all()
-    assert (silent.int().diff(dim=1).abs().sum(dim=1)[share > 0] == 1).all()
-    assert not (tones == 0).any()
-    torch.testing.assert_close(varied(tones, 0.0, np.random.default_rng(0)), tones, atol=1e-3, rtol=0)
-    peaks = torch.fft.rfft(varied(tones, 1.0, np.random.default_rng(0))[:, 0])[:, 50:].abs().argmax(dim=1) + 50
-    semitones = 12 * torch.log2(peaks / pitch)
-    assert semitones.abs().max() < VARIED_ST + 0.1
-    assert semitones.std().item() == pytest.approx(VARIED_ST / 3**0.5, rel=0.15)
-
-
-def test_varied_voices_are_not_told_apart_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(RECIPES)
-    from default_encoder import Course, Trial, train
-
-    with pytest.raises(SystemExit, match="nobody's"):
-        train(tmp_path, Trial(varied=0.5, taught=0.0), Course(), tmp_path)
-    with pytest.raises(SystemExit, match="begin-with"):
-        train(tmp_path, Trial(kept=1.0), Course(), tmp_path)
+def test_another_file_is_not_converted(recipe: Callable[..., str], tmp_path: Path) -> None:
+    torch.save({"w": torch.zeros(2)}, tmp_path / "other.pt")
+    with pytest.raises(SystemExit, match="is another file than the one"):
+        recipe("convert_campplus", tmp_path / "other.pt", "--out", tmp_path / "made")
 
 
 def test_recorded_music_joins_the_bands_at_full_range(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,48 +84,6 @@ def test_recorded_music_joins_the_bands_at_full_range(tmp_path: Path, monkeypatc
     assert tape.dtype == np.int16
     assert np.abs(tape).max() == 32000
     assert np.corrcoef(tape, piece)[0, 1] > 0.999
-
-
-@pytest.mark.slow
-def test_what_must_not_matter_is_the_same_in_all_directions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(RECIPES)
-    from default_encoder import NUISANCES, Batches, normalise
-    from voice_bank import Bank
-
-    from whosings.config import MODELS
-    from whosings.encoder.checkpoint import build
-    from whosings.spectrogram import LogMel
-
-    rng = np.random.default_rng(0)
-    clips = [np.round(singing(4, seed) * 20_000).astype(np.int16) for seed in range(9)] * 20
-    people = [[3 * n, 3 * n + 1, 3 * n + 2] for n in range(60)]
-    taught = rng.normal(size=(60, 256)).astype(np.float32)
-    kinds = ["speech", "sung", "imitation"] * 60
-    speakers = [f"speaker {n}" for n in range(60)]
-    bank = Bank(clips, kinds, people, speakers, (rng.normal(size=200_000) * 3000).astype(np.int16))
-    torch.manual_seed(0)
-    before, after = build(MODELS["compact"]).eval(), build(MODELS["compact"])
-    after.load_state_dict(before.state_dict())
-    normalise(after, bank, taught, floor=1e-9, batches=2)
-    # The oracle: differences of views, one by one, moved by the matrix that lies between the two last layers.
-    moved = torch.linalg.lstsq(before.head.weight.double().T, after.head.weight.double().T).solution.T
-    torch.testing.assert_close(after.head.bias.double(), moved @ before.head.bias.double(), atol=1e-3, rtol=1e-3)
-    front, total = LogMel(MODELS["compact"].front_end), torch.zeros(256, 256, dtype=torch.float64)
-    for trial in NUISANCES:
-        drawn = Batches(bank, taught, replace(trial, people=60))
-        kind = torch.zeros(256, 256, dtype=torch.float64)
-        with torch.no_grad():
-            for number in range(2):
-                waves = drawn(1_000_000 + number).records.waves
-                waves = waves / waves.abs().amax(dim=2, keepdim=True)
-                for one, other in zip(*waves.chunk(2), strict=True):
-                    pair = before(front(torch.stack([one, other]))).double()
-                    difference = pair[0] / pair[0].norm() - pair[1] / pair[1].norm()
-                    kind += torch.outer(difference, difference)
-        total += kind / kind.trace()
-    isotropic = moved @ total @ moved.T
-    spread = torch.linalg.eigvalsh(isotropic)
-    assert spread.max() / spread.min() < 1.5 < torch.linalg.cond(total)
 
 
 QUICK = """

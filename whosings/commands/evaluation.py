@@ -31,7 +31,7 @@ def evaluate(
         Path, typer.Argument(help="Folder with closed.parquet (and cloned.parquet), a track table, or splits/.")
     ],
     encoder: Annotated[
-        str, typer.Option(help="'default', a checkpoint, a hub id, mfcc, resemblyzer, or onnx:FILE.")
+        str, typer.Option(help="'default', 'fast', a checkpoint, a hub id, mfcc, or onnx:FILE.")
     ] = "default",
     model: Annotated[str | None, typer.Option(help="Name of the encoder in tables.", show_default=False)] = None,
     stem: Annotated[

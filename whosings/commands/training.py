@@ -20,7 +20,12 @@ _CALIBRATION_SINGERS, _CALIBRATION_TRACKS = 300, 10  # at most: enough for a few
 
 
 def train(
-    manifest: Annotated[Path, typer.Argument(help="Track table (.parquet or .csv), or a folder Singer/*.mp3.")],
+    manifest: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DATA", help="Track table (.parquet or .csv), or a folder Singer/*.mp3; of a distillation, a bank."
+        ),
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run; run again, it goes on.")],
     validation: Annotated[
         Path | None, typer.Option(help="Track table of other singers; else a tenth of them is kept.")
@@ -33,14 +38,27 @@ def train(
     ] = None,
     model: Annotated[str | None, typer.Option(help=f"Preset: {', '.join(MODELS)}.")] = None,
     projector: Annotated[str | None, typer.Option(help=f"Preset: {', '.join(PROJECTORS)}.")] = None,
-    config: Annotated[Path | None, typer.Option(help="TOML file of settings.")] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(help="TOML file of settings; 'default' or 'fast' distils the encoder of that name."),
+    ] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help="A setting, as training.seed=3.")] = None,
     as_json: Json = False,
 ) -> None:
     """Train an encoder on positive pairs, calibrate it on the validation singers, and save the best."""
     from whosings.catalogue.manifest import open_manifest
     from whosings.catalogue.splits import hold_out_singers
+    from whosings.distillation.config import is_distillation
 
+    if config is not None and is_distillation(config):
+        given = {"--validation": validation, "--pairs": pairs, "--model": model, "--projector": projector}
+        for option, value in given.items():
+            if value is not None:
+                raise ConfigError(
+                    option, "has no meaning in a distillation", "leave it out, or set what you mean by --set"
+                )
+        _distil(manifest, out, config, settings or [], as_json)
+        return
     overrides: dict[str, Any] = {} if pairs is None else {"pairs.mode": pairs}
     for key, name, presets in (("model", model, MODELS), ("model.projector", projector, PROJECTORS)):
         if name is not None:
@@ -95,6 +113,31 @@ def train(
         run.out.print(
             f"best validation loss {result.best_loss:.4f} after {result.epochs} epochs: {result.best}", markup=False
         )
+    run.finish()
+
+
+def _distil(source: Path, out: Path, config: Path, settings: list[str], as_json: bool) -> None:
+    """Of ``train``: a student learns from a teacher on a bank of voices and bands."""
+    from whosings.distillation.bank import import_bank, open_bank
+    from whosings.distillation.config import load_distillation
+    from whosings.distillation.training import train as fit
+    from whosings.parallel import cores
+
+    run = Report()
+    chosen = load_distillation(config, parse_overrides(settings))
+    bank = source
+    if (source / "voices").is_dir():
+        bank = out / "bank"
+        if not (bank / "bank.npz").exists():
+            imported = import_bank(source, bank, cores())
+            run.failures.extend(imported.failures)
+            run.err.print(f"{imported.clips} clips decoded into {bank}", markup=False)
+    facts = {"name": out.name, "data": source.name}
+    result = fit(chosen, open_bank(bank), out, facts, lambda line: run.err.print(line, markup=False))
+    if as_json:
+        print_json(asdict(result))
+    else:
+        run.out.print(f"mean loss {result.loss:.4f} at the end of {result.steps} steps: {result.last}", markup=False)
     run.finish()
 
 

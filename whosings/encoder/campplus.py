@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from whosings.config import CampplusConfig, FilterbankConfig
 from whosings.encoder.blocks import windows_of
-from whosings.encoder.masking import VoiceMask
+from whosings.encoder.masking import Heard, Listened, VoiceMask
 
 FRAMES_A_STEP = 2
 """Frames of the filterbank for one of ``FrameMaps``."""
@@ -70,7 +70,12 @@ class Campplus(nn.Module):
 
     def forward(self, spectrograms: Tensor) -> Tensor:
         """See the class."""
-        return self.pooled(self.frame_maps(spectrograms))
+        return self.listen(spectrograms).embeddings
+
+    def listen(self, spectrograms: Tensor) -> Listened:
+        """The same, with what the mask said."""
+        found = None if self.mask is None else self.mask(spectrograms)
+        return Listened(self.pooled(self._masked(spectrograms, found)), found)
 
     def in_bf16(self) -> Campplus:
         """A copy that computes in bf16, but for levels, normalisations, statistics and the last layer."""
@@ -81,9 +86,11 @@ class Campplus(nn.Module):
 
     def frame_maps(self, spectrograms: Tensor) -> FrameMaps:
         """Filterbank (batch, 1, mel_bins, frames), a mask, if there is one, put on it -> what is pooled."""
-        if self.mask is None:
+        return self._masked(spectrograms, None if self.mask is None else self.mask(spectrograms))
+
+    def _masked(self, spectrograms: Tensor, found: Heard | None) -> FrameMaps:
+        if found is None:
             return self.heard(spectrograms)
-        found = self.mask(spectrograms)
         return self.heard(spectrograms + found.log_share, found.weights)
 
     def heard(self, spectrograms: Tensor, weights: Tensor | None = None) -> FrameMaps:
@@ -141,11 +148,13 @@ class _Residual(nn.Module):
         super().__init__()
         self.first = nn.Conv2d(channels, channels, kernel_size=3, stride=(stride, 1), padding=1)
         self.second = nn.Conv2d(channels, channels, kernel_size=3, padding=1)
-        self.shortcut = nn.Conv2d(channels, channels, 1, stride=(stride, 1)) if stride > 1 else nn.Identity()
+        self.stride = stride
+        self.shortcut = nn.Conv2d(channels, channels, kernel_size=1) if stride > 1 else nn.Identity()
 
     def forward(self, maps: Tensor) -> Tensor:
         changed = self.second(F.relu(self.first(maps), inplace=True))
-        return F.relu(changed + self.shortcut(maps), inplace=True)
+        # Rows are left out before, not by a stride: with few channels, training such a layer crashes torch 2.13.
+        return F.relu(changed + self.shortcut(maps[:, :, :: self.stride]), inplace=True)
 
 
 class _Activation(nn.Module):

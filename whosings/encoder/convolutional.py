@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from whosings.config import ConvolutionalConfig, FrontEndConfig
 from whosings.encoder.blocks import TimeBlock, scaled, windows_of
-from whosings.encoder.masking import VoiceMask
+from whosings.encoder.masking import Heard, Listened, VoiceMask
 
 _STEM_STRIDE = 8  # mel bins to one stem row
 _FRAMES_A_STEP = 2
@@ -49,12 +49,12 @@ class ConvolutionalEncoder(nn.Module):
 
     def forward(self, spectrograms: Tensor) -> Tensor:
         """See the class."""
-        return self.embedded(self._heard(spectrograms))
+        return self.listen(spectrograms).embeddings
 
-    def embedded(self, spectrograms: Tensor) -> Tensor:
-        """Embeddings of spectrograms that a mask, if there is one, has been put on already."""
-        embeddings: Tensor = self.head(self.pool(self._steps(spectrograms)))
-        return embeddings
+    def listen(self, spectrograms: Tensor) -> Listened:
+        """The same, with what the mask said."""
+        found = None if self.mask is None else self.mask(spectrograms)
+        return Listened(self.head(self.pool(self._steps(self._masked(spectrograms, found)))), found)
 
     def windows(self, spectrogram: Tensor, first: Tensor, frames: int) -> Tensor:
         """Embeddings of windows of one stretch, through which the network goes once.
@@ -67,12 +67,14 @@ class ConvolutionalEncoder(nn.Module):
         Returns:
             (windows, dimensions).
         """
-        steps = self._steps(self._heard(spectrogram))[0]
+        found = None if self.mask is None else self.mask(spectrogram)
+        steps = self._steps(self._masked(spectrogram, found))[0]
         embeddings: Tensor = self.head(self.pool(steps[windows_of(first, frames, _FRAMES_A_STEP, len(steps))]))
         return embeddings
 
-    def _heard(self, spectrograms: Tensor) -> Tensor:
-        return spectrograms if self.mask is None else spectrograms + self.mask(spectrograms).log_share
+    @staticmethod
+    def _masked(spectrograms: Tensor, found: Heard | None) -> Tensor:
+        return spectrograms if found is None else spectrograms + found.log_share
 
     def _steps(self, spectrograms: Tensor) -> Tensor:
         """(batch, steps, width), a step for every two frames."""

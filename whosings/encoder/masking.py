@@ -48,6 +48,14 @@ class Heard:
         return None if self.frames is None else self.frames.float().sigmoid() + _WEIGHT_FLOOR
 
 
+@dataclass(frozen=True)
+class Listened:
+    """What an encoder makes of spectrograms: embeddings (batch, dimensions), and what its mask, if any, said."""
+
+    embeddings: Tensor
+    heard: Heard | None
+
+
 class VoiceMask(nn.Module):
     """Log spectrograms (batch, channels, bins, frames) -> what of them is voice."""
 

@@ -1,4 +1,4 @@
-"""Other embedders under the same protocol: MFCC statistics, a speaker encoder, any ONNX model.
+"""Other embedders under the same protocol: MFCC statistics, any ONNX model.
 
 Each is a ``SegmentsToVectors``, so that tracks are cut, decoded and judged for singing as for our own encoders. A
 self-supervised baseline (the paper's CLMR) is trained with ``--pairs track`` and is a checkpoint like any other.
@@ -55,32 +55,6 @@ class MfccStatistics:
         return rows
 
 
-class SpeakerEncoder:
-    """Resemblyzer (Apache-2.0), trained on speech; its utterance embedding of each segment, 256 numbers.
-
-    Raises:
-        MissingExtraError: it is not installed.
-    """
-
-    front_end = FrontEndConfig(channels=1)
-    fingerprint = "resemblyzer-0.1"
-
-    def __init__(self) -> None:
-        MissingExtraError.require("resemblyzer", "the speaker encoder", "recipe")
-        from resemblyzer import VoiceEncoder
-
-        self._encoder = VoiceEncoder("cpu", verbose=False)
-
-    def __call__(self, waveforms: Sequence[FloatArray]) -> FloatArray:
-        """See ``SegmentsToVectors``."""
-        rows = [np.zeros(256, np.float32)][:0]
-        for samples in waveforms:
-            mono = conform(samples, self.front_end)[0]
-            level = float(np.sqrt(np.mean(mono**2)))
-            rows.append(self._encoder.embed_utterance(mono * (10 ** (-30 / 20) / max(level, 1e-9))))
-        return np.asarray(rows, np.float32).reshape(-1, 256)
-
-
 class OnnxSegments:
     """An ONNX model with one input (batch, samples) of mono audio at 16 kHz and one output (batch, dimensions).
 
@@ -129,7 +103,7 @@ class OnnxSegments:
 
 
 def open_segments(name: str, device: str = "auto") -> SegmentsToVectors:
-    """An embedder by name: ``mfcc``, ``resemblyzer``, ``onnx:FILE``, else an encoder's name, path or hub id.
+    """An embedder by name: ``mfcc``, ``onnx:FILE``, else an encoder's name, path or hub id.
 
     Raises:
         EvaluationError: an empty name.
@@ -140,8 +114,6 @@ def open_segments(name: str, device: str = "auto") -> SegmentsToVectors:
         raise EvaluationError("the encoder", "has no name", "name one, such as default")
     if name == "mfcc":
         return MfccStatistics()
-    if name == "resemblyzer":
-        return SpeakerEncoder()
     if name.startswith(_ONNX):
         return OnnxSegments(name.removeprefix(_ONNX))
     return SegmentEmbedder(Encoder(name, device))
