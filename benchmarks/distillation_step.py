@@ -1,8 +1,8 @@
 """One step of distillation, by part: views, teacher, forward, backward; views a second of the encoders that ship.
 
-Each preset of ``whosings train`` with each of its stages, in float32 and, where the device computes it natively, in bf16;
-medians over steps. The teacher of ``default`` has the published encoder's size and random weights, which cost the same;
-so does a bank of noise, for which ``--bank`` takes a real one. ``--quick`` takes few views of one second.
+Each preset of ``whosings train`` with each of its stages, in float32 and, where the device has it, in bf16; medians of
+several steps. The teacher of ``default`` has the published encoder's size and random weights, which cost the same; so
+does a bank of noise, for which ``--bank`` takes a real one. ``--quick`` takes few views of one second.
 """
 
 from __future__ import annotations

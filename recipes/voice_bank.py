@@ -7,7 +7,7 @@
 `LIBRISPEECH` is a folder `speaker/*.{opus,flac,wav}` (CC BY 4.0). Each speaker, also at other speeds (which makes other
 persons), speaks and sings (WORLD: melody imposed, vowels stretched, timbre kept, each song with another technique);
 parametric singers join them, and with `--more` anybody else. Bands are generated; recorded music may join them. With
-`--files runs/bank-files` the bank is also written as Opus files, some fifteen times smaller, to be carried to a GPU.
+`--files runs/bank-files` the bank is also written as Opus files, three to four times smaller, to be carried to a GPU.
 """
 
 from __future__ import annotations

@@ -1,12 +1,13 @@
 """Scores to probabilities against closed forms and plain loops."""
 
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from whosings.calibrating import calibrate, fit_logistic
+from whosings.calibrating import calibrate, fit_logistic, in_places
 from whosings.calibration import (
     FALSE_ACCEPT_RATE,
     Calibration,
@@ -432,6 +433,55 @@ def test_ratios_are_scores_of_centred_means_through_the_pairs_line():
             assert found.reach[row, column] == pytest.approx(reach)
             line = made.pair
             assert found.llr[row, column] == pytest.approx(reach * (line.scale * score + line.offset * reach), abs=1e-4)
+
+
+def test_places_share_a_direction_and_calibrate_apart():
+    tracks, singers, _ = two_sexes(1)
+    moved, places = in_places(tracks, singers, longest=0.8, size=10)
+    assert sorted(set(places)) == ["0", "1", "2", "3"]
+    assert [len({s for s, p in zip(singers, places, strict=True) if p == place}) for place in set(places)] == [10] * 4
+    np.testing.assert_allclose([np.linalg.norm(track, axis=1).max() for track in moved], 1, atol=1e-6)
+    shift = {
+        place: np.mean([m.mean(0) - t.mean(0) for m, t, p in zip(moved, tracks, places, strict=True) if p == place], 0)
+        for place in set(places)
+    }
+    assert max(np.linalg.norm(one) for one in shift.values()) > 0.1
+    apart, together = calibrate(moved, singers, "made", places=places), calibrate(moved, singers, "made")
+    assert apart.different_trials < together.different_trials and apart.same_trials == together.same_trials
+    means, sizes = np.stack([track.mean(axis=0) for track in moved]), np.full(len(moved), 4)
+    near = (np.array(places)[:, None] == np.array(places)) & (np.array(singers)[:, None] != np.array(singers))
+    passed = {
+        c.threshold: np.mean(c.ratios(means, sizes, means, sizes).llr[near] >= c.threshold) for c in (apart, together)
+    }
+    assert passed[apart.threshold] <= passed[together.threshold]
+
+
+def test_singers_alike_make_scores_count_for_less():
+    rng = np.random.default_rng(0)
+    made = replace(made_of(), spread=0.2, centre=(0.0,) * 16)
+    apart = unit(np.eye(16)[:12]).astype(np.float32)
+    alike = unit(np.repeat(rng.normal(size=(3, 16)), 4, axis=0) + 0.3 * rng.normal(size=(12, 16))).astype(np.float32)
+    for voices, less in ((apart, False), (alike, True)):
+        found = made.adapted(voices)
+        centred = found.centred(voices)
+        scores = [float(centred[a] @ centred[b]) for a in range(12) for b in range(12) if a < b]
+        likely = (45 * 0.2**2 + sum(s * s for s in scores)) / (45 + len(scores))
+        share = min(1.0, 0.2 / likely**0.5) ** 0.75
+        assert (share < 0.9) == less
+        assert found.track.scale == pytest.approx(share * made.track.scale, rel=1e-5)
+        assert found.segment.scale == pytest.approx(share * made.segment.scale, rel=1e-5)
+        assert found.pair == made.pair and found.track.offset == made.track.offset
+    assert made.adapted(alike[:1]).track == made.track  # one voice tells nothing
+    assert replace(made, spread=0.0).adapted(alike).track == made.track
+
+
+def test_short_recordings_count_for_what_they_are_worth():
+    tracks, singers = uneven(12, 0.5)
+    worth = [0.25 * len(track) for track in tracks]
+    whole, less = calibrate(tracks, singers, "made"), calibrate(tracks, singers, "made", amounts=worth)
+    assert whole == calibrate(tracks, singers, "made", amounts=[float(len(track)) for track in tracks])
+    # A quarter of the segments, with a quarter of the noise, has the same reach.
+    assert less.reach(1.0) == pytest.approx(whole.reach(4.0), abs=0.12)
 
 
 def made_of(noise: float = 2.0, scale: float = 30.0) -> Calibration:

@@ -159,3 +159,19 @@ def test_a_device_that_is_not_here_is_a_sentence_whatever_embeds(run, closed, tm
     code, _, err = run("evaluate", "closed", closed, "--encoder", "mfcc", "--device", "warp", "--out", tmp_path / "r")
     assert code == 1 and "device warp: cannot be used here; use cpu or auto" in " ".join(err.split())
     assert not (tmp_path / "r").exists()
+
+
+def test_weak_clones_take_part_if_asked_for(run, tiny, closed, tmp_path):
+    from dataclasses import replace
+
+    from whosings.catalogue.manifest import read_manifest
+
+    one, other = read_manifest(closed / "cloned.parquet").tracks
+    weak = replace(other, clone_method="statistics")
+    write_manifest(Manifest((one, weak)), tmp_path / "clones.parquet")
+    words = (closed, "--encoder", tiny.folder, "--model", "tiny", "--runs", 1, "--head", "prototype", "--clones")
+    for number, options in enumerate(((), ("--weak-clones",))):
+        out = tmp_path / f"results-{number}"
+        code, _, err = run("evaluate", "cloned", *words, tmp_path / "clones.parquet", "--out", out, *options)
+        assert code == 0, err
+        assert len(read_results(out).where(set="cloned")) == 1 + number

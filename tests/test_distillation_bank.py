@@ -74,7 +74,8 @@ def test_bad_files_are_named_and_the_rest_goes_on_in_any_format(tmp_path):
 def test_what_is_no_bank_is_refused_in_a_sentence(tmp_path):
     with pytest.raises(TrainingError, match=r"holds no bank of voices; make one with recipes/voice_bank\.py"):
         open_bank(tmp_path / "nothing")
-    write_bank(tmp_path / "one", toy_clips(people=1), [np.ones(9, np.int16)])
+    once = [Clip(f"annx{speed}", "speech", np.ones(9, np.int16)) for speed in (0.86, 1.0)]
+    write_bank(tmp_path / "one", once, [np.ones(9, np.int16)])
     with pytest.raises(TrainingError, match=r"too few people \(1\)"):
         open_bank(tmp_path / "one")
     toy_bank(tmp_path / "cut")

@@ -32,12 +32,17 @@ def test_nothing_is_left_to_fill_in(page):
 
 def test_the_model_card_agrees_with_the_shipped_checkpoint():
     from whosings.calibration import calibration_of
-    from whosings.encoder.checkpoint import load_checkpoint
+    from whosings.encoder.checkpoint import SHIPPED, load_checkpoint
 
     text = " ".join((ROOT / "MODEL_CARD.md").read_text().split())
-    checkpoint = load_checkpoint("default")
-    calibration = calibration_of(checkpoint)
-    assert f"{checkpoint.card['steps']} steps" in text
-    assert f"{calibration.false_accept_rate:.0%}" in text
-    assert f"{calibration.same_trials} same-singer" in text
-    assert (ROOT / "whosings/weights/default/model.safetensors").stat().st_size < 12e6
+    sizes = {name: (ROOT / f"whosings/weights/{name}/model.safetensors").stat().st_size / 1e6 for name in SHIPPED}
+    for name, size in sizes.items():
+        checkpoint = load_checkpoint(name)
+        calibration = calibration_of(checkpoint)
+        assert checkpoint.name == name and checkpoint.card["licence"] == "Apache-2.0"
+        assert f"{calibration.false_accept_rate:.0%} of" in text
+        assert f"{calibration.same_trials} same-singer" in text and f"{size:.1f} MB" in text
+    assert sizes["fast"] < 12 and sum(sizes.values()) < 40
+    origin = (ROOT / "NOTICE").read_text()
+    assert "92f29b94e6948786a26778c9e302525d185bb08c8b9f5252ed98776902840199" in origin
+    assert "CAM++" in origin and "CAM++" in load_checkpoint("default").card["origin"]

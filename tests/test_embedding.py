@@ -6,8 +6,10 @@ import torch
 from tests.conftest import singing
 from whosings import audio
 from whosings.audio import SAMPLE_RATE, Segment
+from whosings.config import CampplusConfig, FilterbankConfig, ModelConfig
 from whosings.embedding import Encoder, SegmentEmbedder, TrackEmbedder
 from whosings.embedding_store import EmbeddingStore
+from whosings.encoder.checkpoint import Checkpoint, build
 from whosings.errors import AudioError, ManifestError, SilentAudioError, TooShortError
 from whosings.spectrogram import LogMel, conform
 
@@ -163,3 +165,68 @@ def test_store_survives_torn_parts_and_a_crash_while_finishing(tmp_path, tiny, s
     (tmp_path / "e.parquet.parts" / ".partial-0badcafe-1.parquet").write_bytes(b"PAR1 torn")
     with EmbeddingStore(path, result.fingerprint) as store:
         assert store.finish() == len(result.vectors)
+
+
+# ---------------------------------------------------------------- encoders that are pooled by windows
+
+
+@pytest.fixture(scope="module")
+def pooling() -> SegmentEmbedder:
+    """A tiny CAM++ of one-second segments, in float32."""
+    torch.manual_seed(0)
+    config = ModelConfig(
+        front_end=FilterbankConfig(mel_bins=16, segment_s=1.0),
+        encoder=CampplusConfig(
+            channels=4, width=8, layers=(1, 1), dilations=(1, 1), growth=4, bottleneck=8, embedding=6
+        ),
+    )
+    made = Checkpoint(build(config).eval(), config, "made")
+    return SegmentEmbedder(Encoder(made, "cpu", "float32"))
+
+
+def test_segments_of_a_stretch_are_near_those_heard_alone(pooling):
+    track = Segment(singing(4.0)[None], 0.0, "song")
+    starts = np.array([0.0, 0.5, 1.0, 2.75])
+    along = pooling.along(track, starts)
+    alone = pooling([track.cut(start, 1.0).samples for start in starts])
+    assert along.shape == (4, 6) and (along * alone).sum(axis=1).min() > 0.9
+    np.testing.assert_allclose(np.linalg.norm(along, axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(along[3], alone[3], atol=1e-5)  # a stretch of its own
+    assert pooling.along(track, np.zeros(0)).shape == (0, 6)
+
+
+def test_segments_that_the_end_cuts_short_are_heard_by_themselves(pooling):
+    track = Segment(singing(2.6)[None], 0.0, "song")
+    starts = np.array([0.0, 0.8, 1.6, 2.1])
+    along = pooling.along(track, starts)
+    np.testing.assert_allclose(along[3], pooling([track.cut(2.1, 1.0).samples])[0], atol=1e-5)
+    np.testing.assert_allclose(along[:3], pooling.along(track, starts[:3]), atol=1e-6)
+
+
+def test_lengths_may_differ_in_a_batch(pooling):
+    waves = [singing(seconds, 3)[None] for seconds in (0.5, 1.0, 0.3, 0.5)]
+    together = pooling(waves)
+    np.testing.assert_allclose(together, np.concatenate([pooling([wave]) for wave in waves]), atol=1e-5)
+
+
+def test_a_short_recording_counts_for_its_share(pooling):
+    class Short:
+        front_end, fingerprint = FilterbankConfig(segment_s=6.0), "made"
+
+        def __call__(self, waves):
+            return np.ones((len(waves), 2), np.float32)
+
+    embedder = TrackEmbedder(Short())
+    short = embedder(Segment(singing(3.0)[None], 0.0, "short"))
+    assert short.share == pytest.approx(0.5, abs=0.05) and short.amount == pytest.approx(short.share)
+    long = embedder(Segment(singing(12.0)[None], 0.0, "long"))
+    assert long.share == 1.0 and long.amount == len(long.vectors) == 3
+
+
+def test_bf16_changes_no_more_than_rounding(pooling):
+    module = pooling.encoder.checkpoint.encoder
+    heard = torch.randn(1, 1, 16, 300, generator=torch.Generator().manual_seed(1)) + 5
+    with torch.inference_mode():
+        exact, rounded = module(heard), module.in_bf16()(heard)
+    assert rounded.dtype == torch.float32
+    assert torch.nn.functional.cosine_similarity(exact, rounded).min() > 0.99

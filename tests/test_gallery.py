@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from whosings.embedding import Embeddings
+from whosings.encoder.checkpoint import load_checkpoint
 from whosings.errors import GalleryError
 from whosings.gallery import FORMER, Gallery
 from whosings.vocals.activity import Activity
@@ -116,9 +117,10 @@ def test_encoders_have_names(tmp_path):
 
 def test_a_gallery_of_the_former_default(tmp_path):
     (former,) = FORMER
+    assert load_checkpoint("fast").fingerprint == former
     with Gallery(tmp_path / "g", former):
         pass
-    said = r"was made with encoder default of version 0.1 \(eb0b109bbcd1\), not encoder default .*; enrol again into"
+    said = r"was made with encoder fast, once default \(eb0b109bbcd1\), not encoder default .*; name the encoder"
     with pytest.raises(GalleryError, match=said):
         Gallery(tmp_path / "g", "b" * 64, "default")
 

@@ -46,8 +46,8 @@ CREATE TABLE head (
     names TEXT NOT NULL, config TEXT NOT NULL, weights BLOB NOT NULL, accuracy REAL NOT NULL, before REAL NOT NULL
 )
 """
-FORMER = {"eb0b109bbcd16ea9b39e0287baaab49740c852eb7a2d14174ab396413709a5de": "default of version 0.1"}
-"""Encoders that shipped under a name which another one has now."""
+FORMER = {"eb0b109bbcd16ea9b39e0287baaab49740c852eb7a2d14174ab396413709a5de": "fast, once default"}
+"""Names of encoders in galleries that kept none; ``fast`` shipped as ``default`` once."""
 
 _BUSY_S = 30.0  # how long to wait for another process's transaction
 
@@ -155,7 +155,7 @@ class Gallery:
                 for name, digest in ((self.encoder, self.fingerprint), (encoder, fingerprint))
             )
             remedy = "name the encoder it was made with, or enrol again into a new gallery"
-            if self.fingerprint in FORMER or self.encoder == encoder != "":  # nobody can name that one any more
+            if self.encoder == encoder != "":  # another one has that name now
                 remedy = "enrol again into a new gallery"
             raise GalleryError(self.path, f"was made with {made}, not {given}", remedy)
 

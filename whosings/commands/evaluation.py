@@ -43,6 +43,10 @@ def evaluate(
     seed: Annotated[int, typer.Option(min=0, help="Of draws and weights.")] = 0,
     together: Annotated[int, typer.Option(min=1, help="Runs trained at once.")] = 10,
     clones: Annotated[Path | None, typer.Option(help="Track table of clones, if not cloned.parquet beside.")] = None,
+    weak_clones: Annotated[
+        bool,
+        typer.Option("--weak-clones", help="With the choir's conversions that a strong ear does not take for clones."),
+    ] = False,
     audio: Annotated[Path | None, typer.Option(help="Audio folder of fma or mtg.")] = None,
     unknown_prior: UnknownPrior = 0.5,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of results; run again, it goes on.")] = Path(
@@ -62,7 +66,7 @@ def evaluate(
         raise typer.BadParameter(f"no head {head}; there are {', '.join(HEADS)}")
     run = Report()
     device = str(open_device(device))
-    split, cloned = _read(what, source, clones, audio)
+    split, cloned = _read(what, source, clones, audio, weak_clones)
     name = model or short_name(encoder)
     embedder = TrackEmbedder(open_segments(encoder, device))
     whole = _together(split, cloned)
@@ -190,12 +194,13 @@ def _product(scene: _Scene, seed: int, unknown_prior: float, as_json: bool) -> N
     scene.run.print_table(("what", "figure"), rows)
 
 
-def _read(what: str, source: Path, clones: Path | None, audio: Path | None) -> tuple[SingerSplit, Manifest]:
-    """Singers with roles, and clones."""
+def _read(what: str, source: Path, clones: Path | None, audio: Path | None, weak: bool) -> tuple[SingerSplit, Manifest]:
+    """Singers with roles, and clones; weak ones only if asked for."""
     from whosings.catalogue.datasets import FMA, MTG
     from whosings.catalogue.manifest import Manifest, read_manifest
     from whosings.catalogue.published import read_published
     from whosings.catalogue.roles import read_roles
+    from whosings.choir.conversion import WEAK
 
     if what in ("fma", "mtg"):
         if audio is None:
@@ -205,7 +210,8 @@ def _read(what: str, source: Path, clones: Path | None, audio: Path | None) -> t
     table = next((path for path in folder if path.exists()), folder[0]) if source.is_dir() else source
     beside = clones or table.with_name(f"cloned{table.suffix}")
     wanted = what in ("cloned", "product") and (clones is not None or beside.exists() or what == "cloned")
-    return read_roles(table), read_manifest(beside) if wanted else Manifest(())
+    found = read_manifest(beside).tracks if wanted else ()
+    return read_roles(table), Manifest(tuple(track for track in found if weak or track.clone_method not in WEAK))
 
 
 def _together(split: SingerSplit, clones: Manifest) -> Manifest:

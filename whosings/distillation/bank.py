@@ -3,8 +3,8 @@
 A bank is a folder: ``voices.npy`` (all clips one after another, int16 at 16 kHz), ``bank.npz`` (``names``, ``kinds``
 and ``lengths`` of the clips), ``bands.npy`` (one long tape of music without singing).
 
-It travels as a folder of files that any program can play, some fifteen times smaller: ``voices/PERSON/KIND-N.opus`` and
-``bands/*``. ``import_bank`` also takes other formats; a file whose name begins with no kind is ``speech``.
+It travels as a folder of files that any program can play, three to four times smaller: ``voices/PERSON/KIND-N.opus``
+and ``bands/*``. ``import_bank`` also takes other formats; a file whose name begins with no kind is ``speech``.
 """
 
 from __future__ import annotations

@@ -14,7 +14,8 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,7 @@ class DistillationResult:
 
     Attributes:
         last: folder of the student.
-        loss: mean of the last hundred steps.
+        loss: mean of the last hundred steps of the last stage.
         steps: in all, earlier sittings included.
     """
 
@@ -83,15 +84,17 @@ def train(
     card = {
         **(facts or {}),
         "teacher": {"name": teacher.checkpoint.name, "fingerprint": teacher.checkpoint.fingerprint},
-        "steps": settings.steps,
         "distillation": settings.model_dump(mode="json", exclude={"model"}),
     }
-    for number, (name, stage) in enumerate(settings.stages.items()):
-        if stage.steps:
-            run.learn(number, name)
-            save_checkpoint(out / "last", settings.model, student.encoder, card)
-    losses = [row["loss"] for row in run.history[-_RECENT:]]
-    return DistillationResult(out / "last", sum(losses) / len(losses), settings.steps)
+    stages = [(number, name) for number, (name, stage) in enumerate(settings.stages.items()) if stage.steps]
+    with _fastest_kernels():
+        for number, name in stages:
+            if run.learn(number, name) or (number, name) == stages[-1]:
+                facts = {**card, "steps": len(run.history)}
+                save_checkpoint(out / "last", settings.model, student.encoder, facts)
+    last = settings.stages[stages[-1][1]].steps  # other stages have other terms
+    losses = [row["loss"] for row in run.history[-min(last, _RECENT) :]]
+    return DistillationResult(out / "last", sum(losses) / len(losses), len(run.history))
 
 
 class _Run:
@@ -118,8 +121,8 @@ class _Run:
         if written.exists():
             self.history = json.loads(written.read_text())
 
-    def learn(self, number: int, name: str) -> None:
-        """One stage, from where it was left."""
+    def learn(self, number: int, name: str) -> bool:
+        """One stage, from where it was left; returns whether there was anything left to do."""
         settings, stage = self._settings, self._settings.stages[name]
         weights = self._student.parts(stage.trains)
         self._student.requires_grad_(False)
@@ -143,13 +146,16 @@ class _Run:
             optimiser.step()
             last = step + 1 == stage.steps
             kept = last or (step + 1) % settings.keep_every == 0
-            if kept or (step + 1) % _TOLD_EVERY == 0:
+            told = kept or (step + 1) % _TOLD_EVERY == 0
+            if told:
                 self._note(stage)
             if kept:
                 write_atomic(self._out / "history.json", json.dumps(self.history))
                 keep(state, step + 1, optimiser, **parts)
+            if told:
                 speed = (step + 1 - done) * self._maker.count / (time.monotonic() - began)
                 self._tell(f"{name}, step {step + 1} of {stage.steps}: {self._recent(first)}; {speed:.3g} views/s")
+        return done < stage.steps
 
     def _loss(self, step: int, stage: StageConfig) -> Tensor:
         """Of one step: all terms by their weights."""
@@ -173,7 +179,7 @@ class _Run:
             step = len(self.history) + 1
             loss = sum(active[term] * value for term, value in terms.items())
             if not math.isfinite(loss):
-                remedy = "lower the stage's learning_rate and run again, which goes on from the last state"
+                remedy = "lower the stage's learning_rate, and begin anew in another folder"
                 raise TrainingError(self._out, f"the loss of step {step} is not finite", remedy)
             self.history.append({"step": step, "loss": loss, **terms})
         self._pending.clear()
@@ -183,6 +189,17 @@ class _Run:
         rows = self.history[first:][-_RECENT:]
         names = [name for name in rows[-1] if name != "step"]
         return ", ".join(f"{name} {sum(row[name] for row in rows) / len(rows):.4f}" for name in names)
+
+
+@contextmanager
+def _fastest_kernels() -> Iterator[None]:
+    """Let cuDNN try which kernels are fast: it pays, because shapes do not change from step to step."""
+    before = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = True
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = before
 
 
 def learning_rate(stage: StageConfig, step: int) -> float:
