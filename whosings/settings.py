@@ -99,16 +99,17 @@ def _read(path: Path) -> dict[str, Any]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(path, f"is not TOML ({error})", "correct the file") from error
     parent = tree.pop("extends", None)
-    return tree if parent is None else _merge(_read(path.parent / str(parent)), tree)
+    return tree if parent is None else merged(_read(path.parent / str(parent)), tree)
 
 
-def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    merged = dict(base)
+def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings with others over them: tables within tables are changed in turn, unless they become another kind."""
+    made = dict(base)
     for key, value in over.items():
-        below = merged.get(key)
+        below = made.get(key)
         # A table of another kind replaces the one below: its keys mean something else.
-        if isinstance(below, dict) and isinstance(value, dict) and value.get("kind") in (None, below.get("kind")):
-            merged[key] = _merge(below, value)
+        if isinstance(below, Mapping) and isinstance(value, Mapping) and value.get("kind") in (None, below.get("kind")):
+            made[key] = merged(below, value)
         else:
-            merged[key] = value
-    return merged
+            made[key] = value
+    return made

@@ -12,7 +12,7 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, field_va
 
 from whosings.config import MODELS, ModelConfig
 from whosings.errors import ConfigError
-from whosings.settings import Strict, load
+from whosings.settings import Strict, load, merged
 
 PRESETS = ("default", "fast")
 """Names of the TOML files that come with the package."""
@@ -138,7 +138,7 @@ class DistillationConfig(Strict):
         if name not in MODELS:
             raise ValueError(f"model.preset {name} must be one of {', '.join(MODELS)}")
         changes = {key: value for key, value in model.items() if key != "preset"}
-        return {**tree, "model": _changed(MODELS[name].model_dump(mode="json"), changes)}
+        return {**tree, "model": merged(MODELS[name].model_dump(mode="json"), changes)}
 
     @field_validator("stages")
     @classmethod
@@ -178,15 +178,3 @@ def load_distillation(name: str | Path, overrides: Mapping[str, Any] | None = No
     if preset and not path.is_file():
         raise ConfigError(f"the preset {name}", "does not ship with this installation", "install whosings again")
     return load(DistillationConfig, path, overrides)
-
-
-def _changed(base: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Tables within tables are changed in turn, unless they become another kind."""
-    made = dict(base)
-    for key, value in changes.items():
-        below = made.get(key)
-        if isinstance(below, dict) and isinstance(value, Mapping) and value.get("kind") in (None, below.get("kind")):
-            made[key] = _changed(below, value)
-        else:
-            made[key] = value
-    return made
