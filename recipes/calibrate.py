@@ -23,6 +23,7 @@ from whosings.audio import SAMPLE_RATE, FloatArray, Segment
 from whosings.calibrating import calibrate, in_places
 from whosings.choir.vocoder import analyze
 from whosings.contrastive.augment import Chances, produce
+from whosings.distillation.bank import open_bank
 from whosings.embedding import SegmentEmbedder
 from whosings.encoder.checkpoint import load_checkpoint, rewrite_card
 
@@ -84,22 +85,19 @@ def main() -> None:
     parser.add_argument("--bank", type=Path, required=True, help="folder that voice_bank.py wrote")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    held = np.load(given.bank / "bank.npz")
-    clips = np.split(np.load(given.bank / "voices.npy", mmap_mode="r"), np.cumsum(held["lengths"])[:-1])
-    listen, rng = Listener(given.encoder, np.load(given.bank / "bands.npy", mmap_mode="r")), np.random.default_rng(1)
+    bank = open_bank(given.bank)
+    listen, rng = Listener(given.encoder, bank.bands), np.random.default_rng(1)
     tracks, singers, amounts, sexes = [], [], [], []
-    wanted = (held["kinds"] != "imitation") & np.array(
-        ["x" not in n or n.endswith("x1.0") for n in held["names"].tolist()]
-    )
-    for name in sorted(set(held["names"][wanted].tolist())):
-        own = np.flatnonzero(wanted & (held["names"] == name))
-        spoken = [clips[n] for n in own if held["kinds"][n] == "speech"]
+    wanted = (bank.kinds != "imitation") & (bank.speeds[bank.persons] == 1.0)
+    for person in np.unique(bank.persons[wanted]):
+        name, own = bank.people[person], [bank.clip(n) for n in np.flatnonzero(wanted & (bank.persons == person))]
+        spoken = [clip.samples for clip in own if clip.kind == "speech"]
         low = LOW_HZ if spoken else LOW_SUNG_HZ
-        sex = "low" if median_pitch(spoken or [clips[n] for n in own]) < low else "high"
-        long = [listen(clips[n], short=False) for n in rng.permutation(own)]
+        sex = "low" if median_pitch(spoken or [clip.samples for clip in own]) < low else "high"
+        long = [listen(own[n].samples, short=False) for n in rng.permutation(len(own))]
         songs = [long[deal::SONGS] for deal in range(min(SONGS, len(long)))]
         made = [Heard(np.concatenate([h.vectors for h in song]), sum(h.amount for h in song)) for song in songs]
-        for heard in (*made, *(listen(clips[n], short=True) for n in own)):
+        for heard in (*made, *(listen(clip.samples, short=True) for clip in own)):
             tracks.append(heard.vectors), singers.append(name), amounts.append(heard.amount), sexes.append(sex)
     moved, places = in_places(tracks, singers)
     found = calibrate(moved, singers, MATERIAL, sexes, amounts, places)
