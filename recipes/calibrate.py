@@ -28,7 +28,7 @@ from whosings.embedding import SegmentEmbedder
 from whosings.encoder.checkpoint import load_checkpoint, rewrite_card
 
 MATERIAL = (
-    "240 speakers, spoken and turned into singing, and 150 generated singers, alone, over bands and through effects, "
+    "249 speakers, spoken and turned into singing, and 150 generated singers, alone, over bands and through effects, "
     "from one second on, strangers of one sex and as if of one studio"
 )
 LONGEST_S, SONGS = 15, 4  # of a recording; that the long ones of a person are joined to
