@@ -2,6 +2,7 @@
 
 import importlib.util
 import math
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -128,6 +129,27 @@ def test_converted_weights_compute_what_the_published_network_does(both, frames:
         wanted, got = original(heard), ours(heard)
     assert got.shape == (2, 6)
     assert torch.allclose(got, wanted, rtol=1e-4, atol=1e-4 * float(wanted.abs().max()))
+
+
+def test_balancing_changes_weights_but_not_what_they_compute(both) -> None:
+    _, ours = both
+    skewed = deepcopy(ours)
+    with torch.no_grad():
+        skewed.enter.weight /= 1024
+        skewed.front[0].weight *= 1024
+        for name, weight in skewed.front.named_parameters():
+            if name.endswith("bias"):
+                weight *= 1024
+    even = deepcopy(skewed)
+    even.balance()
+    heard = torch.randn(2, 1, 16, 120, generator=torch.Generator().manual_seed(2))
+    with torch.inference_mode():
+        assert torch.equal(even(heard), skewed(heard))
+    first, behind = (float(layer.weight.detach().square().mean().sqrt()) for layer in (even.front[0], even.enter))
+    assert 0.5 <= first / behind <= 2
+    again = deepcopy(even)
+    again.balance()
+    assert all(torch.equal(a, b) for a, b in zip(again.parameters(), even.parameters(), strict=True))
 
 
 def test_level_and_batch_do_not_matter(both) -> None:

@@ -18,7 +18,7 @@ from whosings.distillation.config import StageConfig, is_distillation, load_dist
 from whosings.distillation.student import Student, Teacher, frame_weights
 from whosings.distillation.training import learning_rate, train
 from whosings.distillation.views import ViewMaker
-from whosings.encoder.checkpoint import load_checkpoint, save_checkpoint
+from whosings.encoder.checkpoint import build, load_checkpoint, save_checkpoint
 from whosings.errors import CheckpointError, ConfigError, TrainingError
 from whosings.parallel import each
 from whosings.spectrogram import open_front_end
@@ -102,6 +102,21 @@ def test_what_a_stage_does_not_train_stays_to_the_bit(home, tmp_path, trains):
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert changed
     assert all(name.startswith("mask.") == (trains == "mask") for name in changed)
+
+
+def test_weights_that_one_learning_rate_does_not_suit_are_brought_to_one_size(home, tmp_path):
+    torch.manual_seed(6)
+    skewed = build(STUDENT)
+    with torch.no_grad():
+        skewed.enter.weight /= 1024
+    save_checkpoint(tmp_path / "skewed", STUDENT, skewed, {"name": "skewed"})
+    begin = {"mask": str(tmp_path / "skewed"), "encoder": str(tmp_path / "skewed")}
+    encoder = Student(toy_settings(str(home / "teacher"), begin_with=begin), 5, bf16=False).encoder
+    first, behind = (float(layer.weight.detach().square().mean().sqrt()) for layer in (encoder.front[0], encoder.enter))
+    assert 0.25 <= first / behind <= 4
+    heard = torch.randn(2, 1, STUDENT.front_end.mel_bins, 90)
+    with torch.inference_mode():
+        assert torch.equal(encoder.eval()(heard), skewed.eval()(heard))
 
 
 def test_mask_and_encoder_begin_where_they_are_told_to(home, tmp_path):

@@ -21,6 +21,7 @@ from whosings.audio import SAMPLE_RATE, Segment
 from whosings.catalogue.manifest import from_folder
 from whosings.choir.build import build
 from whosings.choir.cast import draw_singer
+from whosings.choir.conversion import WEAK
 from whosings.choir.plan import PRESETS, make_plan
 from whosings.choir.songs import record
 from whosings.embedding import Embeddings, TrackEmbedder
@@ -257,7 +258,7 @@ def _generate(
         path = out / "choir" / "specials" / f"{title.replace(' ', '-').replace(':', '').replace(',', '')}.flac"
         audio.write_flac(path, samples[None])
         held_back.append(Recording(path, title, names[1], second=other))
-    clones = [track for track in built.manifest.tracks if track.cloned]
+    clones = [track for track in built.manifest.tracks if track.cloned and track.clone_method not in WEAK]
     for number, target in enumerate(dict.fromkeys(clone.target_singer_ids[0] for clone in clones)):
         own = [clone for clone in clones if clone.target_singer_ids == (target,)]
         chosen = own[number % len(own)]  # so that methods and bands take turns

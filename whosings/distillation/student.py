@@ -79,6 +79,8 @@ class Student(nn.Module):
             problem = "cannot be a student, because it hears segments of one length only"
             raise TrainingError(f"a {config.model.encoder.kind} encoder", problem, "set model.encoder.kind")
         _begin(encoder, config.begin_with)
+        if isinstance(encoder, Campplus):
+            encoder.balance()
         self.encoder: Campplus | ConvolutionalEncoder = encoder
         width = config.model.encoder.embedding
         self.projector = nn.Identity() if width == dimensions else nn.Linear(width, dimensions)

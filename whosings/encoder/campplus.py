@@ -12,6 +12,7 @@ pooled by any windows.
 
 from __future__ import annotations
 
+import math
 from copy import deepcopy
 from dataclasses import dataclass
 
@@ -29,6 +30,7 @@ FRAMES_A_STEP = 2
 _FRONT_STRIDE = 8  # mel bins to one row
 _PIECE = 100  # frames of context
 _LEAST_VARIANCE = 1e-6
+_EVEN_ENOUGH = 3  # binary orders of magnitude
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,28 @@ class Campplus(nn.Module):
         for module in (copied.head, *(part for part in copied.modules() if isinstance(part, _Activation))):
             module.float()
         return copied
+
+    @torch.no_grad()
+    def balance(self) -> None:
+        """Bring the first layer and the one behind the front to weights of one size; what is computed stays the same.
+
+        In the published network the latter are a thousand times smaller than the former, once normalisations are part
+        of them, and an optimiser's step that suits all others destroys them. ReLU lets positive factors through, and a
+        power of two costs no precision.
+        """
+        first, behind = self.front[0], self.enter
+        sizes = [float(layer.weight.square().mean().sqrt()) for layer in (first, behind)]
+        if not all(sizes):
+            return
+        power = round(0.5 * math.log2(sizes[0] / sizes[1]))
+        if abs(power) < _EVEN_ENOUGH:
+            return
+        factor = 2.0**power
+        first.weight /= factor
+        for name, weight in self.front.named_parameters():
+            if name.endswith("bias"):
+                weight /= factor
+        behind.weight *= factor
 
     def frame_maps(self, spectrograms: Tensor) -> FrameMaps:
         """Filterbank (batch, 1, mel_bins, frames), a mask, if there is one, put on it -> what is pooled."""
