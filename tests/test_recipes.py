@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -72,6 +73,33 @@ def test_another_file_is_not_converted(recipe: Callable[..., str], tmp_path: Pat
     torch.save({"w": torch.zeros(2)}, tmp_path / "other.pt")
     with pytest.raises(SystemExit, match="is another file than the one"):
         recipe("convert_campplus", tmp_path / "other.pt", "--out", tmp_path / "made")
+
+
+def test_synthetic_speakers_say_enough_and_what_is_there_stays(
+    recipe: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoken: list[tuple[str, float]] = []
+
+    class Kokoro:
+        def create(self, text, voice, speed, lang):
+            assert voice.shape == (3, 1, 256)
+            spoken.append((text, float(voice[0, 0, 0])))
+            return singing(2, len(spoken)), RATE
+
+    Kokoro.from_session = staticmethod(lambda session, voices: Kokoro())
+    runtime = {"SessionOptions": SimpleNamespace, "InferenceSession": lambda *args, **rest: None}
+    monkeypatch.setitem(sys.modules, "kokoro_onnx", SimpleNamespace(Kokoro=Kokoro))
+    monkeypatch.setitem(sys.modules, "onnxruntime", SimpleNamespace(**runtime))
+    for number, name in enumerate(("af_one", "bm_two")):
+        (tmp_path / "voices").mkdir(exist_ok=True)
+        np.full((3, 256), number, np.float32).tofile(tmp_path / "voices" / f"{name}.bin")
+    words = ("--model", "none.onnx", "--voices", tmp_path / "voices", "--out", tmp_path / "out", "--seconds", 5)
+    assert recipe("kokoro_voices", *words).splitlines() == ["af_one 6 s", "bm_two 6 s"]
+    assert [voice for _, voice in spoken] == [0, 0, 0, 1, 1, 1]
+    assert len({text for text, _ in spoken}) == 6
+    assert len(list((tmp_path / "out" / "af_one").glob("*.flac"))) == 3
+    recipe("kokoro_voices", *words)
+    assert len(spoken) == 6
 
 
 def test_recorded_music_joins_the_bands_at_full_range(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
