@@ -15,11 +15,11 @@ from pathlib import Path
 
 import measure
 
-from whosings.catalogue.annotations.artists import ArtistBook
-from whosings.catalogue.annotations.matching import TrackIndex
-from whosings.catalogue.annotations.reconcile import reconcile
-from whosings.catalogue.annotations.records import ArtistRecord, Credit, Kind, Source, TrackRecord
-from whosings.catalogue.annotations.tables import catalogue_record, write_decisions
+from whosings.annotations.artists import ArtistBook
+from whosings.annotations.decision_tables import catalogue_record, write_decisions
+from whosings.annotations.matching import TrackIndex
+from whosings.annotations.reconcile import reconcile
+from whosings.annotations.records import ArtistRecord, Credit, Kind, Source, TrackRecord
 
 LETTERS = "abcdefghijklmnoprstuvw"
 TRACKS_AN_ARTIST = 10

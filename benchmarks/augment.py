@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy import signal
 
 from whosings.audio import SAMPLE_RATE
-from whosings.contrastive.augment import Chances, augment, produce
+from whosings.training.contrastive.augment import Chances, augment, produce
 
 Array = NDArray[np.float64]
 VIEWS, SECONDS, SEED = 128, 3.0, 0

@@ -25,7 +25,7 @@ from whosings.choir.jobs import Material
 from whosings.choir.plan import Part, Preset, make_plan
 from whosings.choir.songs import Performance, Song, accompany, mix, perform, produce
 from whosings.choir.soundfont import find_soundfont
-from whosings.choir.vocoder import FRAME_RATE, sound
+from whosings.sound.vocoder import FRAME_RATE, sound
 
 SONG_S = 24.0
 

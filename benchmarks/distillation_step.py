@@ -21,11 +21,11 @@ import torch
 
 from whosings.config import MODELS
 from whosings.devices import has_bf16
-from whosings.distillation.bank import Bank, Clip, open_bank, to_int16, write_bank
-from whosings.distillation.config import DistillationConfig, StageConfig, load_distillation
-from whosings.distillation.student import Student, Teacher
-from whosings.distillation.views import ViewMaker
 from whosings.encoder.checkpoint import build, save_checkpoint
+from whosings.training.distillation.bank import Bank, Clip, open_bank, to_int16, write_bank
+from whosings.training.distillation.config import DistillationConfig, StageConfig, load_distillation
+from whosings.training.distillation.student import Student, Teacher
+from whosings.training.distillation.views import ViewMaker
 
 PEOPLE, CLIP_S, BANDS_S = 64, 10, 300
 PARTS = ("views", "teacher", "forward", "backward")

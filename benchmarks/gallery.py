@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from whosings.calibrating import calibrate
+from whosings.calibration_fitting import calibrate
 from whosings.config import MODELS, ConvolutionalConfig, FrontEndConfig, ModelConfig
 from whosings.embedding import Embeddings, TrackEmbedder
 from whosings.encoder.checkpoint import Checkpoint

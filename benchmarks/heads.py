@@ -21,8 +21,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from whosings.classifier import Lesson, Tracks, train_heads, vote
 from whosings.config import HeadConfig
-from whosings.evaluation.heads import Lesson, Tracks, train_heads, vote
 
 SEGMENTS, TRACKS = 40, 5  # of a singer: test, validation, three to train
 

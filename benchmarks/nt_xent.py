@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from whosings.contrastive.loss import nt_xent
+from whosings.training.contrastive.loss import nt_xent
 
 PAIRS, DIMENSIONS, TEMPERATURE = 128, 2048, 0.2
 

@@ -16,12 +16,12 @@ import numpy as np
 import soundfile
 
 from whosings import audio
-from whosings.catalogue.entries import Examination, Listed
 from whosings.catalogue.fingerprint import words_of
 from whosings.catalogue.journal import Journal
 from whosings.catalogue.listing import listing
 from whosings.catalogue.manifest import Track
 from whosings.catalogue.prepare import Rules, prepare
+from whosings.catalogue.track_status import Examination, Listed
 from whosings.choir.cast import draw_singer
 from whosings.choir.songs import record
 from whosings.files import content_hash

@@ -22,9 +22,9 @@ from real_singing import BAND_S, BANDS, band, over, through
 from whosings import audio
 from whosings.calibration import calibration_of
 from whosings.embedding import Embeddings, TrackEmbedder
-from whosings.evaluation.metrics import Bin, equal_error_rate, reliability
 from whosings.gallery import Gallery
 from whosings.identification import Identifier, Verdict
+from whosings.metrics import Bin, equal_error_rate, reliability
 
 TOGETHER = 5
 LEAST_IN_A_BIN = 20

@@ -27,11 +27,11 @@ from whosings.audio import SAMPLE_RATE, Segment
 from whosings.choir.band import draw_palette, play
 from whosings.choir.conversion import METHODS, gather
 from whosings.choir.score import compose
-from whosings.choir.vocoder import analyze, sound
-from whosings.contrastive.augment import Chances, produce
 from whosings.embedding import TrackEmbedder
 from whosings.evaluation.baselines import open_segments
-from whosings.evaluation.metrics import equal_error_rate
+from whosings.metrics import equal_error_rate
+from whosings.sound.vocoder import analyze, sound
+from whosings.training.contrastive.augment import Chances, produce
 
 BANDS, BAND_S, TOGETHER = 40, 20, 5
 Array = NDArray[np.float64]

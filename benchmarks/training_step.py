@@ -72,7 +72,7 @@ def prepare(
     preset: str, precision: str, chunk: int, compiled: bool, threads: int, device: str
 ) -> Callable[[], tuple[float, float]]:
     """For a process of its own: a module and a batch; the step that is measured returns its loss and its seconds."""
-    from whosings.contrastive.training import ContrastiveModule
+    from whosings.training.contrastive.trainer import ContrastiveModule
 
     torch.set_num_threads(threads)
     torch.manual_seed(0)

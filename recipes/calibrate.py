@@ -4,8 +4,8 @@
 
 The bank's people speak and sing, each recording alone, over one of the bank's bands or through studio effects; long
 recordings, and short ones of one to three and a half seconds. They are dealt into places of twenty singers whose
-embeddings share a direction (`whosings.calibrating.in_places`), and the threshold of `verify` is set on strangers of
-one sex, told by the median pitch of their speech. What holds of it on real singers is measured by
+embeddings share a direction (`whosings.calibration_fitting.in_places`), and the threshold of `verify` is set on
+strangers of one sex, told by the median pitch of their speech. What holds of it on real singers is measured by
 `benchmarks/real_calibration.py`.
 """
 
@@ -20,12 +20,12 @@ import torch
 from numpy.typing import NDArray
 
 from whosings.audio import SAMPLE_RATE, FloatArray, Segment
-from whosings.calibrating import calibrate, in_places
-from whosings.choir.vocoder import analyze
-from whosings.contrastive.augment import Chances, produce
-from whosings.distillation.bank import open_bank
+from whosings.calibration_fitting import calibrate, in_places
 from whosings.embedding import SegmentEmbedder
 from whosings.encoder.checkpoint import load_checkpoint, rewrite_card
+from whosings.sound.vocoder import analyze
+from whosings.training.contrastive.augment import Chances, produce
+from whosings.training.distillation.bank import open_bank
 
 MATERIAL = (
     "249 speakers, spoken and turned into singing, and 150 generated singers, alone, over bands and through effects, "

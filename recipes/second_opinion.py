@@ -34,23 +34,23 @@ from numpy.typing import NDArray
 
 from whosings import audio
 from whosings.audio import SAMPLE_RATE
-from whosings.calibrating import fit_logistic
+from whosings.calibration_fitting import fit_logistic
 from whosings.choir import conversion
 from whosings.choir.band import draw_palette, play
-from whosings.choir.effects import carrier, channel_vocoder
 from whosings.choir.from_speech import draw_style, sing_speech
 from whosings.choir.score import compose
-from whosings.choir.vocoder import Frames, analyze, sound
-from whosings.contrastive.augment import Chances, produce
-from whosings.contrastive.effects import codec
-from whosings.distillation.bank import to_int16
-from whosings.distillation.state import keep, resume
 from whosings.embedding import TrackEmbedder
 from whosings.errors import TooShortError
-from whosings.evaluation.metrics import equal_error_rate
 from whosings.files import atomic, write_atomic
+from whosings.metrics import equal_error_rate
 from whosings.opinion import ArtefactNetwork, Scale, SecondOpinion, save_opinion
+from whosings.sound.batch_effects import codec
+from whosings.sound.record_effects import carrier, channel_vocoder
+from whosings.sound.vocoder import Frames, analyze, sound
 from whosings.spectrogram import htk_filterbank
+from whosings.training.contrastive.augment import Chances, produce
+from whosings.training.distillation.bank import to_int16
+from whosings.training.distillation.state import keep, resume
 from whosings.vocals.activity import trim
 
 Samples = NDArray[np.float32]

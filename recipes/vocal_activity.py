@@ -41,10 +41,10 @@ from whosings.choir.from_speech import Style, sing_speech, voiced_only
 from whosings.choir.parametric import draw_voice, sing
 from whosings.choir.score import compose
 from whosings.choir.soundfont import LEADS, arrange, draw_ensemble, render
-from whosings.distillation.bank import to_int16
-from whosings.distillation.state import keep, resume
 from whosings.errors import TooShortError
 from whosings.spectrogram import LogMel
+from whosings.training.distillation.bank import to_int16
+from whosings.training.distillation.state import keep, resume
 from whosings.vocals.detector import FRAME_S, FRONT_END, LEVEL, ActivityDetector, ActivityNetwork, Curve, save_detector
 
 Samples = NDArray[np.float32]

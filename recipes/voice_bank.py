@@ -27,7 +27,6 @@ from numpy.typing import NDArray
 from whosings import audio
 from whosings.audio import SAMPLE_RATE
 from whosings.choir.band import draw_palette, play
-from whosings.choir.effects import apply
 from whosings.choir.from_speech import Speaker, draw_style, read_speaker, sing_speech, voiced_only
 from whosings.choir.genres import GENRES, draw_chain
 from whosings.choir.parametric import draw_voice
@@ -35,9 +34,10 @@ from whosings.choir.performer import Performer
 from whosings.choir.score import compose
 from whosings.choir.soundfont import LEADS, arrange, draw_ensemble, find_soundfont, render
 from whosings.choir.technique import draw_technique, roughened, used
-from whosings.choir.vocoder import Frames, sound
-from whosings.distillation.bank import Clip, Samples, export_bank, open_bank, to_int16, write_bank
 from whosings.errors import TooShortError
+from whosings.sound.record_effects import apply
+from whosings.sound.vocoder import Frames, sound
+from whosings.training.distillation.bank import Clip, Samples, export_bank, open_bank, to_int16, write_bank
 
 SPEEDS = (1.0, 0.86, 1.16)
 SONGS, SONG_S = 3, 9.0  # that a person sings syllable by syllable

@@ -12,7 +12,7 @@ from threading import Thread
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from whosings.catalogue.annotations.web import WebSettings
+from whosings.annotations.web import WebSettings
 
 NOT_FOUND = json.dumps({"error": "Not Found"})
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from tests.annotation_service import FakeClock, Service, serving
 from whosings import cli
-from whosings.calibrating import calibrate
+from whosings.calibration_fitting import calibrate
 from whosings.catalogue.manifest import Manifest, read_manifest
 from whosings.choir import build as build_of_choirs
 from whosings.choir.build import write_choir

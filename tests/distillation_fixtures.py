@@ -15,9 +15,9 @@ from whosings.config import (
     MaskConfig,
     ModelConfig,
 )
-from whosings.distillation.bank import Bank, Clip, open_bank, to_int16, write_bank
-from whosings.distillation.config import DistillationConfig
 from whosings.encoder.checkpoint import build, save_checkpoint
+from whosings.training.distillation.bank import Bank, Clip, open_bank, to_int16, write_bank
+from whosings.training.distillation.config import DistillationConfig
 
 MASK = MaskConfig(channels=(2, 3, 4), width=8, blocks=1, relative=True, weighs_frames=True)
 TEACHER = ModelConfig(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 
 from whosings.audio import FloatArray
-from whosings.vocals.protocol import Windows
+from whosings.vocals.separation_model import Windows
 
 SOURCES = ["drums", "bass", "other", "vocals"]
 MEMORY = 40  # samples before and after, of the filter

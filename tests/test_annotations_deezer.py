@@ -6,9 +6,9 @@ from collections.abc import Iterator
 import pytest
 
 from tests.annotation_service import Reply, settings
-from whosings.catalogue.annotations.deezer import PACE, Deezer, parse_track, read_tracks
-from whosings.catalogue.annotations.records import Credit, Role, Source
-from whosings.catalogue.annotations.tables import catalogue_record
+from whosings.annotations.decision_tables import catalogue_record
+from whosings.annotations.deezer import PACE, Deezer, parse_track, read_tracks
+from whosings.annotations.records import Credit, Role, Source
 from whosings.errors import MalformedAnswerError, ServiceBusyError, ServiceRefusalError
 
 NO_DATA = {"error": {"type": "DataException", "message": "no data", "code": 800}}

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from tests.annotation_service import FakeClock, Reply, settings
-from whosings.catalogue.annotations.discogs import Discogs, parse_artist, parse_release, read_artists, read_tracks
-from whosings.catalogue.annotations.records import Credit, Kind, Member, Role
-from whosings.catalogue.annotations.tables import catalogue_record
+from whosings.annotations.decision_tables import catalogue_record
+from whosings.annotations.discogs import Discogs, parse_artist, parse_release, read_artists, read_tracks
+from whosings.annotations.records import Credit, Kind, Member, Role
 from whosings.errors import MalformedAnswerError, ServiceBusyError, ServiceRefusalError
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from whosings.catalogue.annotations.tables import read_singers
-from whosings.catalogue.annotations.web import Answer, Web
+from whosings.annotations.decision_tables import read_singers
+from whosings.annotations.web import Answer, Web
 
 ADA = "aaaaaaaa-0000-4000-8000-00000000000a"
 PAGE = Path(__file__).parent.parent / "docs" / "annotations.md"

@@ -11,9 +11,9 @@ from importlib.metadata import version
 import pytest
 
 from tests.annotation_service import Reply, settings
-from whosings.catalogue.annotations.musicbrainz import MusicBrainz, parse_artist, read_artists, read_recordings
-from whosings.catalogue.annotations.records import Credit, Kind, Member, Role
-from whosings.catalogue.annotations.tables import catalogue_record
+from whosings.annotations.decision_tables import catalogue_record
+from whosings.annotations.musicbrainz import MusicBrainz, parse_artist, read_artists, read_recordings
+from whosings.annotations.records import Credit, Kind, Member, Role
 from whosings.errors import MalformedAnswerError, ServiceBusyError
 
 SONG = "aaaaaaaa-0000-4000-8000-000000000001"

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from whosings.catalogue.annotations.names import (
+from whosings.annotations.names import (
     is_unnamed,
     normalise,
     parse_title,
@@ -12,7 +12,7 @@ from whosings.catalogue.annotations.names import (
     split_featured,
     split_names,
 )
-from whosings.catalogue.annotations.records import (
+from whosings.annotations.records import (
     Credit,
     Role,
     Source,

@@ -8,14 +8,8 @@ import pyarrow.parquet
 import pytest
 
 from tests.annotation_service import FakeClock, Service, serving, settings
-from whosings.catalogue.annotations.artists import Singer
-from whosings.catalogue.annotations.deezer import Deezer
-from whosings.catalogue.annotations.discogs import Discogs
-from whosings.catalogue.annotations.live import annotate
-from whosings.catalogue.annotations.musicbrainz import MusicBrainz
-from whosings.catalogue.annotations.reconcile import Decision, Outcome
-from whosings.catalogue.annotations.records import Credit, Role
-from whosings.catalogue.annotations.tables import (
+from whosings.annotations.artists import Singer
+from whosings.annotations.decision_tables import (
     DECISION_COLUMNS,
     SINGER_COLUMNS,
     annotated,
@@ -24,8 +18,14 @@ from whosings.catalogue.annotations.tables import (
     write_decisions,
     write_singers,
 )
-from whosings.catalogue.annotations.verdict import Reason
-from whosings.catalogue.annotations.wikidata import Wikidata
+from whosings.annotations.deezer import Deezer
+from whosings.annotations.discogs import Discogs
+from whosings.annotations.live import annotate
+from whosings.annotations.musicbrainz import MusicBrainz
+from whosings.annotations.reconcile import Decision, Outcome
+from whosings.annotations.records import Credit, Role
+from whosings.annotations.verdict import Reason
+from whosings.annotations.wikidata import Wikidata
 from whosings.catalogue.manifest import Manifest, Piece, Track
 from whosings.errors import ManifestError
 

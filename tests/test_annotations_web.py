@@ -6,7 +6,7 @@ from threading import Thread
 import pytest
 
 from tests.annotation_service import FakeClock, Reply, serving, settings
-from whosings.catalogue.annotations.web import Pace, RateLimiter, Web
+from whosings.annotations.web import Pace, RateLimiter, Web
 from whosings.errors import AnnotationError, MalformedAnswerError, ServiceBusyError, ServiceRefusalError
 
 

@@ -8,9 +8,9 @@ from rdflib import Graph
 from rdflib.plugins.sparql import prepareQuery
 
 from tests.annotation_service import Reply, settings
-from whosings.catalogue.annotations.records import Credit, Kind, Member, Source
-from whosings.catalogue.annotations.tables import catalogue_record
-from whosings.catalogue.annotations.wikidata import ARTIST_QUERY, TRACK_QUERY, Wikidata, read_artists, read_tracks
+from whosings.annotations.decision_tables import catalogue_record
+from whosings.annotations.records import Credit, Kind, Member, Source
+from whosings.annotations.wikidata import ARTIST_QUERY, TRACK_QUERY, Wikidata, read_artists, read_tracks
 from whosings.errors import MalformedAnswerError, ServiceRefusalError
 
 ADA = "aaaaaaaa-0000-4000-8000-00000000000a"

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.conftest import singing
-from whosings.contrastive.augment import Chances, augment, produce, record
+from whosings.training.contrastive.augment import Chances, augment, produce, record
 
 NOTHING = Chances(**dict.fromkeys(vars(Chances()), 0.0))
 ALL = Chances(**dict.fromkeys(vars(Chances()), 1.0))

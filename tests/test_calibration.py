@@ -7,7 +7,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from whosings.calibrating import calibrate, fit_logistic, in_places
 from whosings.calibration import (
     FALSE_ACCEPT_RATE,
     Calibration,
@@ -18,6 +17,7 @@ from whosings.calibration import (
     same_singer_probability,
     singer_posteriors,
 )
+from whosings.calibration_fitting import calibrate, fit_logistic, in_places
 from whosings.config import FrontEndConfig, ModelConfig, TransformerConfig
 from whosings.encoder.checkpoint import build, load_checkpoint, rewrite_card, save_checkpoint
 from whosings.errors import CheckpointError, TrainingError
@@ -308,7 +308,7 @@ def test_the_noise_explains_the_trials_about_best():
 def test_strangers_are_drawn_where_there_are_very_many(monkeypatch):
     tracks, singers = uneven(12, 1.2)
     whole = calibrate(tracks, singers, "")
-    monkeypatch.setattr("whosings.calibrating._TRIALS", 700)
+    monkeypatch.setattr("whosings.calibration_fitting._TRIALS", 700)
     some = calibrate(tracks, singers, "")
     assert (some.same_trials, some.different_trials) == (whole.same_trials, 700)
     assert whole.different_trials == 12 * 12 * 11

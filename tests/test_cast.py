@@ -11,7 +11,7 @@ from whosings.choir.expression import Manner
 from whosings.choir.genres import GENRES
 from whosings.choir.parametric import draw_voice
 from whosings.choir.score import LANGUAGES
-from whosings.choir.vocoder import BINS, FREQUENCIES, Frames
+from whosings.sound.vocoder import BINS, FREQUENCIES, Frames
 
 
 def plain(frames: int = 3) -> Frames:

@@ -10,10 +10,10 @@ import pytest
 import soundfile
 
 from tests.conftest import singing
-from whosings.catalogue.annotations.artists import Singer
-from whosings.catalogue.annotations.reconcile import Decision, Outcome
-from whosings.catalogue.annotations.tables import write_decisions
-from whosings.catalogue.annotations.verdict import Reason
+from whosings.annotations.artists import Singer
+from whosings.annotations.decision_tables import write_decisions
+from whosings.annotations.reconcile import Decision, Outcome
+from whosings.annotations.verdict import Reason
 from whosings.catalogue.manifest import from_folder, read_manifest, write_manifest
 
 

@@ -6,7 +6,7 @@ import torch
 from scipy.signal import correlate, lfilter
 
 from tests.conftest import singing
-from whosings.contrastive import effects
+from whosings.sound import batch_effects
 
 RATE = 16_000
 
@@ -60,44 +60,47 @@ def test_vowels_are_heard_as_they_were_made():
 @pytest.mark.parametrize("factor", [0.96, 1.04])
 def test_formants_move_and_the_pitch_stays(factor):
     amount = np.array([factor])
-    assert heard_f0(effects.formants_shifted(spoken(), amount)) == pytest.approx(125, rel=0.002)
-    moved = heard_formants(effects.formants_shifted(whispered(), amount)) / heard_formants(whispered())
+    assert heard_f0(batch_effects.formants_shifted(spoken(), amount)) == pytest.approx(125, rel=0.002)
+    moved = heard_formants(batch_effects.formants_shifted(whispered(), amount)) / heard_formants(whispered())
     np.testing.assert_allclose(moved, factor, rtol=0.015)
 
 
 @pytest.mark.parametrize("semitones", [-2.0, -0.7, 0.7, 2.0])
 def test_resampling_moves_both_and_envelope_correction_brings_formants_back(semitones):
     ratio = np.array([2 ** (semitones / 12)])
-    faster, moved = effects.resampled(spoken(), ratio), effects.resampled(whispered(), ratio)
+    faster, moved = batch_effects.resampled(spoken(), ratio), batch_effects.resampled(whispered(), ratio)
     np.testing.assert_allclose(heard_formants(moved) / FORMANTS, ratio[0], rtol=0.01)
-    kept = effects.formants_shifted(faster, 1 / ratio)
+    kept = batch_effects.formants_shifted(faster, 1 / ratio)
     assert heard_f0(faster) == pytest.approx(125 * ratio[0], rel=0.004)
     assert heard_f0(kept) == pytest.approx(125 * ratio[0], rel=0.004)
-    back = heard_formants(effects.formants_shifted(moved, 1 / ratio)) / FORMANTS
+    back = heard_formants(batch_effects.formants_shifted(moved, 1 / ratio)) / FORMANTS
     np.testing.assert_allclose(back, 1.0, rtol=0.04)  # of 12 %
     np.testing.assert_allclose(back.mean(), 1.0, rtol=0.02)
 
 
 def test_a_ratio_or_factor_of_one_is_the_sound_itself():
     voice = torch.from_numpy(singing(2.0))[None, None]
-    torch.testing.assert_close(effects.resampled(voice, np.ones(1)), voice, atol=1e-5, rtol=0)
-    torch.testing.assert_close(effects.formants_shifted(voice, np.ones(1)), voice, atol=1e-5, rtol=0)
-    still = torch.zeros(1, *effects.vocoder_frames(voice.shape[-1]))
-    torch.testing.assert_close(effects.resynthesised(voice, still, np.ones(1)), voice, atol=1e-5, rtol=0)
+    torch.testing.assert_close(batch_effects.resampled(voice, np.ones(1)), voice, atol=1e-5, rtol=0)
+    torch.testing.assert_close(batch_effects.formants_shifted(voice, np.ones(1)), voice, atol=1e-5, rtol=0)
+    still = torch.zeros(1, *batch_effects.vocoder_frames(voice.shape[-1]))
+    torch.testing.assert_close(batch_effects.resynthesised(voice, still, np.ones(1)), voice, atol=1e-5, rtol=0)
 
 
 def test_a_faster_sound_begins_again_where_it_ends():
     click = torch.zeros(1, 1, 20_000)
     click[..., 1000] = 1.0
-    loud = effects.resampled(click, np.array([1.25]))[0, 0].abs() > 0.4
+    loud = batch_effects.resampled(click, np.array([1.25]))[0, 0].abs() > 0.4
     assert loud.nonzero().flatten().tolist() == [800, 16_800]
 
 
 def test_vocoders_keep_the_spectrum_in_mel_bands_and_lose_the_phase():
     voice = torch.from_numpy(singing(3.0))[None, None]
-    turns = torch.rand(1, *effects.vocoder_frames(voice.shape[-1]), generator=torch.Generator().manual_seed(0)) * 2 - 1
+    turns = (
+        torch.rand(1, *batch_effects.vocoder_frames(voice.shape[-1]), generator=torch.Generator().manual_seed(0)) * 2
+        - 1
+    )
     for bands, blur in ((80, 1.0), (80, 0.1), (0, 0.5)):
-        changed = effects.resynthesised(voice, turns, np.array([blur]), bands, 2 if bands else 0)
+        changed = batch_effects.resynthesised(voice, turns, np.array([blur]), bands, 2 if bands else 0)
         before, after = (
             torch.stft(w[0], 512, return_complex=True, window=torch.hann_window(512)).abs()[0] for w in (voice, changed)
         )
@@ -110,23 +113,23 @@ def test_vocoders_keep_the_spectrum_in_mel_bands_and_lose_the_phase():
 
 def test_compression_takes_the_loud_down_against_the_quiet():
     steps = torch.cat([tone(220, 1.0, level) for level in (0.9, 0.09)], -1)  # 20 dB apart
-    changed = effects.compressed(steps, np.array([20.0]), np.array([4.0]))
+    changed = batch_effects.compressed(steps, np.array([20.0]), np.array([4.0]))
     loud, quiet = (changed[..., part].square().mean().sqrt() for part in (slice(4000, 12_000), slice(20_000, 28_000)))
     assert 20 * torch.log10(loud / quiet) == pytest.approx(5.0, abs=0.3)  # 20 dB over the threshold become 5
     assert changed.abs().max() == pytest.approx(0.9, rel=1e-3)
-    torch.testing.assert_close(effects.compressed(steps, np.array([20.0]), np.ones(1)), steps, atol=1e-4, rtol=0)
+    torch.testing.assert_close(batch_effects.compressed(steps, np.array([20.0]), np.ones(1)), steps, atol=1e-4, rtol=0)
 
 
 def test_saturation_keeps_the_peak_and_lifts_the_rest():
     voice = 0.7 * torch.from_numpy(singing(1.0))[None, None]
-    changed = effects.saturated(voice, np.array([3.0]))
+    changed = batch_effects.saturated(voice, np.array([3.0]))
     assert changed.abs().max() == pytest.approx(voice.abs().max().item(), rel=1e-4)
     assert changed.square().mean() > voice.square().mean()
 
 
 def test_responses_hold_the_sound_itself_echoes_and_a_tail_that_dies():
-    tails = effects.white(np.random.default_rng(0), (3, 8192), torch.device("cpu"))
-    given = effects.responses(
+    tails = batch_effects.white(np.random.default_rng(0), (3, 8192), torch.device("cpu"))
+    given = batch_effects.responses(
         tails, np.array([4000, 4000, 100]), np.array([0.0, 0.3, 0.0]), np.array([2000, 1, 1]), np.array([0.5, 0.0, 0.0])
     )[:, 0]
     assert [(n, given[0, n].item()) for n in given[0].nonzero().flatten().tolist()] == [
@@ -142,15 +145,15 @@ def test_responses_hold_the_sound_itself_echoes_and_a_tail_that_dies():
 
 def test_equalisers_pass_through_their_knots():
     knots = np.array([[0.0, 6.0, -3.0, 9.0]])
-    curve = effects.curve_db(knots, RATE, torch.zeros(1))[0, 0]  # a bin a hertz
+    curve = batch_effects.curve_db(knots, RATE, torch.zeros(1))[0, 0]  # a bin a hertz
     places = np.round(np.geomspace(60, 8000, 4)).astype(int)
     np.testing.assert_allclose(curve[places], knots[0], atol=0.1)
     assert curve[:60].abs().max() < 1e-6
-    torch.testing.assert_close(effects.amplitude(torch.tensor([20.0, -6.0])), torch.tensor([10.0, 0.501187]))
+    torch.testing.assert_close(batch_effects.amplitude(torch.tensor([20.0, -6.0])), torch.tensor([10.0, 0.501187]))
 
 
 def test_band_limits_are_those_of_butterworth_filters():
-    gains = effects.band_limits(np.array([200.0, 0.0]), np.array([np.inf, 4000.0]), RATE, torch.zeros(1))[:, 0]
+    gains = batch_effects.band_limits(np.array([200.0, 0.0]), np.array([np.inf, 4000.0]), RATE, torch.zeros(1))[:, 0]
     db = 20 * torch.log10(gains)
     assert db[0, 200] == pytest.approx(-3.01, abs=0.01) and db[0, 50] == pytest.approx(-24.1, abs=0.1)
     assert db[1, 4000] == pytest.approx(-3.01, abs=0.01) and db[1, 8000] == pytest.approx(-96.3, abs=0.1)
@@ -159,10 +162,10 @@ def test_band_limits_are_those_of_butterworth_filters():
 
 def test_noise_has_the_level_and_the_slope_asked_for():
     size = 65_536
-    noise = effects.white(np.random.default_rng(0), (2, size // 2 + 1, 2), torch.device("cpu"))
+    noise = batch_effects.white(np.random.default_rng(0), (2, size // 2 + 1, 2), torch.device("cpu"))
     assert noise.mean() == pytest.approx(0, abs=0.01) and noise.std() == pytest.approx(1, abs=0.01)
     rms = torch.tensor([0.1, 0.02])[:, None, None]
-    sound = torch.fft.irfft(effects.coloured(noise, np.array([0.0, 1.0]), rms, size), size)
+    sound = torch.fft.irfft(batch_effects.coloured(noise, np.array([0.0, 1.0]), rms, size), size)
     torch.testing.assert_close(sound.square().mean(2).sqrt(), rms[..., 0], rtol=0.01, atol=0)
     power = torch.fft.rfft(sound[:, 0]).abs().square()
     octaves = torch.stack([power[:, 2**n : 2 ** (n + 1)].mean(1) for n in range(8, 15)])
@@ -173,7 +176,7 @@ def test_noise_has_the_level_and_the_slope_asked_for():
 @pytest.mark.parametrize("level", [0.7, 0.85, 0.97])
 def test_codecs_are_real_and_do_not_delay(opus, level):
     voice = torch.from_numpy(np.stack([0.8 * singing(3.0), 0.8 * singing(3.0, 1)]))[None]
-    coded = effects.codec(voice, np.array([opus]), np.array([level]))
+    coded = batch_effects.codec(voice, np.array([opus]), np.array([level]))
     assert coded.shape == voice.shape
     for before, after in zip(voice[0].numpy(), coded[0].numpy(), strict=True):
         assert correlate(after, before, method="fft").argmax() == before.size - 1
@@ -182,17 +185,17 @@ def test_codecs_are_real_and_do_not_delay(opus, level):
 
 def test_where_there_is_no_encoder_views_stay_as_they_are(monkeypatch):
     def refuse(*args, **kwargs):
-        raise effects.soundfile.LibsndfileError(1)
+        raise batch_effects.soundfile.LibsndfileError(1)
 
-    monkeypatch.setattr(effects.soundfile, "write", refuse)
+    monkeypatch.setattr(batch_effects.soundfile, "write", refuse)
     voice = torch.from_numpy(singing(1.0))[None, None]
-    torch.testing.assert_close(effects.codec(voice, np.array([False]), np.array([0.8])), voice, atol=0, rtol=0)
+    torch.testing.assert_close(batch_effects.codec(voice, np.array([False]), np.array([0.8])), voice, atol=0, rtol=0)
 
 
 def test_correction_puts_the_pitch_on_semitones():
     pytest.importorskip("pyworld")
     assert heard_f0(spoken(128)) == pytest.approx(128, rel=0.003)  # 38 cents under C3
-    changed = effects.corrected(spoken(128).expand(1, 2, -1), np.array([5]))
+    changed = batch_effects.corrected(spoken(128).expand(1, 2, -1), np.array([5]))
     assert heard_f0(changed) == pytest.approx(130.81, rel=0.004)
     torch.testing.assert_close(changed[:, 0], changed[:, 1])
     assert changed.abs().max() == pytest.approx(spoken(128).abs().max().item(), rel=1e-4)
@@ -200,6 +203,6 @@ def test_correction_puts_the_pitch_on_semitones():
 
 def test_lengths_that_transform_fast_are_a_little_longer():
     for samples in (1, 7, 100, 48_000, 56_192, 96_000):
-        length = effects.fast_length(samples)
+        length = batch_effects.fast_length(samples)
         assert samples <= length <= max(samples * 1.17, 16)
-    assert effects.fast_length(56_192) == 57_344
+    assert batch_effects.fast_length(56_192) == 57_344

@@ -9,8 +9,8 @@ import pytest
 from whosings.choir.cast import draw_singer
 from whosings.choir.conversion import METHODS, cepstra, degraded, gather, neighbours, statistics
 from whosings.choir.songs import perform
-from whosings.choir.vocoder import BINS, FREQUENCIES, SILENT, Frames
 from whosings.errors import TooShortError
+from whosings.sound.vocoder import BINS, FREQUENCIES, SILENT, Frames
 
 
 @pytest.fixture(scope="module")

@@ -3,9 +3,10 @@ import json
 import numpy as np
 import pytest
 
-from whosings import audio, demo
+from whosings import audio
+from whosings.choir import demo
+from whosings.choir.demo import run_demo
 from whosings.choir.plan import Part, Preset
-from whosings.demo import run_demo
 from whosings.errors import AudioError, ManifestError
 from whosings.identification import Verdict
 

@@ -11,8 +11,8 @@ import pytest
 from whosings.choir.diphone import DiphoneVoice, find_voices, open_voice
 from whosings.choir.expression import Manner, sing_line
 from whosings.choir.score import LANGUAGES, PHONES, Form, Note, Score, compose
-from whosings.choir.vocoder import FRAME_RATE, SILENT, sound
 from whosings.errors import MissingFileError, UnreadableAudioError, WhosingsError
+from whosings.sound.vocoder import FRAME_RATE, SILENT, sound
 
 pyworld = pytest.importorskip("pyworld")
 

@@ -6,8 +6,8 @@ import soundfile
 
 from tests.conftest import RATE
 from tests.distillation_fixtures import tone, toy_bank, toy_clips
-from whosings.distillation.bank import Clip, export_bank, import_bank, open_bank, to_int16, write_bank
 from whosings.errors import SilentAudioError, TrainingError, UnreadableAudioError
+from whosings.training.distillation.bank import Clip, export_bank, import_bank, open_bank, to_int16, write_bank
 
 
 def test_what_is_written_is_what_numpy_reads(tmp_path):

@@ -7,8 +7,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from whosings.distillation.config import TermsConfig
-from whosings.distillation.terms import Outputs, compute, contrast, same_person, share, stay
+from whosings.training.distillation.config import TermsConfig
+from whosings.training.distillation.terms import Outputs, compute, contrast, same_person, share, stay
 
 
 def unit(*shape: int, seed: int = 0) -> torch.Tensor:

@@ -12,16 +12,16 @@ import torch
 from tests.conftest import RATE
 from tests.distillation_fixtures import COMPACT, STUDENT, TEACHER, saved, toy_bank, toy_settings
 from whosings.config import MODELS, FrontEndConfig, ModelConfig, TransformerConfig
-from whosings.distillation import bank as bank_module
-from whosings.distillation.bank import export_bank, open_bank
-from whosings.distillation.config import StageConfig, is_distillation, load_distillation
-from whosings.distillation.student import Student, Teacher, frame_weights
-from whosings.distillation.training import learning_rate, train
-from whosings.distillation.views import ViewMaker
 from whosings.encoder.checkpoint import build, load_checkpoint, save_checkpoint
 from whosings.errors import CheckpointError, ConfigError, TrainingError
 from whosings.parallel import each
 from whosings.spectrogram import open_front_end
+from whosings.training.distillation import bank as bank_module
+from whosings.training.distillation.bank import export_bank, open_bank
+from whosings.training.distillation.config import StageConfig, is_distillation, load_distillation
+from whosings.training.distillation.student import Student, Teacher, frame_weights
+from whosings.training.distillation.trainer import learning_rate, train
+from whosings.training.distillation.views import ViewMaker
 
 CPU = torch.device("cpu")
 

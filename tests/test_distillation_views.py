@@ -8,12 +8,12 @@ import torch
 
 from tests.conftest import RATE
 from tests.distillation_fixtures import tone, toy_bank
-from whosings.distillation import effects, views
-from whosings.distillation.bank import Clip, open_bank, to_int16, write_bank
-from whosings.distillation.config import ViewsConfig
-from whosings.distillation.effects import Draw
-from whosings.distillation.views import ViewMaker
 from whosings.errors import TrainingError
+from whosings.training.distillation import effects, views
+from whosings.training.distillation.bank import Clip, open_bank, to_int16, write_bank
+from whosings.training.distillation.config import ViewsConfig
+from whosings.training.distillation.effects import Draw
+from whosings.training.distillation.views import ViewMaker
 
 CPU = torch.device("cpu")
 PLAIN = views._Chances(0.0, 0.0, 0.0, 0.0)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from whosings.audio import SAMPLE_RATE
-from whosings.choir.effects import Chain, apply, carrier, channel_vocoder, doubled, echo, room, saturate, tilted
+from whosings.sound.record_effects import Chain, apply, carrier, channel_vocoder, doubled, echo, room, saturate, tilted
 
 CHORDS = ((60, 64, 67), (57, 60, 64))
 EVERYTHING = Chain(drive_db=6.0, double_db=-6.0, bands=20, echo_db=-10.0, wet=0.3, room_s=0.4, tilt_db=3.0)
@@ -287,7 +287,7 @@ def test_a_seed_is_a_sound():
 def test_another_process_makes_the_same():
     code = """
 import hashlib, numpy as np
-from whosings.choir.effects import Chain, apply
+from whosings.sound.record_effects import Chain, apply
 chain = Chain(drive_db=6.0, double_db=-6.0, bands=20, echo_db=-10.0, wet=0.3, room_s=0.4, tilt_db=3.0)
 rng = np.random.default_rng(3)
 out = apply(chain, rng.normal(0, 0.1, 16000), 0.5, ((60, 64, 67), (57, 60, 64)), rng)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from whosings import fitting
+from whosings import gallery_classifier
 from whosings.choir.plan import PRESETS, Part, Preset
 from whosings.config import HeadConfig
 
@@ -24,7 +24,7 @@ def test_commands_and_code(run, tiny, choir_in_process, tmp_path, monkeypatch, c
     pytest.importorskip("matplotlib")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(PRESETS, "tiny", Preset("tiny", Part(4, 3), Part(0, 0), Part(0, 0), 2, 1, duration_s=4.0))
-    monkeypatch.setattr(fitting, "HeadConfig", lambda: HeadConfig(max_epochs=2))
+    monkeypatch.setattr(gallery_classifier, "HeadConfig", lambda: HeadConfig(max_epochs=2))
     commands = re.findall(r"^\$ whosings (.*)", _blocks("console"), re.MULTILINE)
     assert len(commands) == 8
     for command in commands:

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from tests.test_results import row
-from whosings.evaluation.results import Results, Row
-from whosings.evaluation.tables import (
+from whosings.evaluation.paper_tables import (
     LINE_COLUMNS,
     PUBLISHED,
     by_train_tracks,
@@ -15,6 +14,7 @@ from whosings.evaluation.tables import (
     parts,
     text_table,
 )
+from whosings.evaluation.results import Results, Row
 
 
 def results(rows):

@@ -10,7 +10,7 @@ import pytest
 
 from whosings.choir.expression import Line, Manner, draw_manner, held, sing_line
 from whosings.choir.score import Note, Score, compose
-from whosings.choir.vocoder import FRAME_RATE
+from whosings.sound.vocoder import FRAME_RATE
 
 PLAIN = Manner(
     glide_s=0.01, scoop_cents=0.0, vibrato_cents=0.0, drift_cents=0.0, jitter_cents=0.0, late_s=0.0, accent_db=0.0

@@ -5,13 +5,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from whosings import fitting
-from whosings.calibrating import calibrate
+from whosings import gallery_classifier
+from whosings.calibration_fitting import calibrate
 from whosings.config import HeadConfig
 from whosings.embedding import Embeddings
 from whosings.errors import GalleryError
-from whosings.fitting import fit_gallery
 from whosings.gallery import Gallery
+from whosings.gallery_classifier import fit_gallery
 from whosings.identification import Identifier, Verdict
 from whosings.vocals.activity import Activity
 
@@ -152,7 +152,7 @@ def test_a_singer_left_out_is_not_named_by_the_head(gallery):
 
 
 def test_from_the_command_line(run, tiny, choir_folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(fitting, "HeadConfig", lambda: HeadConfig(max_epochs=2))
+    monkeypatch.setattr(gallery_classifier, "HeadConfig", lambda: HeadConfig(max_epochs=2))
     gallery = tmp_path / "singers.gallery"
     words = ("--gallery", gallery, "--encoder", tiny.folder)
     assert run("enrol", "--from", choir_folder / "choir.parquet", *words)[0] == 0

@@ -12,8 +12,8 @@ from whosings.choir.expression import Manner, sing_line
 from whosings.choir.from_speech import Style, draw_style, find_speakers, read_speaker, sing_speech, voiced_only
 from whosings.choir.parametric import draw_voice, sing
 from whosings.choir.score import Note, Score, compose
-from whosings.choir.vocoder import FRAME_RATE, HOP, sound
 from whosings.errors import ConfigError, MissingFileError, TooShortError
+from whosings.sound.vocoder import FRAME_RATE, HOP, sound
 
 pyworld = pytest.importorskip("pyworld")
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from matplotlib import image
 
-from whosings.catalogue.entries import Outcome
-from whosings.catalogue.funnel import draw
 from whosings.catalogue.prepare import Prepared, Rules, Stage
+from whosings.catalogue.prepare_figure import draw
+from whosings.catalogue.track_status import Outcome
 
 
 def prepared(folder: Path, *stages: Stage) -> Prepared:

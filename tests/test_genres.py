@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from whosings.choir.band import Palette, play
-from whosings.choir.effects import Chain
 from whosings.choir.expression import Manner
 from whosings.choir.genres import GENRES, Genre, Treatment, draw_band, draw_chain, draw_manner
 from whosings.choir.score import LANGUAGES, compose
+from whosings.sound.record_effects import Chain
 
 VOICES = {52, 53, 54, 85, 91}
 """General MIDI programs that sing: choir, oohs, synth voice, lead voice, pad choir."""

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from whosings.contrastive.harmony import chroma, transposed, transposition
+from whosings.sound.harmony import chroma, transposed, transposition
 
 MAJOR = (0, 2, 4, 5, 7, 9, 11)
 

@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from whosings.classifier import Head, Lesson, Tracks, _Sampler, train_heads, vote
 from whosings.config import HeadConfig
 from whosings.errors import EvaluationError
-from whosings.evaluation.heads import Head, Lesson, Tracks, _Sampler, train_heads, vote
 
 SMALL = HeadConfig(hidden=(32, 16), iterations_per_epoch=8, max_epochs=6, precision="float32")
 

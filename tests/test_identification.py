@@ -9,8 +9,8 @@ import pytest
 import whosings
 from tests.test_gallery import made
 from whosings import identification
-from whosings.calibrating import calibrate
 from whosings.calibration import UNKNOWN_PRIOR, Calibration, Logistic, best_posteriors
+from whosings.calibration_fitting import calibrate
 from whosings.config import MODELS
 from whosings.embedding import Embeddings, TrackEmbedder
 from whosings.encoder.checkpoint import Checkpoint, build

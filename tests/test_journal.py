@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from whosings.catalogue.entries import Examination, Listed, Outcome, Stored
 from whosings.catalogue.journal import Journal
 from whosings.catalogue.manifest import Track
+from whosings.catalogue.track_status import Examination, Listed, Outcome, Stored
 from whosings.errors import ManifestError
 
 

@@ -39,6 +39,12 @@ def test_modules_import_only_from_rows_above():
     assert not wrong
 
 
+def test_each_folder_is_one_room_and_no_room_stands_twice():
+    folders = [path.split("/")[1] for path in LISTED if path.count("/") > 1]
+    runs = [folder for folder, before in zip(folders, ["", *folders], strict=False) if folder != before]
+    assert len(runs) == len(set(runs))
+
+
 def test_packages_hold_no_code_of_their_own():
     for path in (ROOT / "whosings").rglob("*/__init__.py"):
         body = ast.parse(path.read_text()).body

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import soundfile
 
-from whosings.catalogue.annotations.artists import Singer
-from whosings.catalogue.annotations.reconcile import Decision
-from whosings.catalogue.annotations.reconcile import Outcome as Verdict
-from whosings.catalogue.annotations.verdict import Reason
-from whosings.catalogue.entries import Outcome
+from whosings.annotations.artists import Singer
+from whosings.annotations.decision_tables import with_decisions
+from whosings.annotations.reconcile import Decision
+from whosings.annotations.reconcile import Outcome as Verdict
+from whosings.annotations.verdict import Reason
 from whosings.catalogue.listing import folder_tracks, listing
 from whosings.catalogue.manifest import Manifest, Track, write_manifest
+from whosings.catalogue.track_status import Outcome
 from whosings.errors import ManifestError
 
 
@@ -90,7 +91,7 @@ def test_annotations_keep_one_lead_singer_and_say_why_not(tmp_path: Path) -> Non
         "t1": Decision("t1", Verdict.APART, Reason.DUET, "Ann and Bob sing.", (ann, bob)),
         "t2": Decision("t2", Verdict.DROPPED, Reason.NO_SOURCE, "No source has it."),
     }
-    rows = list(listing(tmp_path / "songs.parquet", decisions))
+    rows = list(with_decisions(listing(tmp_path / "songs.parquet"), decisions))
     assert [row.excluded for row in rows] == [None, Outcome.SET_APART, Outcome.SET_APART, Outcome.NO_SINGER]
     assert (rows[0].track.singer_id, rows[0].track.title, rows[0].track.release_date) == (
         "musicbrainz:1",

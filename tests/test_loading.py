@@ -4,9 +4,9 @@ import torch
 
 from whosings.catalogue.manifest import Manifest, Track
 from whosings.config import MODELS, PairsConfig
-from whosings.contrastive.loading import NumberSampler, check_files
-from whosings.contrastive.pairs import PairDataset, PairSampler
-from whosings.contrastive.views import Sources
+from whosings.training.contrastive.loading import NumberSampler, check_files
+from whosings.training.contrastive.pairs import PairDataset, PairSampler
+from whosings.training.contrastive.views import Sources
 
 
 def test_numbers_do_not_depend_on_the_number_of_processes():

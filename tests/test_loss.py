@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import multiprocessing
 
-from whosings.contrastive.loss import nt_xent, supcon
+from whosings.training.contrastive.loss import nt_xent, supcon
 
 
 def naive_nt_xent(left, right, temperature):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whosings.evaluation.metrics import (
+from whosings.metrics import (
     calibration_error,
     credits,
     detection_cost,

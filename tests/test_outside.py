@@ -8,7 +8,7 @@ import soundfile
 
 from whosings.audio import SAMPLE_RATE
 from whosings.choir.build import build
-from whosings.choir.outside import CONVERSIONS, read_conversions
+from whosings.choir.external_clones import CONVERSIONS, read_conversions
 from whosings.choir.plan import Part, Preset, make_plan
 from whosings.choir.songs import level
 from whosings.errors import ManifestError

@@ -8,9 +8,9 @@ import torch
 
 from whosings.catalogue.manifest import Manifest, Piece, Track
 from whosings.config import MODELS, PairsConfig
-from whosings.contrastive.pairs import PairDataset, PairSampler, read_band, read_voice
-from whosings.contrastive.views import assemble, stacked
 from whosings.errors import AudioError, TrainingError
+from whosings.training.contrastive.pairs import PairDataset, PairSampler, read_band, read_voice
+from whosings.training.contrastive.views import assemble, stacked
 
 FRONT_END = MODELS["tiny"].front_end
 

@@ -14,7 +14,7 @@ from whosings.audio import SAMPLE_RATE
 from whosings.choir.expression import Manner, sing_line
 from whosings.choir.parametric import Voice, articulate, draw_voice, envelopes, sing, sing_batch
 from whosings.choir.score import CONSONANTS, PHONES, VOWELS, Note, Score, compose
-from whosings.choir.vocoder import BINS, FREQUENCIES, HOP, SILENT, sound
+from whosings.sound.vocoder import BINS, FREQUENCIES, HOP, SILENT, sound
 
 CHORD = (60, 64, 67)
 STEADY = Manner(

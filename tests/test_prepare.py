@@ -15,10 +15,10 @@ import soundfile
 
 from tests.conftest import singing
 from whosings import audio
-from whosings.catalogue.entries import Listed, Outcome
 from whosings.catalogue.listing import listing
 from whosings.catalogue.manifest import Manifest, Track, read_manifest, write_manifest
 from whosings.catalogue.prepare import Prepared, Rules, as_plain, examine, prepare
+from whosings.catalogue.track_status import Listed, Outcome
 from whosings.choir.band import draw_palette, play
 from whosings.choir.score import compose
 from whosings.choir.songs import Song

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from whosings.catalogue.datasets import FMA, MTG
 from whosings.catalogue.manifest import Manifest, Piece, Track
-from whosings.catalogue.published import read_published, write_published
+from whosings.catalogue.paper_splits import read_published, write_published
 from whosings.catalogue.roles import ROLES, assign_roles
 from whosings.errors import ManifestError
 

@@ -17,9 +17,9 @@ import torch
 from tests.conftest import RATE, singing
 from whosings.calibration import calibration_of
 from whosings.config import MODELS
-from whosings.distillation.bank import open_bank
 from whosings.encoder.checkpoint import build, load_checkpoint, save_checkpoint
 from whosings.opinion import SecondOpinion
+from whosings.training.distillation.bank import open_bank
 from whosings.vocals.detector import ActivityDetector
 
 RECIPES = Path(__file__).parent.parent / "recipes"

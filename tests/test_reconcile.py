@@ -6,10 +6,11 @@ from collections.abc import Iterable
 
 import pytest
 
-from whosings.catalogue.annotations.artists import ArtistBook
-from whosings.catalogue.annotations.matching import How, TrackIndex
-from whosings.catalogue.annotations.reconcile import Decision, Outcome, ReconcileRules, reconcile
-from whosings.catalogue.annotations.records import (
+from whosings.annotations.artists import ArtistBook
+from whosings.annotations.decision_tables import catalogue_record
+from whosings.annotations.matching import How, TrackIndex
+from whosings.annotations.reconcile import Decision, Outcome, ReconcileRules, reconcile
+from whosings.annotations.records import (
     ArtistKey,
     ArtistRecord,
     Credit,
@@ -19,8 +20,7 @@ from whosings.catalogue.annotations.records import (
     Source,
     TrackRecord,
 )
-from whosings.catalogue.annotations.tables import catalogue_record
-from whosings.catalogue.annotations.verdict import Reason
+from whosings.annotations.verdict import Reason
 
 MAIN, FEATURED, LEAD, BACKING = Role.MAIN, Role.FEATURED, Role.LEAD_VOCALS, Role.BACKING_VOCALS
 DEEZER, BRAINZ, WIKIDATA, DISCOGS = Source.DEEZER, Source.MUSICBRAINZ, Source.WIKIDATA, Source.DISCOGS

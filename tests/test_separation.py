@@ -28,8 +28,8 @@ from whosings.errors import (
     WhosingsError,
 )
 from whosings.vocals.activity import Activity
-from whosings.vocals.protocol import Windows
 from whosings.vocals.separation import SeparationJob, Stems, separate_many, separate_track
+from whosings.vocals.separation_model import Windows
 from whosings.vocals.streaming import FADE_S, WHOLE, Span, Tape, sung_spans, vocals_of
 
 ROOT = Path(__file__).parent.parent

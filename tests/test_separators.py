@@ -16,8 +16,8 @@ import torch
 from tests.separation_models import SOURCES, save_safetensors, save_th, tiny_demucs
 from whosings import audio
 from whosings.errors import ConfigError, MissingExtraError, SeparationError
-from whosings.vocals.protocol import Windows
 from whosings.vocals.separation import separate_track
+from whosings.vocals.separation_model import Windows
 from whosings.vocals.separators import open_separator
 from whosings.vocals.streaming import Span, Tape, vocals_of
 

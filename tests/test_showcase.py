@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from whosings.choir.build import build, write_choir
+from whosings.choir.contact_sheet import counts, show
 from whosings.choir.plan import Part, Preset, make_plan
-from whosings.choir.showcase import counts, show
 
 
 def test_a_sheet_and_a_page_with_every_kind_of_clone(tmp_path):

@@ -7,9 +7,9 @@ import pytest
 
 from whosings.audio import SAMPLE_RATE
 from whosings.choir.cast import draw_singer
-from whosings.choir.effects import Chain
 from whosings.choir.songs import PEAK, level, mix, perform, produce, record
-from whosings.choir.vocoder import HOP
+from whosings.sound.record_effects import Chain
+from whosings.sound.vocoder import HOP
 
 
 @pytest.mark.parametrize("voice_db", [-6.0, 0.0, 3.0, 10.0])

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from whosings.catalogue.tables import read_table, write_table
+from whosings.catalogue.table_files import read_table, write_table
 from whosings.errors import ManifestError
 
 SCHEMA = pa.schema(
@@ -30,7 +30,7 @@ rows = st.fixed_dictionaries(
 @settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(table=st.lists(rows, max_size=7))
 def test_written_is_read(tmp_path: Path, ending: str, table: list, monkeypatch) -> None:
-    monkeypatch.setattr("whosings.catalogue.tables._BATCH", 3)
+    monkeypatch.setattr("whosings.catalogue.table_files._BATCH", 3)
     path = tmp_path / f"table.{ending}"
     assert write_table(iter(table), SCHEMA, path) == len(table)
     assert read_table(path, SCHEMA, ["name"]).to_pylist() == table

@@ -7,7 +7,7 @@ import pytest
 
 from whosings.choir.expression import Manner
 from whosings.choir.technique import Technique, draw_technique, roughened, used
-from whosings.choir.vocoder import BINS, FREQUENCIES, SILENT, Frames, with_tract
+from whosings.sound.vocoder import BINS, FREQUENCIES, SILENT, Frames, with_tract
 
 
 def bump(centre_hz, width_hz=120.0):

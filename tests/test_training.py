@@ -13,14 +13,14 @@ import torch
 
 from whosings.catalogue.manifest import Manifest, Track, write_manifest
 from whosings.config import ModelConfig, PairsConfig, Settings, TrainingConfig, TransformerConfig
-from whosings.contrastive import training
-from whosings.contrastive.loading import VALIDATION_SEED
-from whosings.contrastive.loss import nt_xent
-from whosings.contrastive.pairs import PairDataset, PairSampler
-from whosings.contrastive.training import ContrastiveModule, train
-from whosings.contrastive.views import assemble, stacked
 from whosings.encoder.checkpoint import build, load_checkpoint
 from whosings.errors import AudioError, TrainingError
+from whosings.training.contrastive import trainer
+from whosings.training.contrastive.loading import VALIDATION_SEED
+from whosings.training.contrastive.loss import nt_xent
+from whosings.training.contrastive.pairs import PairDataset, PairSampler
+from whosings.training.contrastive.trainer import ContrastiveModule, train
+from whosings.training.contrastive.views import assemble, stacked
 
 MODEL = ModelConfig.model_validate(
     {
@@ -36,7 +36,7 @@ import sys, torch
 from pathlib import Path
 from whosings.catalogue.manifest import read_manifest
 from whosings.config import Settings
-from whosings.contrastive.training import train
+from whosings.training.contrastive.trainer import train
 
 torch.set_num_threads(1)
 settings = Settings.model_validate_json(Path(sys.argv[1]).read_text())
@@ -185,8 +185,8 @@ def test_training_views_are_augmented_anew_each_step_and_validation_never(tmp_pa
 
 def test_supervised_loss_trains_with_the_singers_of_the_batch(tmp_path, halves, monkeypatch):
     seen = []
-    original = training.supcon
-    monkeypatch.setattr(training, "supcon", lambda *given: seen.append(given[2]) or original(*given))
+    original = trainer.supcon
+    monkeypatch.setattr(trainer, "supcon", lambda *given: seen.append(given[2]) or original(*given))
     train(_settings({"pairs_per_singer": 2}, loss="supcon", max_epochs=1, workers=1), *halves, tmp_path)
     assert [singers.tolist() for singers in seen[:2]] == [
         [s, s, t, t] for s, _, t, _ in map(torch.Tensor.tolist, seen[:2])
@@ -304,9 +304,9 @@ def test_a_file_that_breaks_during_training_is_named(tmp_path, halves):
 
 
 def test_bf16_is_for_gpus_unless_asked_for():
-    assert training._use_bf16(_settings(precision="bf16"))
-    assert not training._use_bf16(_settings(precision="float32"))
-    assert training._use_bf16(_settings(accelerator="auto")) == (
+    assert trainer._use_bf16(_settings(precision="bf16"))
+    assert not trainer._use_bf16(_settings(precision="float32"))
+    assert trainer._use_bf16(_settings(accelerator="auto")) == (
         torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
     )
 

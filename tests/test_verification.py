@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from tests.evaluation_fixtures import scene
-from whosings.calibrating import calibrate
 from whosings.calibration import calibration_of
+from whosings.calibration_fitting import calibrate
 from whosings.evaluation.protocol import enrol
 from whosings.evaluation.verification import open_set, trials
 

@@ -4,8 +4,8 @@ import numpy as np
 import torch
 
 from whosings.config import FrontEndConfig, PairsConfig
-from whosings.contrastive.augment import Chances
-from whosings.contrastive.views import Sources, assemble, stacked, usual_chances
+from whosings.training.contrastive.augment import Chances
+from whosings.training.contrastive.views import Sources, assemble, stacked, usual_chances
 
 FRONT_END = FrontEndConfig(channels=1, segment_s=0.5)
 

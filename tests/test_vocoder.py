@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from whosings.audio import SAMPLE_RATE
-from whosings.choir.vocoder import (
+from whosings.sound.vocoder import (
     BINS,
     FRAME_RATE,
     FREQUENCIES,

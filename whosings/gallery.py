@@ -22,10 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whosings.audio import FloatArray
+from whosings.classifier import Head
 from whosings.config import HeadConfig
 from whosings.embedding import Embeddings
 from whosings.errors import GalleryError
-from whosings.evaluation.heads import Head
 from whosings.settings import parse
 
 _FORMAT = "1"

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from whosings.catalogue.entries import (
+from whosings.catalogue.fingerprint import Sighting, Words, candidates, landmarks, same_recording
+from whosings.catalogue.track_status import (
     Entry,
     Examination,
     Listed,
@@ -27,7 +28,6 @@ from whosings.catalogue.entries import (
     track_from_json,
     track_to_json,
 )
-from whosings.catalogue.fingerprint import Sighting, Words, candidates, landmarks, same_recording
 from whosings.errors import ManifestError
 
 _FORMAT = "1"

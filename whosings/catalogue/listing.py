@@ -1,4 +1,4 @@
-"""What a preparation begins with: a folder of songs or a track table, with what annotations say of who sings.
+"""The tracks that a preparation begins with, from a folder of songs or a track table.
 
 Conventions
 -----------
@@ -9,28 +9,22 @@ Conventions
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 from tinytag import TinyTag, TinyTagException
 
 from whosings.audio import AUDIO_ENDINGS
-from whosings.catalogue.annotations.reconcile import Decision
-from whosings.catalogue.annotations.reconcile import Outcome as Verdict
-from whosings.catalogue.annotations.tables import applied
-from whosings.catalogue.entries import Listed, Outcome
 from whosings.catalogue.manifest import Track, read_manifest
+from whosings.catalogue.track_status import Listed, Outcome
 from whosings.errors import ManifestError
 
 
-def listing(
-    source: str | Path, decisions: Mapping[str, Decision] | None = None, leave_out: str | Path | None = None
-) -> Iterator[Listed]:
+def listing(source: str | Path, leave_out: str | Path | None = None) -> Iterator[Listed]:
     """The tracks of a folder or a track table, in order.
 
     Args:
         source: a folder, or a track table (.parquet or .csv).
-        decisions: by track id, as ``annotations`` made them; tracks without one are set apart.
         leave_out: a folder whose files are no songs of the catalogue: where the result lies.
 
     Raises:
@@ -38,8 +32,7 @@ def listing(
     """
     source = Path(source)
     tracks = folder_tracks(source, leave_out) if source.is_dir() else iter(read_manifest(source).tracks)
-    for track in tracks:
-        yield _listed(track) if decisions is None else _decided(track, decisions.get(track.track_id))
+    yield from map(_listed, tracks)
 
 
 def folder_tracks(root: str | Path, leave_out: str | Path | None = None) -> Iterator[Track]:
@@ -99,11 +92,3 @@ def _listed(track: Track) -> Listed:
     if track.singer_id:
         return Listed(track)
     return Listed(track, Outcome.NO_SINGER, "no folder, tag or table names the singer")
-
-
-def _decided(track: Track, decision: Decision | None) -> Listed:
-    if decision is None:
-        return Listed(track, Outcome.NO_SINGER, "the annotations do not know it")
-    if decision.outcome is not Verdict.KEPT:
-        return Listed(track, Outcome.SET_APART, decision.explanation.rstrip("."))
-    return Listed(applied(decision, track))

@@ -20,7 +20,7 @@ from typing import Any
 import pyarrow as pa
 
 from whosings.audio import AUDIO_ENDINGS
-from whosings.catalogue.tables import read_table, write_table
+from whosings.catalogue.table_files import read_table, write_table
 from whosings.errors import ManifestError
 
 _TRACK_SCHEMA = pa.schema(

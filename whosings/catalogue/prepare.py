@@ -26,11 +26,11 @@ import pyarrow as pa
 from filelock import FileLock, Timeout
 
 from whosings import audio
-from whosings.catalogue.entries import Entry, Examination, Listed, Outcome, Stored
 from whosings.catalogue.fingerprint import words_of
 from whosings.catalogue.journal import Journal
 from whosings.catalogue.manifest import Piece, Track, segments_path, write_tracks
-from whosings.catalogue.tables import write_table
+from whosings.catalogue.table_files import write_table
+from whosings.catalogue.track_status import Entry, Examination, Listed, Outcome, Stored
 from whosings.devices import open_device
 from whosings.errors import AudioError, ManifestError, MissingFileError, WhosingsError
 from whosings.files import content_hash, write_atomic

@@ -17,9 +17,10 @@ from pathlib import Path
 import pyarrow as pa
 
 from whosings.catalogue.manifest import Manifest, Track, read_manifest
-from whosings.catalogue.splits import UNUSED, LeftOut, lot, part
-from whosings.catalogue.tables import read_table, write_table
+from whosings.catalogue.splits import UNUSED, LeftOut, part
+from whosings.catalogue.table_files import read_table, write_table
 from whosings.errors import ManifestError
+from whosings.sampling import sort_key
 
 ROLES = ("train", "validation", "test")
 _SCHEMA = pa.schema([("track_id", pa.string()), ("role", pa.string())])
@@ -113,7 +114,7 @@ def assign_roles(manifest: Manifest, *, seed: int = 0, by_album: bool = False, m
             few = f"{real} real tracks, and no two of {len(sizes)} known albums can be set aside"
             left_out.append(LeftOut(singer, few if by_album else f"{real} of {min_train + 2} real tracks needed"))
             continue
-        for test, validation in permutations(sorted(known, key=lambda track_id: lot(seed, track_id)), 2):
+        for test, validation in permutations(sorted(known, key=lambda track_id: sort_key(seed, track_id)), 2):
             aside = {known[test], known[validation]}
             if len(aside) == 2 and len(known) - sum(sizes[name] for name in aside) >= min_train:
                 break

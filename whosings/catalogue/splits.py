@@ -1,12 +1,10 @@
 """Divisions of a manifest, by singer: training, validation, closed and cloned sets (paper: Data preparation).
 
-Every draw is by ``lot``: it depends on the seed and on the ids drawn, never on the order of rows.
+Every draw is by ``sampling.sort_key``: it depends on the seed and on the ids drawn, never on the order of rows.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -14,6 +12,7 @@ import numpy as np
 
 from whosings.catalogue.manifest import Manifest, Piece, Track
 from whosings.errors import ConfigError, ManifestError
+from whosings.sampling import sort_key
 
 SETS = ("train", "validation", "closed", "cloned")
 UNUSED = "unused"
@@ -52,11 +51,6 @@ class Sets:
     cloned: Manifest
     unused: Manifest
     left_out: tuple[LeftOut, ...]
-
-
-def lot(seed: int, name: str) -> str:
-    """A draw for one name: the same on every machine and in any company. Sorting by it shuffles."""
-    return hashlib.sha256(json.dumps([seed, name]).encode()).hexdigest()
 
 
 def part(manifest: Manifest, names: Iterable[str], roles: Mapping[str, str]) -> dict[str, Manifest]:
@@ -150,7 +144,7 @@ def divide(
     roles = {track.track_id: "closed" for singer in in_closed for track in real[singer]}
     roles |= {track.track_id: "train" for singer in in_train for track in real[singer]}
     for singer in in_validation:
-        drawn = sorted(real[singer], key=lambda track: lot(seed, track.track_id))[:validation_tracks]
+        drawn = sorted(real[singer], key=lambda track: sort_key(seed, track.track_id))[:validation_tracks]
         roles |= {track.track_id: "validation" for track in drawn}
     roles |= {clone.track_id: "cloned" for clone in clones if in_closed.intersection(clone.target_singer_ids)}
     left_out = [
@@ -214,5 +208,5 @@ def _draw(name: str, eligible: set[str], wanted: int, seed: int, tracks: int) ->
             f"needs {wanted} singers and {len(eligible)} more have {tracks} real tracks",
             "ask for fewer singers or add tracks",
         )
-    # The set's name is in the lot, so that who is drawn for one says nothing about the other.
-    return set(sorted(eligible, key=lambda singer: lot(seed, f"{name} {singer}"))[:wanted])
+    # The set's name is in the key, so that who is drawn for one says nothing about the other.
+    return set(sorted(eligible, key=lambda singer: sort_key(seed, f"{name} {singer}"))[:wanted])

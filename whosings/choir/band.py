@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whosings.audio import SAMPLE_RATE, FloatArray
-from whosings.choir.effects import room
 from whosings.choir.score import Score
+from whosings.sound.record_effects import room
 
 Array = NDArray[np.float64]
 

@@ -11,14 +11,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from whosings.choir.band import Palette, draw_palette
-from whosings.choir.effects import Chain
 from whosings.choir.expression import Manner
 from whosings.choir.genres import GENRES, Genre, draw_band, draw_chain, draw_manner
 from whosings.choir.parametric import draw_voice
 from whosings.choir.performer import Performer
 from whosings.choir.score import LANGUAGES
 from whosings.choir.soundfont import Ensemble, draw_ensemble
-from whosings.choir.vocoder import FREQUENCIES, Frames, with_tract
+from whosings.sound.record_effects import Chain
+from whosings.sound.vocoder import FREQUENCIES, Frames, with_tract
 
 _CAREER, _BAND, _ALBUM = range(3)  # streams of random numbers, one each
 _FIRST_YEARS = (1975, 2016)

@@ -22,8 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whosings.audio import SAMPLE_RATE
-from whosings.choir.vocoder import BINS, FRAME_RATE, FREQUENCIES, SILENT, Array, Frames
 from whosings.errors import TooShortError
+from whosings.sound.vocoder import BINS, FRAME_RATE, FREQUENCIES, SILENT, Array, Frames
 from whosings.spectrogram import htk_filterbank
 
 _BANDS, _ORDER = 40, 20

@@ -21,8 +21,8 @@ import numpy as np
 from whosings import audio
 from whosings.choir.expression import Line, Manner, draw_manner, held, sing_line
 from whosings.choir.score import PHONES, VOWELS, Score
-from whosings.choir.vocoder import BINS, FRAME_RATE, SILENT, Frames, analyze, resampled, with_tract
 from whosings.errors import MissingFileError, UnreadableAudioError, WhosingsError
+from whosings.sound.vocoder import BINS, FRAME_RATE, SILENT, Frames, analyze, resampled, with_tract
 
 FOLDER = Path("/usr/share/mbrola")
 _UNUSABLE = ("nl1", "cn1", "nz1", "ar1")  # too few of the sounds of our scores, or damaged

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whosings.choir.score import Score
-from whosings.choir.vocoder import FRAME_RATE, Array
+from whosings.sound.vocoder import FRAME_RATE, Array
 
 _BREATH_S = 0.12  # a shorter gap between notes is sung through
 _RELEASE_S = 0.08

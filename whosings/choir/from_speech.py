@@ -17,8 +17,8 @@ from whosings import audio
 from whosings.audio import AUDIO_ENDINGS, SAMPLE_RATE, FloatArray
 from whosings.choir.expression import Manner, draw_manner, held, sing_line
 from whosings.choir.score import Score, compose
-from whosings.choir.vocoder import BINS, FRAME_RATE, Array, Frames, analyze, resampled, sound, with_tract
 from whosings.errors import ConfigError, TooShortError
+from whosings.sound.vocoder import BINS, FRAME_RATE, Array, Frames, analyze, resampled, sound, with_tract
 
 _LOWEST, _HIGHEST = 38.0, 76.0  # MIDI numbers of a melody's centre
 _LEAST_VOICED = 0.2  # share of frames; less is no speech

@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from whosings.choir.band import Palette, draw_palette
-from whosings.choir.effects import Chain
 from whosings.choir.expression import Manner
 from whosings.choir.score import Form
 from whosings.choir.soundfont import Ensemble, draw_ensemble
+from whosings.sound.record_effects import Chain
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from whosings import audio
 from whosings.catalogue.manifest import Piece, Track
 from whosings.choir import conversion, diphone, from_speech
 from whosings.choir.cast import Album, Singer, draw_singer
-from whosings.choir.outside import mix_conversion, read_conversions
+from whosings.choir.external_clones import mix_conversion, read_conversions
 from whosings.choir.performer import Performer
 from whosings.choir.plan import Clone, Kind, Plan, Role
 from whosings.choir.songs import Performance, Song, mix, perform, record

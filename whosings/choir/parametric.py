@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from whosings.audio import FloatArray
 from whosings.choir.expression import Line, Manner, draw_manner, sing_line
 from whosings.choir.score import CONSONANTS, PHONES, VOWELS, Score
-from whosings.choir.vocoder import BINS, FRAME_RATE, FREQUENCIES, HOP, SILENT, Array, Frames, synthesize
+from whosings.sound.vocoder import BINS, FRAME_RATE, FREQUENCIES, HOP, SILENT, Array, Frames, synthesize
 
 _FORMANTS = 8
 _COLOURS = 17  # points of a voice's colouring, from 0 to 8 kHz

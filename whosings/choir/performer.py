@@ -8,7 +8,7 @@ import numpy as np
 
 from whosings.choir.expression import Manner
 from whosings.choir.score import Score
-from whosings.choir.vocoder import Frames
+from whosings.sound.vocoder import Frames
 
 
 class Performer(Protocol):

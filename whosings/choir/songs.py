@@ -14,9 +14,9 @@ import numpy as np
 from whosings.audio import FloatArray
 from whosings.choir import band, soundfont
 from whosings.choir.cast import Album, Singer, aged, aged_manner
-from whosings.choir.effects import apply, tilted
 from whosings.choir.score import Score, compose
-from whosings.choir.vocoder import Array, Frames, sound
+from whosings.sound.record_effects import apply, tilted
+from whosings.sound.vocoder import Array, Frames, sound
 
 _COMPOSE, _PERFORM, _SONG, _SOUND, _ACCOMPANY, _PRODUCE = range(10, 16)  # streams, apart from those of ``cast``
 PEAK = 0.95

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from whosings.choir.expression import Manner
-from whosings.choir.vocoder import BINS, FREQUENCIES, Array, Frames, at_bins, with_tract
+from whosings.sound.vocoder import BINS, FREQUENCIES, Array, Frames, at_bins, with_tract
 
 _FLOOR = 1e-12
 _OCTAVES = np.log2(np.maximum(FREQUENCIES, 500.0) / 500.0)

@@ -37,8 +37,8 @@ def choir(
 ) -> None:
     """Make an open benchmark from a seed: generated singers, their songs with stems, clones of them."""
     from whosings.choir.build import build
+    from whosings.choir.contact_sheet import counts, show
     from whosings.choir.plan import PRESETS, make_plan
-    from whosings.choir.showcase import counts, show
     from whosings.parallel import cores
 
     if preset not in PRESETS:

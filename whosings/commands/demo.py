@@ -21,7 +21,7 @@ def demo(
     as_json: Json = False,
 ) -> None:
     """Enrol singers, identify held-back songs, print a table, draw a timeline."""
-    from whosings.demo import run_demo
+    from whosings.choir.demo import run_demo
     from whosings.identification import NOTICE
     from whosings.parallel import cores
     from whosings.picture import verdict_line

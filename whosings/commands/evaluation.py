@@ -124,9 +124,9 @@ class _Scene:
 
 
 def _protocol(scene: _Scene, settings: Sequence[Setting], device: str, as_json: bool) -> None:
+    from whosings.evaluation.paper_tables import LINE_COLUMNS, line_cells, lines
     from whosings.evaluation.protocol import evaluate as run_setting
     from whosings.evaluation.results import read_results, write_summary
-    from whosings.evaluation.tables import LINE_COLUMNS, line_cells, lines
 
     made = 0
     with scene.run.bars() as bars:
@@ -141,9 +141,9 @@ def _protocol(scene: _Scene, settings: Sequence[Setting], device: str, as_json: 
 
 
 def _similarity(scene: _Scene, as_json: bool) -> None:
+    from whosings.evaluation.paper_tables import spread
     from whosings.evaluation.results import write_summary
     from whosings.evaluation.similarity import similarities
-    from whosings.evaluation.tables import spread
 
     with scene.run.bars() as bars:
         step = bars("stems", len(scene.roster.pupils))
@@ -198,7 +198,7 @@ def _read(what: str, source: Path, clones: Path | None, audio: Path | None, weak
     """Singers with roles, and clones; weak ones only if asked for."""
     from whosings.catalogue.datasets import FMA, MTG
     from whosings.catalogue.manifest import Manifest, read_manifest
-    from whosings.catalogue.published import read_published
+    from whosings.catalogue.paper_splits import read_published
     from whosings.catalogue.roles import read_roles
     from whosings.choir.conversion import WEAK
 

@@ -43,23 +43,25 @@ def prepare(
     as_json: Json = False,
 ) -> None:
     """Filter a catalogue to tracks that can train: decodable, no duplicates, sung, with enough tracks a singer."""
-    from whosings.catalogue.annotations.tables import read_decisions
-    from whosings.catalogue.funnel import draw
+    from whosings.annotations.decision_tables import read_decisions, with_decisions
     from whosings.catalogue.listing import listing
     from whosings.catalogue.prepare import OPEN, Rules, as_plain
     from whosings.catalogue.prepare import prepare as run_preparation
+    from whosings.catalogue.prepare_figure import draw
     from whosings.parallel import cores
     from whosings.vocals.separation import SeparationJob
 
     run = Report()
-    decisions = None if annotations is None else read_decisions(annotations)
+    tracks = listing(source, leave_out=out)
+    if annotations is not None:
+        tracks = with_decisions(tracks, read_decisions(annotations))
     job = None if separate == "none" else SeparationJob(separate, out, device, whole)
     usual = OPEN if open_sets else Rules()
     rules = Rules(
         usual.min_vocal if min_vocal is None else min_vocal, usual.min_tracks if min_tracks is None else min_tracks
     )
     with run.bars() as bars:
-        result = run_preparation(listing(source, decisions, leave_out=out), out, rules, job, workers or cores(), bars)
+        result = run_preparation(tracks, out, rules, job, workers or cores(), bars)
     picture = out / "summary.png"
     draw(result, picture)
     run.failures.extend(result.failures)

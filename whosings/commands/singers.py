@@ -201,8 +201,8 @@ def gallery(
     as_json: Json = False,
 ) -> None:
     """Train a classifier on a gallery; identify uses it if held-back tracks say that it is better."""
-    from whosings.fitting import fit_gallery
     from whosings.gallery import Gallery
+    from whosings.gallery_classifier import fit_gallery
 
     run = Report()
     with Gallery(file) as opened, run.bars() as bars:

@@ -81,7 +81,7 @@ def import_(
     """Make a public data set's metadata, or the paper's published split of it, a track table."""
     from whosings.catalogue.datasets import DATASETS
     from whosings.catalogue.manifest import write_manifest
-    from whosings.catalogue.published import read_published
+    from whosings.catalogue.paper_splits import read_published
     from whosings.catalogue.roles import write_roles
 
     run = Report()

@@ -48,7 +48,7 @@ def train(
     """Train an encoder on positive pairs, calibrate it on the validation singers, and save the best."""
     from whosings.catalogue.manifest import open_manifest
     from whosings.catalogue.splits import hold_out_singers
-    from whosings.distillation.config import is_distillation
+    from whosings.training.distillation.config import is_distillation
 
     if config is not None and is_distillation(config):
         given = {"--validation": validation, "--pairs": pairs, "--model": model, "--projector": projector}
@@ -68,8 +68,8 @@ def train(
                 )
             overrides[key] = presets[name].model_dump(mode="json")
     chosen = load_settings(config, {**overrides, **parse_overrides(settings or [])})
-    from whosings.contrastive.loading import check_files
-    from whosings.contrastive.training import train as fit
+    from whosings.training.contrastive.loading import check_files
+    from whosings.training.contrastive.trainer import train as fit
 
     for name in ("lightning.pytorch", "lightning.fabric"):  # after the import, which sets their levels
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -118,10 +118,10 @@ def train(
 
 def _distil(source: Path, out: Path, config: Path, settings: list[str], as_json: bool) -> None:
     """Of ``train``: a student learns from a teacher on a bank of voices and bands."""
-    from whosings.distillation.bank import import_bank, open_bank
-    from whosings.distillation.config import load_distillation
-    from whosings.distillation.training import train as fit
     from whosings.parallel import cores
+    from whosings.training.distillation.bank import import_bank, open_bank
+    from whosings.training.distillation.config import load_distillation
+    from whosings.training.distillation.trainer import train as fit
 
     run = Report()
     chosen = load_distillation(config, parse_overrides(settings))
@@ -166,7 +166,7 @@ def calibrate(
 
 
 def _calibrate(run: Report, encoder: str, manifest: Any, material: str, stem: str) -> dict[str, Any]:
-    from whosings.calibrating import calibrate as fit
+    from whosings.calibration_fitting import calibrate as fit
     from whosings.catalogue.splits import sample_real
     from whosings.embedding import TrackEmbedder
     from whosings.encoder.checkpoint import load_checkpoint, local_folder, rewrite_card

@@ -21,10 +21,10 @@ import pyarrow.parquet
 
 from whosings.audio import FloatArray
 from whosings.catalogue.manifest import Manifest, Track
+from whosings.classifier import Tracks
 from whosings.embedding import TrackEmbedder
 from whosings.embedding_store import EmbeddingStore
 from whosings.errors import AudioError, EvaluationError
-from whosings.evaluation.heads import Tracks
 from whosings.files import content_hash
 
 Stem = Literal["mixture", "vocal"]

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from whosings.errors import MissingExtraError
+from whosings.evaluation.paper_tables import TRAIN_TRACKS, Part, parts, values_of, with_value
 from whosings.evaluation.results import Results
 from whosings.evaluation.similarity import BARS
-from whosings.evaluation.tables import TRAIN_TRACKS, Part, parts, values_of, with_value
 from whosings.files import atomic
 
 if TYPE_CHECKING:

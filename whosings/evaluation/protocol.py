@@ -23,12 +23,12 @@ from numpy.typing import NDArray
 from whosings.catalogue.manifest import Track
 from whosings.catalogue.roles import ROLES, SingerSplit, album_key
 from whosings.catalogue.splits import LeftOut
+from whosings.classifier import Head, Lesson, Votes, train_heads, vote
 from whosings.config import HEADS, HeadConfig
 from whosings.errors import EvaluationError
 from whosings.evaluation.corpus import Corpus, without_copies
-from whosings.evaluation.heads import Head, Lesson, Votes, train_heads, vote
-from whosings.evaluation.metrics import credits, expected_ranks
 from whosings.evaluation.results import Row, is_done, run_path, write_run
+from whosings.metrics import credits, expected_ranks
 
 
 @dataclass(frozen=True)

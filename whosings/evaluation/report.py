@@ -12,8 +12,16 @@ from typing import Any
 
 from whosings.errors import EvaluationError
 from whosings.evaluation import figures
+from whosings.evaluation.paper_tables import (
+    LINE_COLUMNS,
+    by_train_tracks,
+    line_cells,
+    lines,
+    part_cells,
+    parts,
+    text_table,
+)
 from whosings.evaluation.results import Results, read_results
-from whosings.evaluation.tables import LINE_COLUMNS, by_train_tracks, line_cells, lines, part_cells, parts, text_table
 from whosings.files import write_atomic
 
 _NOTICE = (

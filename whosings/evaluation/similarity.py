@@ -20,8 +20,8 @@ from whosings.catalogue.manifest import Track
 from whosings.embedding import TrackEmbedder
 from whosings.errors import EvaluationError
 from whosings.evaluation.corpus import Corpus
-from whosings.evaluation.metrics import Interval, interval
 from whosings.evaluation.protocol import Pupil
+from whosings.metrics import Interval, interval
 
 BARS = ("itself", "vocal stem", "instrumental stem", "validation track", "another singer")
 

@@ -18,14 +18,14 @@ import numpy as np
 
 from whosings.calibration import UNKNOWN_PRIOR, calibration_of
 from whosings.catalogue.manifest import Track
-from whosings.catalogue.splits import lot
 from whosings.embedding import Embeddings, TrackEmbedder
 from whosings.errors import EvaluationError
 from whosings.evaluation.corpus import Corpus
-from whosings.evaluation.metrics import Bin, calibration_error, detection_cost, equal_error_rate, reliability
 from whosings.evaluation.protocol import Roster
 from whosings.gallery import Gallery
 from whosings.identification import Identifier, Verdict
+from whosings.metrics import Bin, calibration_error, detection_cost, equal_error_rate, reliability
+from whosings.sampling import sort_key
 from whosings.vocals.activity import Activity
 
 
@@ -131,7 +131,7 @@ def open_set(
         EvaluationError: fewer than two singers.
         CheckpointError: the encoder carries no calibration.
     """
-    order = sorted(roster.pupils, key=lambda name: lot(seed, name))
+    order = sorted(roster.pupils, key=lambda name: sort_key(seed, name))
     enrolled = set(order[: (len(order) + 1) // 2])
     if len(order) < 2:
         raise EvaluationError("an open set", "needs two singers", "give more of them")

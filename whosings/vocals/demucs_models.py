@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from whosings.audio import FloatArray
 from whosings.errors import MissingExtraError, SeparationError
-from whosings.vocals.protocol import Windows
+from whosings.vocals.separation_model import Windows
 
 if TYPE_CHECKING:
     import torch

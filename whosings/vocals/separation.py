@@ -27,8 +27,8 @@ from whosings.files import atomic_folder, content_hash, write_atomic
 from whosings.parallel import each
 from whosings.vocals.activity import Activity
 from whosings.vocals.detector import shipped_detector
-from whosings.vocals.protocol import Separator
 from whosings.vocals.ready_stems import ReadyStems
+from whosings.vocals.separation_model import Separator
 from whosings.vocals.separators import open_separator
 from whosings.vocals.streaming import WHOLE, Span, Tape, sung_spans, vocals_of
 

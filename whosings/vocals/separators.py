@@ -11,8 +11,8 @@ from pathlib import Path
 
 from whosings.devices import open_device
 from whosings.errors import SeparationError
-from whosings.vocals.protocol import Separator
 from whosings.vocals.ready_stems import ReadyStems
+from whosings.vocals.separation_model import Separator
 
 DEFAULT_DEMUCS = "htdemucs"
 """Demucs' own default: newer than ``mdx_extra``, and one model in place of four."""

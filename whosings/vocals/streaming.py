@@ -16,7 +16,7 @@ import numpy as np
 from whosings.audio import FloatArray
 from whosings.errors import SeparationError
 from whosings.vocals.activity import PIECE_S, Activity
-from whosings.vocals.protocol import Separator, Windows
+from whosings.vocals.separation_model import Separator, Windows
 
 LEAD_S = 1.0
 """Seconds before and after a span that the model hears and that are not kept."""

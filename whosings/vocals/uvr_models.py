@@ -25,7 +25,7 @@ import soundfile
 from whosings.audio import FloatArray
 from whosings.errors import MissingExtraError, SeparationError
 from whosings.files import content_hash
-from whosings.vocals.protocol import Windows
+from whosings.vocals.separation_model import Windows
 
 if TYPE_CHECKING:
     import torch

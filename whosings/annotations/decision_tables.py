@@ -16,10 +16,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from whosings.catalogue.annotations.artists import Singer
-from whosings.catalogue.annotations.names import split_featured
-from whosings.catalogue.annotations.reconcile import Decision, Outcome
-from whosings.catalogue.annotations.records import (
+from whosings.annotations.artists import Singer
+from whosings.annotations.names import split_featured
+from whosings.annotations.reconcile import Decision, Outcome
+from whosings.annotations.records import (
     Credit,
     Role,
     Source,
@@ -28,9 +28,11 @@ from whosings.catalogue.annotations.records import (
     clean_mbid,
     clean_seconds,
 )
-from whosings.catalogue.annotations.verdict import Reason
+from whosings.annotations.verdict import Reason
 from whosings.catalogue.manifest import Manifest, Track
-from whosings.catalogue.tables import read_table, write_table
+from whosings.catalogue.table_files import read_table, write_table
+from whosings.catalogue.track_status import Listed
+from whosings.catalogue.track_status import Outcome as TrackOutcome
 from whosings.errors import ManifestError
 
 SINGER_COLUMNS = tuple(field.name for field in fields(Singer))
@@ -201,6 +203,22 @@ def annotated(manifest: Manifest, decisions: Iterable[Decision]) -> Manifest:
     if not tracks:
         raise ManifestError("annotations", "keep none of the manifest's tracks", "see the decisions' reasons")
     return Manifest(tracks, tuple(piece for piece in manifest.pieces if piece.track_id in kept))
+
+
+def with_decisions(tracks: Iterable[Listed], decisions: Mapping[str, Decision]) -> Iterator[Listed]:
+    """The tracks of a preparation with what was decided on who sings them.
+
+    Args:
+        decisions: by track id. A track that is not among them, or that was not kept, is set apart with the reason.
+    """
+    for listed in tracks:
+        decision = decisions.get(listed.track.track_id)
+        if decision is None:
+            yield Listed(listed.track, TrackOutcome.NO_SINGER, "the annotations do not know it")
+        elif decision.outcome is not Outcome.KEPT:
+            yield Listed(listed.track, TrackOutcome.SET_APART, decision.explanation.rstrip("."))
+        else:
+            yield Listed(applied(decision, listed.track))
 
 
 def applied(decision: Decision, track: Track) -> Track:

@@ -19,9 +19,9 @@ from discogs_client import Client
 from discogs_client.exceptions import DiscogsAPIError, HTTPError
 from discogs_client.fetchers import Fetcher
 
-from whosings.catalogue.annotations.dumps import xml_children
-from whosings.catalogue.annotations.names import normalise, parse_title, similarity, split_featured
-from whosings.catalogue.annotations.records import (
+from whosings.annotations.dumps import xml_children
+from whosings.annotations.names import normalise, parse_title, similarity, split_featured
+from whosings.annotations.records import (
     ArtistRecord,
     Credit,
     Kind,
@@ -32,7 +32,7 @@ from whosings.catalogue.annotations.records import (
     clean_date,
     clean_seconds,
 )
-from whosings.catalogue.annotations.web import Clock, Pace, Web, WebSettings
+from whosings.annotations.web import Clock, Pace, Web, WebSettings
 from whosings.errors import MalformedAnswerError, ServiceRefusalError
 
 ADDRESS = "https://api.discogs.com"

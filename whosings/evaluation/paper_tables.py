@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from whosings.evaluation.metrics import Interval, interval
 from whosings.evaluation.results import Results
+from whosings.metrics import Interval, interval
 
 PUBLISHED: dict[tuple[str, str, int | None], tuple[float | None, float | None]] = {
     ("fma", "CLMR", None): (0.732, 0.736),

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from whosings.catalogue.annotations.artists import Artist, ArtistBook, Singer
-from whosings.catalogue.annotations.matching import Match
-from whosings.catalogue.annotations.names import is_unnamed, normalise, parse_title, similarity, split_names
-from whosings.catalogue.annotations.records import ArtistKey, Credit, Kind, Role, Source, TrackRecord
+from whosings.annotations.artists import Artist, ArtistBook, Singer
+from whosings.annotations.matching import Match
+from whosings.annotations.names import is_unnamed, normalise, parse_title, similarity, split_names
+from whosings.annotations.records import ArtistKey, Credit, Kind, Role, Source, TrackRecord
 
 ALIKE = 92.0
 """Similarity from which two names on one recording are one artist's."""

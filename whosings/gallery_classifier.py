@@ -13,12 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from whosings.catalogue.splits import lot
+from whosings.classifier import Head, Lesson, Tracks, train_heads, vote
 from whosings.config import HeadConfig
 from whosings.errors import GalleryError
-from whosings.evaluation.heads import Head, Lesson, Tracks, train_heads, vote
-from whosings.evaluation.metrics import credits
 from whosings.gallery import EnrolledTrack, FittedHead, Gallery
+from whosings.metrics import credits
+from whosings.sampling import sort_key
 
 _LEAST = 3  # tracks of a singer, one of them held back
 
@@ -53,7 +53,7 @@ def fit_gallery(
         GalleryError: fewer than two singers, or no singer with three tracks.
     """
     config = config or HeadConfig()
-    tracks = sorted(gallery.tracks(), key=lambda track: lot(seed, track.sha256))
+    tracks = sorted(gallery.tracks(), key=lambda track: sort_key(seed, track.sha256))
     names = sorted({track.singer for track in tracks})
     by_singer = [[t for t in tracks if t.singer == name] for name in names]
     if len(names) < 2 or not any(len(own) >= _LEAST for own in by_singer):

@@ -14,7 +14,7 @@ from itertools import pairwise
 import numpy as np
 
 from whosings.audio import SAMPLE_RATE
-from whosings.choir.vocoder import Array
+from whosings.sound.vocoder import Array
 
 _GRAIN, _STEP = 512, 128  # window and hop of the channel vocoder
 _CARRIER_PARTIALS = 40

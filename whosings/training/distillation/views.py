@@ -22,11 +22,11 @@ from torch import Tensor
 
 from whosings.audio import SAMPLE_RATE
 from whosings.devices import usable
-from whosings.distillation import effects
-from whosings.distillation.bank import Bank
-from whosings.distillation.config import ViewsConfig
-from whosings.distillation.effects import Draw
 from whosings.errors import TrainingError
+from whosings.training.distillation import effects
+from whosings.training.distillation.bank import Bank
+from whosings.training.distillation.config import ViewsConfig
+from whosings.training.distillation.effects import Draw
 
 _TAIL_S = 1.0  # of rooms and echoes
 _ALIKE = math.log(1.1)  # speeds nearer than this do not make two persons

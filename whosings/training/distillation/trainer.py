@@ -24,14 +24,14 @@ import torch
 from torch import Tensor, nn
 
 from whosings.devices import has_bf16, open_device
-from whosings.distillation.bank import Bank
-from whosings.distillation.config import DistillationConfig, StageConfig
-from whosings.distillation.state import keep, resume
-from whosings.distillation.student import Student, Teacher
-from whosings.distillation.views import ViewMaker
 from whosings.encoder.checkpoint import save_checkpoint
 from whosings.errors import TrainingError
 from whosings.files import write_atomic
+from whosings.training.distillation.bank import Bank
+from whosings.training.distillation.config import DistillationConfig, StageConfig
+from whosings.training.distillation.state import keep, resume
+from whosings.training.distillation.student import Student, Teacher
+from whosings.training.distillation.views import ViewMaker
 
 _RECENT = 100  # steps over which a loss is told
 _TOLD_EVERY = 20  # steps

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from whosings.catalogue.annotations.names import normalise, parse_title, similarity, split_featured, split_names
-from whosings.catalogue.annotations.records import Role, Source, TrackRecord
+from whosings.annotations.names import normalise, parse_title, similarity, split_featured, split_names
+from whosings.annotations.records import Role, Source, TrackRecord
 from whosings.errors import AnnotationError
 
 _SCHEMA = """

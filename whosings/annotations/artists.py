@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from whosings.catalogue.annotations.records import ArtistKey, ArtistRecord, Kind, Member, Source
+from whosings.annotations.records import ArtistKey, ArtistRecord, Kind, Member, Source
 
 _PREFERENCE = (Source.MUSICBRAINZ, Source.WIKIDATA, Source.DEEZER, Source.DISCOGS)
 _MIXED_AT_LEAST = 2

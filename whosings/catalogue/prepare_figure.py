@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from whosings.catalogue.entries import Outcome
 from whosings.catalogue.prepare import Prepared
+from whosings.catalogue.track_status import Outcome
 from whosings.files import atomic
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ Chance = Annotated[float, Field(ge=0, le=1)]
 
 
 class TermsConfig(Strict):
-    """Weights of the terms of the loss (``whosings.distillation.terms``); 0 leaves one out, and its work undone."""
+    """Weights of the loss's terms (``whosings.training.distillation.terms``); 0 leaves one out, and its work undone."""
 
     share: Weight = 1.0
     """Of knowing each bin's share of voice; only where the student has a mask."""

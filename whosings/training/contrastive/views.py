@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from whosings.config import AnyFrontEnd, PairsConfig
-from whosings.contrastive.augment import Chances, augment, produce
+from whosings.training.contrastive.augment import Chances, augment, produce
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from torch.utils.data import DataLoader, Sampler
 from whosings import audio
 from whosings.catalogue.manifest import Manifest
 from whosings.config import Settings
-from whosings.contrastive.pairs import PairDataset, PairSampler
-from whosings.contrastive.views import Sources, stacked
 from whosings.errors import AudioError, MissingExtraError
+from whosings.training.contrastive.pairs import PairDataset, PairSampler
+from whosings.training.contrastive.views import Sources, stacked
 
 MissingExtraError.require("lightning", "training", "train")
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from whosings.audio import SAMPLE_RATE
-from whosings.choir.vocoder import analyze, sound
+from whosings.sound.vocoder import analyze, sound
 from whosings.spectrogram import htk_filterbank
 
 Array = NDArray[np.float64]

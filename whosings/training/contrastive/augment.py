@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from whosings.audio import SAMPLE_RATE
-from whosings.contrastive import effects
+from whosings.sound import batch_effects
 
 Rows = NDArray[np.intp]
 
@@ -132,9 +132,9 @@ def _chain(
         waves = _limited(waves, rng, chances)
         count = len(waves)
         rows, opus, level = _drawn(rng, count, chances.codec), rng.random(count), rng.uniform(0.7, 0.97, count)
-        waves = _on(rows, waves, lambda some: effects.codec(some, opus[rows] < _OPUS, level[rows]))
+        waves = _on(rows, waves, lambda some: batch_effects.codec(some, opus[rows] < _OPUS, level[rows]))
         gain_db = rng.uniform(-20, 3, count) * _mask(_drawn(rng, count, chances.level), count)
-        waves *= effects.column(10 ** (gain_db / 20), waves)
+        waves *= batch_effects.column(10 ** (gain_db / 20), waves)
         return Record(waves / waves.abs().amax((1, 2), keepdim=True).clamp(min=1.0), voice, band)
 
 
@@ -145,32 +145,35 @@ def _voice(waves: Tensor, rng: np.random.Generator, chances: Chances) -> Tensor:
     pitch = 2 ** (rng.uniform(-_PITCH, _PITCH, count) * _mask(_drawn(rng, count, chances.pitch), count) / 12)
     formants = 1 + rng.uniform(-_FORMANTS, _FORMANTS, count) * _mask(_drawn(rng, count, chances.formants), count)
     rows = np.flatnonzero(speed * pitch != 1)
-    waves = _on(rows, waves, lambda some: effects.resampled(some, (speed * pitch)[rows]))
+    waves = _on(rows, waves, lambda some: batch_effects.resampled(some, (speed * pitch)[rows]))
     rows_f = np.flatnonzero(formants / pitch != 1)  # a pitch shift moved the formants, too: they go back
-    waves = _on(rows_f, waves, lambda some: effects.formants_shifted(some, (formants / pitch)[rows_f]))
+    waves = _on(rows_f, waves, lambda some: batch_effects.formants_shifted(some, (formants / pitch)[rows_f]))
     tuned, seeds = _drawn(rng, count, chances.correction), rng.integers(2**32, size=count)
     if find_spec("pyworld") is not None:
-        waves = _on(tuned, waves, lambda some: effects.corrected(some, seeds[tuned]))
+        waves = _on(tuned, waves, lambda some: batch_effects.corrected(some, seeds[tuned]))
     for chance, bands, iterations, most in ((chances.vocoder, 80, 2, 1.0), (chances.phases, 0, 0, 0.5)):
         coded = _drawn(rng, count, chance)
         blur = rng.uniform(0.1, most, count)[coded]
-        turns = effects.white(rng, (len(coded), *effects.vocoder_frames(waves.shape[-1])), waves.device) / 3**0.5
+        turns = (
+            batch_effects.white(rng, (len(coded), *batch_effects.vocoder_frames(waves.shape[-1])), waves.device)
+            / 3**0.5
+        )
         again = _resynthesis(turns, blur, bands, iterations)
         waves = _on(coded, waves, again)
     return _dynamics(waves, rng, chances)
 
 
 def _resynthesis(turns: Tensor, blur: NDArray[np.float64], bands: int, iterations: int) -> Callable[[Tensor], Tensor]:
-    return lambda some: effects.resynthesised(some, turns, blur, bands, iterations)
+    return lambda some: batch_effects.resynthesised(some, turns, blur, bands, iterations)
 
 
 def _dynamics(waves: Tensor, rng: np.random.Generator, chances: Chances) -> Tensor:
     """Compression and saturation."""
     count = len(waves)
     rows, depth, ratio = _drawn(rng, count, chances.compression), rng.uniform(6, 24, count), rng.uniform(1.5, 6, count)
-    waves = _on(rows, waves, lambda some: effects.compressed(some, depth[rows], ratio[rows]))
+    waves = _on(rows, waves, lambda some: batch_effects.compressed(some, depth[rows], ratio[rows]))
     driven, drive = _drawn(rng, count, chances.saturation), rng.uniform(1, 5, count)
-    return _on(driven, waves, lambda some: effects.saturated(some, drive[driven]))
+    return _on(driven, waves, lambda some: batch_effects.saturated(some, drive[driven]))
 
 
 def _mixed(
@@ -178,7 +181,7 @@ def _mixed(
 ) -> tuple[Tensor, Tensor]:
     """Voice and band after the linear effects on them and on the record, each in one pass, at their levels."""
     count, _, samples = voices.shape
-    size = effects.fast_length(samples + _RESPONSE)
+    size = batch_effects.fast_length(samples + _RESPONSE)
     voice_knots, band_knots, record_knots = (
         rng.normal(0, deviation, (count, _KNOTS)).cumsum(1)
         * _mask(_drawn(rng, count, chances.equaliser), count)[:, None]
@@ -190,18 +193,18 @@ def _mixed(
     wet, repeat = rng.uniform(0.05, 0.6, count) * roomy, rng.uniform(0.1, 0.5, count) * echoing
     delay = rng.integers(round(0.08 * SAMPLE_RATE), round(0.45 * SAMPLE_RATE), count)
     rows = np.flatnonzero(roomy + echoing)
-    tails = effects.white(rng, (len(rows), _RESPONSE), voices.device)
-    late = effects.responses(tails, decay[rows], wet[rows], delay[rows], repeat[rows])
+    tails = batch_effects.white(rng, (len(rows), _RESPONSE), voices.device)
+    late = batch_effects.responses(tails, decay[rows], wet[rows], delay[rows], repeat[rows])
     spectrum = _on(rows, spectrum, lambda some: some * torch.fft.rfft(late, size))
-    spectrum *= effects.amplitude(effects.curve_db(voice_knots + record_knots, size, voices))
+    spectrum *= batch_effects.amplitude(batch_effects.curve_db(voice_knots + record_knots, size, voices))
     both, behind = np.flatnonzero(np.isfinite(voice_db)), torch.zeros_like(voices)
     if bands is not None and both.size:
         index = torch.from_numpy(both).to(voices.device)
         some = bands[index]
         band = torch.fft.rfft(some, size)
-        band *= effects.amplitude(effects.curve_db((band_knots + record_knots)[both], size, voices))
+        band *= batch_effects.amplitude(batch_effects.curve_db((band_knots + record_knots)[both], size, voices))
         balance = _loudness(spectrum, voices)[index] / _loudness(band, some).clamp(min=1e-9)
-        band *= balance * effects.column(10 ** (-voice_db[both] / 20), voices)
+        band *= balance * batch_effects.column(10 ** (-voice_db[both] / 20), voices)
         behind.index_copy_(0, index, torch.fft.irfft(band, size)[..., :samples])
     return torch.fft.irfft(spectrum, size)[..., :samples], behind
 
@@ -218,22 +221,22 @@ def _loudness(spectrum: Tensor, waves: Tensor) -> Tensor:
 def _limited(waves: Tensor, rng: np.random.Generator, chances: Chances) -> Tensor:
     """Band limits and noise."""
     count, _, samples = waves.shape
-    size = effects.fast_length(samples)
+    size = batch_effects.fast_length(samples)
     cut_low, cut_high = (_mask(_drawn(rng, count, c), count) for c in (chances.low_cut, chances.high_cut))
     low = rng.uniform(60, 300, count) * cut_low
     high = np.where(cut_high > 0, rng.uniform(3000, 7500, count), np.inf)
     noisy, slope, noise_db = _drawn(rng, count, chances.noise), rng.uniform(0, 1, count), rng.uniform(-80, -35, count)
-    noise = effects.white(rng, (len(noisy), size // 2 + 1, 2), waves.device)
+    noise = batch_effects.white(rng, (len(noisy), size // 2 + 1, 2), waves.device)
     cut = np.flatnonzero(cut_low + cut_high)
     rows = np.union1d(cut, noisy)
     if not rows.size:
         return waves
     peak = waves.abs().amax((1, 2), keepdim=True)
     spectrum = torch.fft.rfft(waves[torch.from_numpy(rows).to(waves.device)], size)
-    limits = effects.band_limits(low[cut], high[cut], size, waves)
+    limits = batch_effects.band_limits(low[cut], high[cut], size, waves)
     spectrum = _on(np.searchsorted(rows, cut), spectrum, lambda some: some * limits)
-    rms = effects.column(10 ** (noise_db[noisy] / 20), waves) * peak[torch.from_numpy(noisy).to(waves.device)]
-    hiss = effects.coloured(noise, slope[noisy], rms, size)
+    rms = batch_effects.column(10 ** (noise_db[noisy] / 20), waves) * peak[torch.from_numpy(noisy).to(waves.device)]
+    hiss = batch_effects.coloured(noise, slope[noisy], rms, size)
     spectrum = _on(np.searchsorted(rows, noisy), spectrum, lambda some: some + hiss)
     return _on(rows, waves, lambda some: torch.fft.irfft(spectrum, size)[..., :samples])
 

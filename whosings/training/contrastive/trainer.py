@@ -32,16 +32,16 @@ from torch import Tensor
 
 from whosings.catalogue.manifest import Manifest
 from whosings.config import Settings, TrainingConfig
-from whosings.contrastive.loading import VALIDATION_SEED, PairData
-from whosings.contrastive.loss import nt_xent, supcon
-from whosings.contrastive.pairs import PairSampler, tracks_by_voice
-from whosings.contrastive.views import Sources, assemble, usual_chances
 from whosings.devices import has_bf16
 from whosings.encoder.checkpoint import build, save_checkpoint
 from whosings.encoder.projector import Projector
 from whosings.errors import AudioError, MissingExtraError, TrainingError
 from whosings.files import atomic, write_atomic
 from whosings.spectrogram import open_front_end
+from whosings.training.contrastive.loading import VALIDATION_SEED, PairData
+from whosings.training.contrastive.loss import nt_xent, supcon
+from whosings.training.contrastive.pairs import PairSampler, tracks_by_voice
+from whosings.training.contrastive.views import Sources, assemble, usual_chances
 
 MissingExtraError.require("lightning", "training", "train")
 

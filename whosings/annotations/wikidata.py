@@ -25,8 +25,8 @@ from urllib.response import addinfourl
 
 from SPARQLWrapper import JSON, POST, SPARQLWrapper
 
-from whosings.catalogue.annotations.dumps import open_dump
-from whosings.catalogue.annotations.records import (
+from whosings.annotations.dumps import open_dump
+from whosings.annotations.records import (
     ArtistRecord,
     Credit,
     Kind,
@@ -38,7 +38,7 @@ from whosings.catalogue.annotations.records import (
     clean_mbid,
     clean_seconds,
 )
-from whosings.catalogue.annotations.web import Clock, Pace, Web, WebSettings
+from whosings.annotations.web import Clock, Pace, Web, WebSettings
 from whosings.errors import MalformedAnswerError
 
 T = TypeVar("T")

@@ -16,7 +16,7 @@ import pyarrow as pa
 from whosings import audio
 from whosings.audio import SAMPLE_RATE
 from whosings.catalogue.manifest import Track
-from whosings.catalogue.tables import read_table
+from whosings.catalogue.table_files import read_table
 from whosings.choir.songs import PEAK, Song, level
 from whosings.errors import ManifestError, TruncatedAudioError
 

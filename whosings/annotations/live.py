@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
-from whosings.catalogue.annotations.artists import ArtistBook
-from whosings.catalogue.annotations.matching import TrackIndex
-from whosings.catalogue.annotations.reconcile import Decision, ReconcileRules, reconcile
-from whosings.catalogue.annotations.records import ArtistRecord, Source, TrackRecord
+from whosings.annotations.artists import ArtistBook
+from whosings.annotations.matching import TrackIndex
+from whosings.annotations.reconcile import Decision, ReconcileRules, reconcile
+from whosings.annotations.records import ArtistRecord, Source, TrackRecord
 
 
 class TrackSource(Protocol):

@@ -16,9 +16,9 @@ import deezer
 import httpx
 from deezer.exceptions import DeezerAPIException, DeezerErrorResponse, DeezerNotFoundError
 
-from whosings.catalogue.annotations.dumps import json_lines
-from whosings.catalogue.annotations.names import parse_title, split_featured
-from whosings.catalogue.annotations.records import (
+from whosings.annotations.dumps import json_lines
+from whosings.annotations.names import parse_title, split_featured
+from whosings.annotations.records import (
     ArtistRecord,
     Credit,
     Role,
@@ -28,7 +28,7 @@ from whosings.catalogue.annotations.records import (
     clean_isrc,
     clean_seconds,
 )
-from whosings.catalogue.annotations.web import Clock, Pace, Web, WebSettings
+from whosings.annotations.web import Clock, Pace, Web, WebSettings
 from whosings.errors import MalformedAnswerError, ServiceRefusalError
 
 ADDRESS = "https://api.deezer.com"

@@ -14,9 +14,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from whosings.catalogue.annotations.dumps import json_lines
-from whosings.catalogue.annotations.names import parse_title, split_featured
-from whosings.catalogue.annotations.records import (
+from whosings.annotations.dumps import json_lines
+from whosings.annotations.names import parse_title, split_featured
+from whosings.annotations.records import (
     ArtistRecord,
     Credit,
     Kind,
@@ -29,7 +29,7 @@ from whosings.catalogue.annotations.records import (
     clean_mbid,
     clean_seconds,
 )
-from whosings.catalogue.annotations.web import Clock, Pace, Web, WebSettings
+from whosings.annotations.web import Clock, Pace, Web, WebSettings
 from whosings.errors import MalformedAnswerError
 
 ADDRESS = "https://musicbrainz.org/ws/2"

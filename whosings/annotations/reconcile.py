@@ -17,11 +17,11 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import combinations
 
-from whosings.catalogue.annotations.artists import ArtistBook, Singer
-from whosings.catalogue.annotations.matching import Match, TrackIndex
-from whosings.catalogue.annotations.names import normalise, similarity
-from whosings.catalogue.annotations.records import ArtistKey, Role, Source
-from whosings.catalogue.annotations.verdict import ALIKE, SEVERAL, Reader, Reason, Statement
+from whosings.annotations.artists import ArtistBook, Singer
+from whosings.annotations.matching import Match, TrackIndex
+from whosings.annotations.names import normalise, similarity
+from whosings.annotations.records import ArtistKey, Role, Source
+from whosings.annotations.verdict import ALIKE, SEVERAL, Reader, Reason, Statement
 
 
 class Outcome(StrEnum):

@@ -27,10 +27,10 @@ from whosings import audio
 from whosings.audio import FloatArray, Segment
 from whosings.catalogue.manifest import Manifest, Track
 from whosings.config import AnyFrontEnd, PairsConfig
-from whosings.contrastive.harmony import MOST_SEMITONES, transposed, transposition
-from whosings.contrastive.views import Sources
 from whosings.errors import AudioError, TrainingError
+from whosings.sound.harmony import MOST_SEMITONES, transposed, transposition
 from whosings.spectrogram import conform
+from whosings.training.contrastive.views import Sources
 
 _NEIGHBOURS = 4  # pairs that may share a band
 _VOICE_DB = (-4.0, 8.0)  # of a voice over a band

@@ -7,15 +7,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from whosings.config import AnyFrontEnd
-from whosings.distillation.config import BeginConfig, DistillationConfig
-from whosings.distillation.terms import Outputs, compute
-from whosings.distillation.views import Views
 from whosings.encoder.campplus import Campplus
 from whosings.encoder.checkpoint import Checkpoint, build, load_checkpoint
 from whosings.encoder.convolutional import ConvolutionalEncoder
 from whosings.encoder.masking import Listened
 from whosings.errors import CheckpointError, TrainingError
 from whosings.spectrogram import open_front_end
+from whosings.training.distillation.config import BeginConfig, DistillationConfig
+from whosings.training.distillation.terms import Outputs, compute
+from whosings.training.distillation.views import Views
 
 _SILENT = 11.5  # nepers of power (50 dB) under the loudest frame: the teacher does not listen there
 _FRAME_FLOOR = 1e-3  # weight of such a frame, so that no sum of weights is zero

@@ -1,0 +1,1 @@
+"""Sound made and changed: the vocoder, studio effects, keys of bands."""

@@ -1,0 +1,1 @@
+"""Training of encoders: contrastive, as in the paper, and by distillation, as those that ship."""
