@@ -27,7 +27,7 @@ fi
 "$whosings" choir "$preset" --out "$choir"
 for name in ${PAIRS:-mixture vocal hybrid mashup clmr}; do
     "$whosings" train "$choir/train.parquet" --validation "$choir/$held.parquet" --out "$out/$name" \
-        --config "configs/$name.toml" --model "$model" "${settings[@]}"
+        --config "$name" --model "$model" "${settings[@]}"
     stem=mixture
     [ "$name" = vocal ] && stem=vocal
     common=(--encoder "$out/$name/best" --model "$name" --stem "$stem" --out "$out/results")

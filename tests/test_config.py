@@ -176,3 +176,9 @@ def test_settings_cannot_be_changed_in_place() -> None:
 def test_parse_names_the_whole_when_there_is_no_key() -> None:
     with pytest.raises(ConfigError, match="the whole"):
         parse(ModelConfig, "text", "config.json")
+
+
+def test_a_preset_is_known_by_its_name_and_another_name_is_refused() -> None:
+    assert load_settings("vocal").pairs.mode == "vocal"
+    with pytest.raises(ConfigError, match=r"the preset vocals: does not exist; choose from .*vocal, or name a file"):
+        load_settings("vocals")

@@ -234,7 +234,7 @@ def test_presets_are_the_models_that_ship(tmp_path):
     assert fast.model.encoder.mask is not None
     changed = load_distillation("default", {"model.encoder.mask.width": 8, "stages.all.steps": 0})
     assert changed.model.encoder.mask.width == 8 and changed.model.encoder.mask.blocks == 8 and changed.steps == 1500
-    assert is_distillation("fast") and not is_distillation("configs/mixture.toml")
+    assert is_distillation("fast") and not is_distillation("mixture")
     (tmp_path / "own.toml").write_text('kind = "distillation"\n')
     (tmp_path / "more.toml").write_text('extends = "own.toml"\nseed = 3\n')
     assert is_distillation(tmp_path / "more.toml") and not is_distillation(tmp_path / "none.toml")

@@ -16,6 +16,8 @@ from whosings.choir.build import write_choir
 from whosings.choir.cast import draw_singer
 from whosings.choir.songs import record
 from whosings.config import Settings, load_settings
+from whosings.settings import preset_names, settings_file
+from whosings.training.distillation.config import is_distillation
 
 ROOT = Path(__file__).parent.parent
 SMALL = {
@@ -141,11 +143,13 @@ def test_training_page(tmp_path, monkeypatch, capsys):
 
 
 def test_base_configuration_is_the_default():
-    base = load_settings(ROOT / "configs/base.toml")
+    base = load_settings("base")
     assert base == Settings()
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.toml")), ids=lambda p: p.stem)
+@pytest.mark.parametrize(
+    "path", [settings_file(name) for name in preset_names() if not is_distillation(name)], ids=lambda p: p.stem
+)
 def test_configurations_hold_only_what_differs(path):
     import tomllib
 

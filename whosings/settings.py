@@ -2,6 +2,7 @@
 
 Conventions
 -----------
+- A preset is a file of the folder ``configs`` of the package, and is named by its stem: ``vocal``.
 - A file may begin with ``extends = "base.toml"`` (relative to itself) and then hold only what differs.
 - Overrides are dotted: ``{"training.seed": 3}``.
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,17 +28,37 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def preset_names() -> tuple[str, ...]:
+    """What can be named instead of a file."""
+    folder = files("whosings") / "configs"
+    return tuple(sorted(file.name.removesuffix(".toml") for file in folder.iterdir() if file.name.endswith(".toml")))
+
+
+def settings_file(name: str | Path) -> Path:
+    """The TOML file of a preset, or a file by its path.
+
+    Raises:
+        ConfigError: a name without an ending that is no preset.
+    """
+    path = Path(name)
+    if path.suffix or len(path.parts) > 1:
+        return path
+    if (presets := preset_names()) and str(name) not in presets:
+        raise ConfigError(f"the preset {name}", "does not exist", f"choose from {', '.join(presets)}, or name a file")
+    return Path(str(files("whosings"))) / "configs" / f"{name}.toml"
+
+
 def load(model: type[T], path: str | Path | None = None, overrides: Mapping[str, Any] | None = None) -> T:
     """Read settings of one kind.
 
     Args:
-        path: TOML file, or None for the defaults.
+        path: TOML file or name of a preset; None for the defaults.
         overrides: dotted key -> value, applied last.
 
     Raises:
         ConfigError: missing file, bad TOML, unknown key, wrong type or value.
     """
-    tree = _read(Path(path)) if path is not None else {}
+    tree = _read(settings_file(path)) if path is not None else {}
     subject = str(path) if path is not None else "settings"
     for dotted, value in (overrides or {}).items():
         *parents, leaf = dotted.split(".")

@@ -40,7 +40,7 @@ def train(
     projector: Annotated[str | None, typer.Option(help=f"Preset: {', '.join(PROJECTORS)}.")] = None,
     config: Annotated[
         Path | None,
-        typer.Option(help="TOML file of settings; 'default' or 'fast' distils the encoder of that name."),
+        typer.Option(help="Preset (mixture, vocal, hybrid, mashup, clmr; default and fast distil), or a TOML file."),
     ] = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help="A setting, as training.seed=3.")] = None,
     as_json: Json = False,

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, field_validator, model_validator
 
 from whosings.config import MODELS, ModelConfig
-from whosings.errors import ConfigError
-from whosings.settings import Strict, load, merged
-
-PRESETS = ("default", "fast")
-"""Names of the TOML files that come with the package."""
+from whosings.settings import Strict, load, merged, settings_file
 
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Chance = Annotated[float, Field(ge=0, le=1)]
@@ -154,10 +149,12 @@ class DistillationConfig(Strict):
 
 
 def is_distillation(name: str | Path) -> bool:
-    """Whether ``--config`` names a preset of distillation, or a TOML file that says, or whose base says, it is one."""
-    if str(name) in PRESETS:
-        return True
-    path = Path(name)
+    """Whether ``--config`` names a preset or a TOML file that says, or whose base says, it is one of distillation.
+
+    Raises:
+        ConfigError: no such preset.
+    """
+    path = settings_file(name)
     try:
         tree = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError):
@@ -173,8 +170,4 @@ def load_distillation(name: str | Path, overrides: Mapping[str, Any] | None = No
     Raises:
         ConfigError: as ``whosings.settings.load``.
     """
-    preset = str(name) in PRESETS
-    path = Path(str(files("whosings"))) / "configs" / f"{name}.toml" if preset else Path(name)
-    if preset and not path.is_file():
-        raise ConfigError(f"the preset {name}", "does not ship with this installation", "install whosings again")
-    return load(DistillationConfig, path, overrides)
+    return load(DistillationConfig, name, overrides)
