@@ -509,17 +509,18 @@ def publish(cache: Path, owner: str, name: str, folder: Path, files: tuple[str, 
 def test_from_the_hubs_cache(tmp_path, hub):
     written = saved(tmp_path / "c")
     publish(hub, "some-owner", "a.model_1", tmp_path / "c")
-    loaded = load_checkpoint("some-owner/a.model_1")
+    loaded = load_checkpoint("hub:some-owner/a.model_1")
     assert loaded.fingerprint == written.fingerprint
     assert loaded.card == CARD
 
 
-def test_a_local_folder_goes_before_the_hub(tmp_path, hub):
+def test_a_path_never_asks_the_hub(tmp_path, hub, monkeypatch):
     saved(tmp_path / "c")
     publish(hub, "owner", "name", tmp_path / "c")
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda *_: pytest.fail("the hub was asked"))
+    refused("owner/name", "no checkpoint there")  # perhaps a folder, mistyped
     local = save_checkpoint(tmp_path / "owner" / "name", TRANSFORMER, encoder_of(TRANSFORMER, 5), {})
     assert load_checkpoint("owner/name").fingerprint == local.fingerprint
-    refused("owner/other", "no checkpoint there")  # the folder owner exists: not a hub id
 
 
 def test_a_damaged_file_in_the_hubs_cache(tmp_path, hub):
@@ -527,16 +528,16 @@ def test_a_damaged_file_in_the_hubs_cache(tmp_path, hub):
     file = tmp_path / "c" / "model.safetensors"
     file.write_bytes(file.read_bytes()[:-10])
     publish(hub, "owner", "name", tmp_path / "c")
-    refused("owner/name", "is damaged")
+    refused("hub:owner/name", "is damaged")
 
 
 def test_not_in_the_hubs_cache_and_offline(tmp_path, hub):
-    refused("owner/name", "is neither a local path nor cached, and no hub answers")
+    refused("hub:owner/name", "is not cached, and no hub answers")
     saved(tmp_path / "c")
     publish(hub, "owner", "name", tmp_path / "c", files=("config.json",))
-    refused("owner/name", "is neither a local path nor cached, and no hub answers")
+    refused("hub:owner/name", "is not cached, and no hub answers")
 
 
 @pytest.mark.parametrize("name", ["ow ner/na me", "a--b/c", "-a/b", "owner/name?"])
 def test_no_hub_id(hub, name):
-    refused(name, "is neither a local path nor a model on the hub")
+    refused(f"hub:{name}", "is not a model on the hub")

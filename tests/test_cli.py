@@ -33,12 +33,34 @@ def singers(tmp_path, run, tiny, choir_folder):
 def test_help_lists_every_verb(run):
     code, out, _ = run("--help")
     assert code == 0
-    verbs = "enrol list remove identify verify activity embed prepare separate import split train calibrate demo"
+    verbs = "enrol gallery identify verify activity embed prepare separate import split train calibrate demo"
     for verb in verbs.split():
         assert re.search(rf"^ *{verb} ", out, re.MULTILINE), verb
-        code, text, _ = run(verb, "--help")
+        code, text, _ = run(verb, *(["fit"] if verb == "gallery" else []), "--help")
         assert code == 0
         assert "--json" in text, verb
+
+
+def test_help_groups_verbs_and_hides_aliases(run):
+    lines = run("--help")[1].splitlines()
+    places = [lines.index(f"{title}:") for title in ("Singers", "Catalogues", "Research")]
+    assert places == sorted(places)
+    assert not any(re.match(r" *(list|remove) ", line) for line in lines)
+
+
+def test_care_of_a_gallery(run, singers):
+    def names():
+        return [row["name"] for row in json.loads(run("gallery", "list", "-g", singers, "--json")[1])]
+
+    assert run("gallery", "rename", "singer-0000", "Ann", "-g", singers)[:2] == (0, "singer-0000 is called Ann now\n")
+    code, out, _ = run("gallery", "merge", "singer-0001", "Ann", "-g", singers)
+    assert (code, out) == (0, "singer-0001 is part of Ann now, who has 4 recordings\n")
+    assert run("gallery", "remove", "singer-0002", "-g", singers)[0] == 0
+    assert names() == ["Ann", "singer-0003", "singer-0004", "singer-0005"]
+    code, out, _ = run("gallery", "check", "-g", singers)
+    assert code == 0 and out.endswith("is whole: 4 singers, 10 recordings\n")
+    code, _, err = run("gallery", "rename", "nobody", "Eve", "-g", singers)
+    assert code == 1 and "nobody named nobody is enrolled; list the names with: whosings gallery list" in err
 
 
 def test_version(run):

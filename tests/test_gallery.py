@@ -80,6 +80,38 @@ def test_remove(gallery):
         gallery.remove("Cid")
 
 
+def test_a_renamed_singer_keeps_everything_else(gallery):
+    gallery.add("Ann", made(1), "1")
+    gallery.add("Bob", made(2), "2")
+    before = gallery.voices.vectors[0]
+    gallery.rename("Ann", "Zoe")
+    assert gallery.voices.names == ("Bob", "Zoe")
+    np.testing.assert_array_equal(gallery.voices.vectors[1], before)
+    assert gallery.holds("Zoe", "1") and not gallery.holds("Ann", "1")
+    with pytest.raises(GalleryError, match="Bob is enrolled already; merge the two, or choose another name"):
+        gallery.rename("Zoe", "Bob")
+    with pytest.raises(GalleryError, match="nobody named Ann is enrolled"):
+        gallery.rename("Ann", "Eve")
+    with pytest.raises(GalleryError, match="a singer needs a name"):
+        gallery.rename("Zoe", " ")
+
+
+def test_merged_singers_are_as_if_enrolled_as_one(tmp_path, gallery):
+    for singer, seed in (("Ann", 1), ("Ann", 2), ("Bob", 2), ("Bob", 3), ("Eve", 4)):
+        gallery.add(singer, made(seed, segments=3 + seed), str(seed))  # Ann and Bob share track 2
+    gallery.merge("Bob", "Ann")
+    with Gallery(tmp_path / "other", PRINT) as other:
+        for singer, seed in (("Ann", 1), ("Ann", 2), ("Ann", 3), ("Eve", 4)):
+            other.add(singer, made(seed, segments=3 + seed), str(seed))
+        assert gallery.singers() == other.singers()
+        np.testing.assert_allclose(gallery.voices.vectors, other.voices.vectors, atol=1e-3)
+        assert [(t.singer, t.sha256) for t in gallery.tracks()] == [(t.singer, t.sha256) for t in other.tracks()]
+    with pytest.raises(GalleryError, match="nobody named Bob"):
+        gallery.merge("Bob", "Ann")
+    with pytest.raises(GalleryError, match="Ann cannot be merged with itself"):
+        gallery.merge("Ann", "Ann")
+
+
 def test_removed_tracks_leave_no_rows(gallery):
     gallery.add("Ann", made(1), "1")
     gallery.remove("Ann")

@@ -36,7 +36,7 @@ def identify(
     Args:
         path: an audio file of at least one second.
         gallery: a gallery file, see ``enrol``.
-        encoder: ``"default"``, ``"fast"``, a checkpoint's path, or a hub id; the one the gallery was made with.
+        encoder: the one of the gallery: ``"default"``, ``"fast"``, a checkpoint's path, or ``hub:owner/name``.
         top: candidates to return.
         unknown_prior: probability, before listening, that nobody enrolled sings; less finds more clones of enrolled
             singers and names more strangers.

@@ -8,43 +8,88 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from whosings import __version__
-from whosings.commands import choir, demo, evaluation, preparation, separation, singers, splits, tracks, training
+from whosings.commands import (
+    choir,
+    demo,
+    evaluation,
+    gallery,
+    preparation,
+    separation,
+    singers,
+    splits,
+    tracks,
+    training,
+)
 from whosings.console import Report
 from whosings.errors import WhosingsError
 
-_VERBS: dict[str, Callable[..., None]] = {
-    "enrol": singers.enrol,
-    "list": singers.list_,
-    "remove": singers.remove,
-    "identify": singers.identify,
-    "verify": singers.verify,
-    "gallery": singers.gallery,
-    "activity": tracks.activity,
-    "embed": tracks.embed,
-    "prepare": preparation.prepare,
-    "separate": separation.separate,
-    "import": splits.import_,
-    "split": splits.split,
-    "train": training.train,
-    "calibrate": training.calibrate,
-    "evaluate": evaluation.evaluate,
-    "report": evaluation.report,
-    "choir": choir.choir,
-    "demo": demo.demo,
+Verb = Callable[..., None]
+
+_GROUPS: dict[str, dict[str, Verb]] = {
+    "Singers": {
+        "enrol": singers.enrol,
+        "identify": singers.identify,
+        "verify": singers.verify,
+        "activity": tracks.activity,
+        "embed": tracks.embed,
+        "demo": demo.demo,
+    },
+    "Catalogues": {
+        "prepare": preparation.prepare,
+        "separate": separation.separate,
+        "split": splits.split,
+        "import": splits.import_,
+    },
+    "Research": {
+        "train": training.train,
+        "calibrate": training.calibrate,
+        "evaluate": evaluation.evaluate,
+        "report": evaluation.report,
+        "choir": choir.choir,
+    },
 }
+_OF_A_GALLERY: dict[str, Verb] = {
+    "list": gallery.list_,
+    "remove": gallery.remove,
+    "rename": gallery.rename,
+    "merge": gallery.merge,
+    "fit": gallery.fit,
+    "check": gallery.check,
+}
+_ALIASES = ("list", "remove")  # of a gallery's verbs, which once stood alone
+
+
+class _Grouped(TyperGroup):
+    """Help that lists verbs by what they are for; the types are those of a Click that Typer carries inside."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        for title, verbs in _GROUPS.items():
+            names = [*verbs, "gallery"] if title == "Singers" else list(verbs)
+            commands = [(name, self.commands[name].get_short_help_str(80)) for name in names]
+            with formatter.section(title):
+                formatter.write_dl(commands)
 
 
 def build_app() -> typer.Typer:
     """All verbs as one application."""
-    app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+    plain: dict[str, Any] = {"no_args_is_help": True, "rich_markup_mode": None}
+    app = typer.Typer(cls=_Grouped, add_completion=False, pretty_exceptions_enable=False, **plain)
     app.callback()(_main)
-    for name, verb in _VERBS.items():
-        app.command(name)(verb)
+    for verbs in _GROUPS.values():
+        for name, verb in verbs.items():
+            app.command(name)(verb)
+    of_a_gallery = typer.Typer(help="Care of a gallery: list, remove, rename, merge, fit, check.", **plain)
+    for name, verb in _OF_A_GALLERY.items():
+        of_a_gallery.command(name)(verb)
+        if name in _ALIASES:
+            app.command(name, hidden=True)(verb)
+    app.add_typer(of_a_gallery, name="gallery")
     return app
 
 

@@ -91,3 +91,8 @@ def _plain(value: Any) -> Any:
     if hasattr(value, "tolist"):
         return value.tolist()
     raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def counted(number: int, noun: str) -> str:
+    """A number and its noun, as ``1 recording`` and ``2 recordings``."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

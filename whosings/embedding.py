@@ -87,7 +87,7 @@ class Encoder:
     """Spectrograms -> embeddings.
 
     Args:
-        checkpoint: name, path, hub id, or one already loaded.
+        checkpoint: name, path, ``hub:owner/name``, or one already loaded.
         device: a torch device; ``"auto"`` takes a GPU if there is one.
         precision: ``"auto"`` computes CAM++ in bf16 where the device does so natively, which is faster by half and
             changes no answer (``benchmarks/inference.py``); ``"float32"`` is the same everywhere.
@@ -231,7 +231,7 @@ class TrackEmbedder:
     """Files -> embeddings.
 
     Args:
-        segments: what embeds segments, or what makes a ``SegmentEmbedder``: a checkpoint's name, path or hub id.
+        segments: what embeds segments, or a checkpoint's name, path or ``hub:owner/name``.
         hop_s: seconds from one segment to the next; None takes half a segment.
         second_opinion: listens to the same segments, if given.
     """

@@ -216,10 +216,52 @@ class Gallery:
             GalleryError: nobody of that name is enrolled.
         """
         with self._faults(), self._transaction():
-            if self._db.execute("DELETE FROM singers WHERE name = ?", (singer,)).rowcount == 0:
-                raise GalleryError(
-                    self.path, f"nobody named {singer} is enrolled", "list the names with: whosings list"
-                )
+            self._db.execute("DELETE FROM singers WHERE id = ?", (self._singer_id(singer),))
+            self._drop_head()
+        self._forget()
+
+    def rename(self, singer: str, name: str) -> None:
+        """Give a singer another name.
+
+        Raises:
+            GalleryError: nobody has the old name, somebody has the new one, or it is empty.
+        """
+        if not name.strip():
+            raise GalleryError(self.path, "a singer needs a name", "give one")
+        with self._faults(), self._transaction():
+            self._singer_id(singer)
+            if name != singer and self._db.execute("SELECT 1 FROM singers WHERE name = ?", (name,)).fetchone():
+                raise GalleryError(self.path, f"{name} is enrolled already", "merge the two, or choose another name")
+            self._db.execute("UPDATE singers SET name = ? WHERE name = ?", (name, singer))
+            self._drop_head()
+        self._forget()
+
+    def merge(self, singer: str, into: str) -> None:
+        """Give all tracks of one singer to another; a track that both have counts once.
+
+        Raises:
+            GalleryError: one of them is not enrolled, or both are the same.
+        """
+        if singer == into:
+            raise GalleryError(self.path, f"{singer} cannot be merged with itself", "name two singers")
+        with self._faults(), self._transaction():
+            ids = self._singer_id(into), self._singer_id(singer)
+            query = "SELECT tracks, segments, voice FROM singers WHERE id = ?"
+            rows = [self._db.execute(query, (one,)).fetchone() for one in ids]
+            voices = [np.frombuffer(row[2], np.float32) for row in rows]
+            query = (
+                "SELECT a.vectors FROM tracks AS a JOIN tracks AS b USING (sha256) WHERE b.singer = ? AND a.singer = ?"
+            )
+            twice = [_read_vectors(row[0], voices[0].size) for row in self._db.execute(query, ids)]
+            self._db.execute("UPDATE OR IGNORE tracks SET singer = ? WHERE singer = ?", ids)
+            self._db.execute("DELETE FROM singers WHERE id = ?", ids[1:])  # and the tracks that both had
+            voice = np.sum(voices + [-vectors.mean(axis=0) for vectors in twice], axis=0, dtype=np.float32)
+            tracks = rows[0][0] + rows[1][0] - len(twice)
+            segments = rows[0][1] + rows[1][1] - sum(map(len, twice))
+            self._db.execute(
+                "UPDATE singers SET tracks = ?, segments = ?, voice = ? WHERE id = ?",
+                (tracks, segments, voice.tobytes(), ids[0]),
+            )
             self._drop_head()
         self._forget()
 
@@ -251,10 +293,7 @@ class Gallery:
         with self._faults():
             rows = self._db.execute(f"{query} ORDER BY name, tracks.id").fetchall()
         width = self.voices.vectors.shape[1] if rows else 1
-        return tuple(
-            EnrolledTrack(name, sha256, np.frombuffer(blob, np.float16).reshape(-1, width).astype(np.float32))
-            for name, sha256, blob in rows
-        )
+        return tuple(EnrolledTrack(name, sha256, _read_vectors(blob, width)) for name, sha256, blob in rows)
 
     def keep_head(self, fitted: FittedHead | None) -> None:
         """Store a head for ``identify`` to vote with, in the place of another one; None forgets it.
@@ -308,6 +347,13 @@ class Gallery:
         query = "SELECT 1 FROM tracks JOIN singers ON singers.id = tracks.singer WHERE name = ? AND sha256 = ?"
         return self._db.execute(query, (singer, sha256)).fetchone() is not None
 
+    def _singer_id(self, singer: str) -> int:
+        row = self._db.execute("SELECT id FROM singers WHERE name = ?", (singer,)).fetchone()
+        if row is None:
+            remedy = "list the names with: whosings gallery list"
+            raise GalleryError(self.path, f"nobody named {singer} is enrolled", remedy)
+        return int(row[0])
+
     def _has_head(self) -> bool:
         """Galleries of before there were heads, and those that may only be read, have no such table."""
         return self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'head'").fetchone() is not None
@@ -342,3 +388,7 @@ class Gallery:
             raise GalleryError(
                 self.path, f"is damaged or not a gallery ({error})", "restore it from a copy, or enrol again"
             ) from error
+
+
+def _read_vectors(blob: bytes, width: int) -> FloatArray:
+    return np.frombuffer(blob, np.float16).reshape(-1, width).astype(np.float32)

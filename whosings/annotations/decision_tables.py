@@ -8,6 +8,7 @@ Conventions
 
 from __future__ import annotations
 
+import csv
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, replace
@@ -15,9 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet
+from tinytag import TinyTag, TinyTagException
 
 from whosings.annotations.artists import Singer
-from whosings.annotations.names import split_featured
+from whosings.annotations.names import is_unnamed, split_featured
 from whosings.annotations.reconcile import Decision, Outcome
 from whosings.annotations.records import (
     Credit,
@@ -29,7 +32,8 @@ from whosings.annotations.records import (
     clean_seconds,
 )
 from whosings.annotations.verdict import Reason
-from whosings.catalogue.manifest import Manifest, Track
+from whosings.catalogue.listing import folder_tracks
+from whosings.catalogue.manifest import Manifest, Track, read_manifest
 from whosings.catalogue.table_files import read_table, write_table
 from whosings.catalogue.track_status import Listed
 from whosings.catalogue.track_status import Outcome as TrackOutcome
@@ -75,14 +79,17 @@ def catalogue_record(
     duration_s: float | str | None = None,
     musicbrainz_id: str | None = None,
 ) -> TrackRecord:
-    """A track of one's own by its tags; "A feat. B" is taken apart, ids of a wrong form are left out."""
+    """A track of one's own by its tags; "A feat. B" is taken apart, ids of a wrong form are left out.
+
+    Without an artist, only ids can find the track in a source.
+    """
     main, featured = split_featured(artist)
     code = clean_isrc(isrc)
     return TrackRecord(
         source=Source.CATALOGUE,
         source_id=track_id,
         title=title,
-        credits=(Credit(main), *(Credit(name, Role.FEATURED) for name in featured)),
+        credits=(*((Credit(main),) if main else ()), *(Credit(name, Role.FEATURED) for name in featured)),
         isrcs=(code,) if code else (),
         duration_s=clean_seconds(duration_s) if duration_s is not None else None,
         musicbrainz_id=clean_mbid(musicbrainz_id),
@@ -115,6 +122,48 @@ def read_catalogue(path: str | Path) -> tuple[TrackRecord, ...]:
         )
         for row in rows
     )
+
+
+def catalogue_of(source: str | Path) -> Iterator[TrackRecord]:
+    """The tracks of a folder of audio files, of a track table, or of a table with a column ``artist``.
+
+    A folder's and a track table's tracks have the ids by which a preparation knows them.
+
+    Raises:
+        ManifestError: no such folder or table, nothing in it, or a bad table.
+    """
+    source = Path(source)
+    if source.is_dir():
+        yield from map(tagged_record, folder_tracks(source))
+    elif "artist" in _columns(source):
+        yield from read_catalogue(source)
+    else:
+        yield from map(tagged_record, read_manifest(source).tracks)
+
+
+def tagged_record(track: Track) -> TrackRecord:
+    """A track by the tags of its file: artists, ISRC, duration, MusicBrainz id.
+
+    Where the file tells no artist, ``singer_id`` stands in: the folder's name, or what the table says. The table's
+    title comes before the file's.
+    """
+    try:
+        tags = TinyTag.get(track.path)
+    except (TinyTagException, OSError, ValueError):  # the decoder says later what is wrong with the file
+        tags = TinyTag()
+    others = tags.other
+    artists = [name.strip() for name in (tags.artist or "", *(others.get("artist") or ()))]
+    named = [name for name in artists if name and not is_unnamed(name)] or [track.singer_id]
+    record = catalogue_record(
+        track.track_id,
+        track.title or tags.title or track.path.stem,
+        named[0],
+        isrc=_first(others, "isrc"),
+        duration_s=tags.duration,
+        # Vorbis comments and MP4 boxes; their "release track id" is another thing.
+        musicbrainz_id=_first(others, "musicbrainz_trackid", "musicbrainz track id"),
+    )
+    return replace(record, credits=(*record.credits, *(Credit(name) for name in named[1:])))
 
 
 def write_decisions(decisions: Iterable[Decision], path: str | Path) -> Summary:
@@ -229,6 +278,21 @@ def applied(decision: Decision, track: Track) -> Track:
         title=track.title or decision.title or None,
         release_date=track.release_date or decision.release_date,
     )
+
+
+def _columns(path: Path) -> list[str]:
+    """The names in a table's head; none where it cannot be read, and then its reader says why."""
+    try:
+        if path.suffix == ".parquet":
+            return list(pyarrow.parquet.read_schema(path).names)
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            return next(csv.reader(file), [])
+    except (OSError, ValueError, csv.Error):
+        return []
+
+
+def _first(fields: Mapping[str, list[str]], *names: str) -> str | None:
+    return next((value for name in names for value in fields.get(name) or ()), None)
 
 
 def _row(decision: Decision) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import json
 import lzma
 import tarfile
 import xml.etree.ElementTree as ElementTree
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -36,7 +37,7 @@ def open_dump(path: str | Path) -> Iterator[IO[bytes]]:
         opener: Any = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}.get(path.suffix, open)
         with opener(path, "rb") as stream:
             yield stream
-    except (OSError, EOFError, lzma.LZMAError, tarfile.TarError) as error:
+    except (OSError, EOFError, zlib.error, lzma.LZMAError, tarfile.TarError) as error:
         raise MalformedAnswerError(path, f"cannot be read to its end ({error})", "download the dump again") from error
 
 

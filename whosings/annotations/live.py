@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol, runtime_checkable
+from functools import partial
+from typing import Protocol, TypeVar, runtime_checkable
 
 from whosings.annotations.artists import ArtistBook
 from whosings.annotations.matching import TrackIndex
 from whosings.annotations.reconcile import Decision, ReconcileRules, reconcile
-from whosings.annotations.records import ArtistRecord, Source, TrackRecord
+from whosings.annotations.records import ArtistKey, ArtistRecord, Source, TrackRecord
+from whosings.errors import MalformedAnswerError
+
+T = TypeVar("T")
 
 
 class TrackSource(Protocol):
@@ -50,6 +54,8 @@ def annotate(
     *,
     index: TrackIndex | None = None,
     progress: Callable[[TrackRecord], None] | None = None,
+    artist_progress: Callable[[ArtistKey], None] | None = None,
+    on_malformed: Callable[[MalformedAnswerError], None] | None = None,
 ) -> Annotations:
     """Ask every source for every track and for the artists of what matched.
 
@@ -61,17 +67,31 @@ def annotate(
             which the others find more.
         index: where to put the records; in memory if None.
         progress: called after each track.
+        artist_progress: called after each artist.
+        on_malformed: called with an answer that is not in the documented format, which then counts as none. Without it
+            the first such answer is raised.
 
     Raises:
         AnnotationError: a source cannot be asked.
     """
     index = index or TrackIndex()
     tracks = tuple(tracks)
+
+    def answered(subject: str, ask: Callable[[], T], otherwise: T) -> T:
+        try:
+            return ask()
+        except MalformedAnswerError as error:
+            if on_malformed is None:
+                raise
+            on_malformed(MalformedAnswerError(f"{subject} ({error.subject})", error.problem, error.remedy))
+            return otherwise
+
     index.add(tracks)
     wanted_artists: dict[Source, dict[str, None]] = {source.source: {} for source in sources}
     for track in tracks:
         for source in sources:
-            index.add(source.find(_with_ids(track, index)))
+            wanted = _with_ids(track, index)
+            index.add(answered(track.source_id, partial(source.find, wanted), []))
         for match in index.matches(track):
             ids = wanted_artists.get(match.record.source, {})
             ids.update((credit.artist_id, None) for credit in match.record.credits if credit.artist_id)
@@ -80,12 +100,16 @@ def annotate(
     book = ArtistBook()
     for source in sources:
         for artist_id in wanted_artists[source.source]:
-            if (record := source.artist(artist_id)) is not None:
+            key = ArtistKey(source.source, artist_id)
+            if (record := answered(str(key), partial(source.artist, artist_id), None)) is not None:
                 book.add(record)
+            if artist_progress is not None:
+                artist_progress(key)
     for source in sources:
         if isinstance(source, ArtistLinks):
             for of in (Source.MUSICBRAINZ, Source.DEEZER, Source.DISCOGS):
-                for record in source.artists(wanted_artists.get(of, {}), of):
+                linked = source.artists(wanted_artists.get(of, {}), of)
+                for record in answered(f"artists of {of}", partial(list, linked), []):
                     book.add(record)
     return Annotations(index, book)
 

@@ -32,6 +32,11 @@ class Outcome(StrEnum):
     DROPPED = "dropped"
 
 
+def outcome_of(reason: Reason) -> Outcome:
+    """What becomes of a track for this reason."""
+    return Outcome.KEPT if reason is Reason.SOLO else Outcome.APART if reason in SEVERAL else Outcome.DROPPED
+
+
 @dataclass(frozen=True)
 class ReconcileRules:
     """How strict to be.
@@ -95,12 +100,11 @@ def decide(matches: Sequence[Match], book: ArtistBook, rules: ReconcileRules) ->
     track = matches[0].record
     records = [match.record for match in matches]
     reason, explanation, singers = _combine(_statements(matches, book, rules), rules)
-    outcome = Outcome.KEPT if reason is Reason.SOLO else Outcome.APART if reason in SEVERAL else Outcome.DROPPED
     dates = sorted(record.release_date for record in records if record.release_date)
     mbids = [record.musicbrainz_id for record in records if record.musicbrainz_id]
     return Decision(
         track_id=track.source_id if track.source is Source.CATALOGUE else str(track),
-        outcome=outcome,
+        outcome=outcome_of(reason),
         reason=reason,
         explanation=explanation,
         singers=singers,

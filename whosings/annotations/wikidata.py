@@ -212,10 +212,13 @@ def _rows(path: str | Path, subject: str) -> Iterator[Mapping[str, str]]:
     with open_dump(path) as stream:
         if ".csv" in Path(path).suffixes:
             table = csv.DictReader(io.TextIOWrapper(stream, encoding="utf-8", newline=""))
-            if subject not in (table.fieldnames or ()):
-                raise MalformedAnswerError(path, f"has no column {subject}", "export the documented query")
-            for row in table:
-                yield {name: value for name, value in row.items() if name and value}
+            try:
+                if subject not in (table.fieldnames or ()):
+                    raise MalformedAnswerError(path, f"has no column {subject}", "export the documented query")
+                for row in table:
+                    yield {name: value for name, value in row.items() if name and value}
+            except (UnicodeDecodeError, csv.Error) as error:
+                raise MalformedAnswerError(path, f"is not CSV ({error})", "export it again") from error
         else:
             try:
                 tree = json.load(stream)

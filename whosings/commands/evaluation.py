@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from whosings.commands.options import Device, Json, UnknownPrior
+from whosings.commands.options import Device, Json, UnknownPrior, refuse_ignored
 from whosings.config import HEADS
 from whosings.console import Report, print_json
 from whosings.errors import EvaluationError
@@ -22,7 +22,23 @@ if TYPE_CHECKING:
     from whosings.evaluation.protocol import Roster, Setting
 
 
+_HEADS = ("closed", "cloned", "fma", "mtg")
+_COUNTS_FOR: dict[str, tuple[str, ...]] = {
+    "head": _HEADS,
+    "classes": _HEADS,
+    "runs": _HEADS,
+    "together": _HEADS,
+    "seed": (*_HEADS, "product"),
+    "clones": ("cloned", "product"),
+    "weak_clones": ("cloned", "product"),
+    "audio": ("fma", "mtg"),
+    "unknown_prior": ("product",),
+}
+"""Analyses for which an option counts; it is refused for the others."""
+
+
 def evaluate(
+    context: typer.Context,
     what: Annotated[
         Literal["closed", "cloned", "fma", "mtg", "similarity", "product"],
         typer.Argument(help="A set of the paper's; its figure 4; or what identify and verify say."),
@@ -31,7 +47,7 @@ def evaluate(
         Path, typer.Argument(help="Folder with closed.parquet (and cloned.parquet), a track table, or splits/.")
     ],
     encoder: Annotated[
-        str, typer.Option(help="'default', 'fast', a checkpoint, a hub id, mfcc, or onnx:FILE.")
+        str, typer.Option(help="'default', 'fast', a checkpoint, hub:OWNER/NAME, mfcc, or onnx:FILE.")
     ] = "default",
     model: Annotated[str | None, typer.Option(help="Name of the encoder in tables.", show_default=False)] = None,
     stem: Annotated[
@@ -62,6 +78,7 @@ def evaluate(
     from whosings.evaluation.corpus import embed_manifest
     from whosings.evaluation.protocol import enrol
 
+    refuse_ignored(context, what, _COUNTS_FOR)
     if head not in HEADS:
         raise typer.BadParameter(f"no head {head}; there are {', '.join(HEADS)}")
     run = Report()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 GalleryFile = Annotated[Path, typer.Option("--gallery", "-g", help="Gallery file.")]
-EncoderName = Annotated[str, typer.Option("--encoder", help="'default', 'fast', a checkpoint folder, or a hub id.")]
+EncoderName = Annotated[
+    str, typer.Option("--encoder", help="'default', 'fast', a checkpoint's folder, hub:OWNER/NAME.")
+]
 Device = Annotated[str, typer.Option(help="Torch device; auto takes a GPU if there is one.")]
 UnknownPrior = Annotated[
     float,
@@ -48,3 +50,18 @@ def embedded(
         for result in embedder.many(paths):
             yield result
             step()
+
+
+def refuse_ignored(context: typer.Context, what: str, counts_for: Mapping[str, Collection[str]]) -> None:
+    """Refuse options that were given although they change nothing.
+
+    Args:
+        what: is done.
+        counts_for: by the name of an option's parameter, where it counts; other options always count.
+    """
+    for name, places in counts_for.items():
+        source = context.get_parameter_source(name)
+        # By its name, because Typer may carry a Click of its own inside, whose members equal nobody else's.
+        if source is not None and source.name == "COMMANDLINE" and what not in places:
+            option = "--" + name.replace("_", "-")
+            raise typer.BadParameter(f"{option} changes nothing for {what}; it counts for {', '.join(places)}")

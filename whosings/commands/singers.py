@@ -1,10 +1,10 @@
-"""Singers and their recordings: enrol, list, remove, identify, verify."""
+"""Singers and their recordings: enrol, identify, verify."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -81,33 +81,6 @@ def enrol(
         already = f", {skipped} already there" if skipped else ""
         run.out.print(f"{added} recordings enrolled{already}; {singers} singers in {gallery}", markup=False)
     run.finish()
-
-
-def list_(gallery: GalleryFile = GALLERY, as_json: Json = False) -> None:
-    """Who is enrolled."""
-    from whosings.gallery import Gallery
-
-    run = Report()
-    with Gallery(gallery) as opened:
-        singers = opened.singers()
-    if as_json:
-        print_json(singers)
-        return
-    run.print_table(
-        ("singer", "recordings", "segments"),
-        [(row.name, str(row.tracks), f"{row.segments:.1f}".removesuffix(".0")) for row in singers],
-    )
-
-
-def remove(
-    singer: Annotated[str, typer.Argument(help="Name.")], gallery: GalleryFile = GALLERY, as_json: Json = False
-) -> None:
-    """Forget a singer."""
-    from whosings.gallery import Gallery
-
-    with Gallery(gallery) as opened:
-        opened.remove(singer)
-    print_json({"removed": singer}) if as_json else typer.echo(f"{singer} is removed from {gallery}")
 
 
 def identify(
@@ -192,26 +165,3 @@ def verify(
             f"The threshold lets {result.false_accept_rate:.0%} of pairs of different singers pass, "
             f"measured on {result.measured_on}.\n{result.notice}"
         )
-
-
-def gallery(
-    action: Annotated[Literal["fit"], typer.Argument(help="fit: train a classifier on what is enrolled.")],
-    file: GalleryFile = GALLERY,
-    seed: Annotated[int, typer.Option(min=0, help="Of the tracks held back and the weights.")] = 0,
-    as_json: Json = False,
-) -> None:
-    """Train a classifier on a gallery; identify uses it if held-back tracks say that it is better."""
-    from whosings.gallery import Gallery
-    from whosings.gallery_classifier import fit_gallery
-
-    run = Report()
-    with Gallery(file) as opened, run.bars() as bars:
-        found = fit_gallery(opened, seed=seed, progress=bars)
-    if as_json:
-        print_json(found)
-        return
-    way = "the classifier from now on" if found.kept else "the mean voices, as before"
-    run.out.print(
-        f"{found.held_back} held-back tracks of {found.singers} singers: classifier {found.head:.1%} right, "
-        f"mean voices {found.voices:.1%}; identify uses {way}, until somebody is enrolled or removed"
-    )

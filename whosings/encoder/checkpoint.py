@@ -1,4 +1,4 @@
-"""Checkpoints: safetensors + config + fingerprint; loaded by name, path or hub id; never pickle.
+"""Checkpoints: safetensors + config + fingerprint; loaded by name, path or from a hub; never pickle.
 
 A checkpoint is a folder with ``model.safetensors``, which describes itself (its header holds the configuration and the
 card), and ``config.json``, a copy of that header for people and for hubs. Only the former is read, so that one rename
@@ -33,6 +33,7 @@ DEFAULT = "default"
 SHIPPED = (DEFAULT, "fast")
 """Names of the encoders that ship with the package; ``fast`` is for catalogues."""
 
+_HUB = "hub:"  # said outright, so that a mistyped path never leaves the machine
 _WEIGHTS, _CONFIG = "model.safetensors", "config.json"
 _TRAIN_HINT = "make one with: whosings train"
 
@@ -96,8 +97,8 @@ def load_checkpoint(name: str | Path = DEFAULT, device: str | torch.device = "cp
     """Load an encoder.
 
     Args:
-        name: ``"default"`` or ``"fast"``; a checkpoint's folder or its ``model.safetensors``; or a hub id
-            ``owner/name``.
+        name: ``"default"`` or ``"fast"``; a checkpoint's folder or its ``model.safetensors``; or
+            ``hub:owner/name``, which may ask the network.
 
     Raises:
         CheckpointError: missing, damaged, or a checkpoint of something else.
@@ -169,13 +170,13 @@ def _locate(name: str | Path) -> Path:
         if not path.exists():
             raise CheckpointError(name, "this encoder does not ship with this installation", _TRAIN_HINT)
         return path
+    if str(name).startswith(_HUB):
+        return _from_hub(str(name).removeprefix(_HUB))
     path = Path(name)
     if path.is_dir():
         path = path / _WEIGHTS
     if path.is_file():
         return path
-    if str(name).count("/") == 1 and not path.parent.exists():
-        return _from_hub(str(name))
     raise CheckpointError(name, "no checkpoint there", f"name a folder with {_WEIGHTS}, or {_TRAIN_HINT}")
 
 
@@ -187,10 +188,10 @@ def _from_hub(repository: str) -> Path:
         return Path(hf_hub_download(repository, _WEIGHTS))
     except LocalEntryNotFoundError as error:
         raise CheckpointError(
-            repository, "is neither a local path nor cached, and no hub answers", "check the name and the network"
+            repository, "is not cached, and no hub answers", "check the name and the network"
         ) from error
     except (HfHubHTTPError, HFValidationError, OSError) as error:
-        raise CheckpointError(repository, "is neither a local path nor a model on the hub", "check the name") from error
+        raise CheckpointError(repository, "is not a model on the hub", "check the name") from error
 
 
 def _fingerprint(model: dict[str, Any], tensors: dict[str, Tensor]) -> str:

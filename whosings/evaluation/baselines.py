@@ -103,7 +103,7 @@ class OnnxSegments:
 
 
 def open_segments(name: str, device: str = "auto") -> SegmentsToVectors:
-    """An embedder by name: ``mfcc``, ``onnx:FILE``, else an encoder's name, path or hub id.
+    """An embedder by name: ``mfcc``, ``onnx:FILE``, else an encoder's name, path or ``hub:owner/name``.
 
     Raises:
         EvaluationError: an empty name.

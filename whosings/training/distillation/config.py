@@ -99,7 +99,7 @@ class DistillationConfig(Strict):
     model: ModelConfig
     """The student; ``model.preset`` names one of ``whosings.config.MODELS`` from which the rest may differ."""
     teacher: str
-    """Checkpoint that says what a voice alone sounds like: a name, a folder, or a hub id."""
+    """Checkpoint that says what a voice alone sounds like: a name, a folder, or ``hub:owner/name``."""
     begin_with: BeginConfig = BeginConfig()
     """Where the student's weights come from."""
     stages: dict[str, StageConfig]

@@ -1,0 +1,106 @@
+"""Care of a gallery: list, remove, rename, merge, fit, check."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from whosings.commands.options import GALLERY, GalleryFile, Json
+from whosings.console import Report, counted, print_json
+
+Name = Annotated[str, typer.Argument(help="Name of an enrolled singer.")]
+
+
+def list_(gallery: GalleryFile = GALLERY, as_json: Json = False) -> None:
+    """Show who is enrolled."""
+    from whosings.gallery import Gallery
+
+    run = Report()
+    with Gallery(gallery) as opened:
+        singers = opened.singers()
+    if as_json:
+        print_json(singers)
+        return
+    run.print_table(
+        ("singer", "recordings", "segments"),
+        [(row.name, str(row.tracks), f"{row.segments:.1f}".removesuffix(".0")) for row in singers],
+    )
+
+
+def remove(singer: Name, gallery: GalleryFile = GALLERY, as_json: Json = False) -> None:
+    """Forget a singer."""
+    from whosings.gallery import Gallery
+
+    with Gallery(gallery) as opened:
+        opened.remove(singer)
+    print_json({"removed": singer}) if as_json else typer.echo(f"{singer} is removed from {gallery}")
+
+
+def rename(
+    singer: Name,
+    name: Annotated[str, typer.Argument(help="The new name.")],
+    gallery: GalleryFile = GALLERY,
+    as_json: Json = False,
+) -> None:
+    """Give a singer another name."""
+    from whosings.gallery import Gallery
+
+    with Gallery(gallery) as opened:
+        opened.rename(singer, name)
+    print_json({"renamed": singer, "name": name}) if as_json else typer.echo(f"{singer} is called {name} now")
+
+
+def merge(
+    singer: Name,
+    into: Annotated[str, typer.Argument(help="Singer who gets the recordings.")],
+    gallery: GalleryFile = GALLERY,
+    as_json: Json = False,
+) -> None:
+    """Give all recordings of one singer to another."""
+    from whosings.gallery import Gallery
+
+    with Gallery(gallery) as opened:
+        opened.merge(singer, into)
+        tracks = next(row.tracks for row in opened.singers() if row.name == into)
+    if as_json:
+        print_json({"merged": singer, "into": into, "recordings": tracks})
+    else:
+        typer.echo(f"{singer} is part of {into} now, who has {counted(tracks, 'recording')}")
+
+
+def fit(
+    gallery: GalleryFile = GALLERY,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed of the held-back tracks and the weights.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Train a classifier on a gallery; identify uses it if held-back tracks say that it is better."""
+    from whosings.gallery import Gallery
+    from whosings.gallery_classifier import fit_gallery
+
+    run = Report()
+    with Gallery(gallery) as opened, run.bars() as bars:
+        found = fit_gallery(opened, seed=seed, progress=bars)
+    if as_json:
+        print_json(found)
+        return
+    way = "the classifier from now on" if found.kept else "the mean voices, as before"
+    run.out.print(
+        f"{counted(found.held_back, 'held-back track')} of {counted(found.singers, 'singer')}: "
+        f"classifier {found.head:.1%} right, mean voices {found.voices:.1%}; "
+        f"identify uses {way}, until somebody is enrolled or removed"
+    )
+
+
+def check(gallery: GalleryFile = GALLERY, as_json: Json = False) -> None:
+    """Read every page of a gallery's file and say whether it is whole."""
+    from whosings.gallery import Gallery
+
+    with Gallery(gallery) as opened:
+        opened.check()
+        found = opened.singers()
+    tracks = sum(row.tracks for row in found)
+    if as_json:
+        print_json({"whole": True, "singers": len(found), "recordings": tracks, "encoder": opened.encoder})
+    else:
+        typer.echo(f"{gallery} is whole: {counted(len(found), 'singer')}, {counted(tracks, 'recording')}")
