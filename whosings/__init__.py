@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # importing the package stays fast; each function imports wha
     from whosings.identification import Answer, Verification
     from whosings.vocals.activity import Activity
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["__version__", "embed", "enrol", "identify", "verify", "vocal_activity"]
 
 _DEFAULT_ENCODER = "default"
