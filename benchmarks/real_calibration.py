@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 from real_singing import BAND_S, BANDS, band, over, through
 
 from whosings import audio
+from whosings.answer import Verdict
 from whosings.calibration import calibration_of
 from whosings.embedding import Embeddings, TrackEmbedder
 from whosings.gallery import Gallery
-from whosings.identification import Identifier, Verdict
+from whosings.identification import Identifier
 from whosings.metrics import Bin, equal_error_rate, reliability
 
 TOGETHER = 5

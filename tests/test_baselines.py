@@ -2,13 +2,15 @@
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 
 from tests.conftest import singing
 from whosings.audio import SAMPLE_RATE
 from whosings.embedding import SegmentEmbedder, TrackEmbedder
 from whosings.errors import CheckpointError, EvaluationError
-from whosings.evaluation.baselines import MfccStatistics, OnnxSegments, open_segments, short_name
+from whosings.evaluation.baselines import MfccStatistics, open_segments, short_name
+from whosings.onnx_segments import OnnxSegments
 
 
 @pytest.fixture(scope="module")
@@ -81,3 +83,13 @@ def test_names(tiny):
     assert short_name("onnx:models/x.onnx").startswith("x-")
     with pytest.raises(EvaluationError, match="has no name"):
         open_segments("")
+
+
+def test_an_onnx_model_enrols_and_says_what_it_lacks(tmp_path, run):
+    path = export(tmp_path / "means.onnx", _Means())
+    soundfile.write(tmp_path / "a.wav", singing(7.0), SAMPLE_RATE)
+    common = (tmp_path / "a.wav", "-g", tmp_path / "g", "--encoder", f"onnx:{path}")
+    assert run("enrol", "Ann", *common)[0] == 0
+    assert run("embed", tmp_path / "a.wav", "--encoder", f"onnx:{path}", "--out", tmp_path / "e.parquet")[0] == 0
+    code, _, err = run("identify", *common)
+    assert code == 1 and "means.onnx: carries no calibration" in err

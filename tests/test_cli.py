@@ -33,7 +33,7 @@ def singers(tmp_path, run, tiny, choir_folder):
 def test_help_lists_every_verb(run):
     code, out, _ = run("--help")
     assert code == 0
-    verbs = "enrol gallery identify verify activity embed prepare separate import split train calibrate demo"
+    verbs = "enrol gallery identify verify activity embed annotate prepare separate import split train calibrate demo"
     for verb in verbs.split():
         assert re.search(rf"^ *{verb} ", out, re.MULTILINE), verb
         code, text, _ = run(verb, *(["fit"] if verb == "gallery" else []), "--help")

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from whosings import audio
+from whosings.answer import Verdict
 from whosings.choir import demo
 from whosings.choir.demo import run_demo
 from whosings.choir.plan import Part, Preset
 from whosings.errors import AudioError, ManifestError
-from whosings.identification import Verdict
 
 
 @pytest.fixture

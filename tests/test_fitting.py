@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 
 from whosings import gallery_classifier
+from whosings.answer import Verdict
 from whosings.calibration_fitting import calibrate
 from whosings.config import HeadConfig
 from whosings.embedding import Embeddings
 from whosings.errors import GalleryError
 from whosings.gallery import Gallery
 from whosings.gallery_classifier import fit_gallery
-from whosings.identification import Identifier, Verdict
+from whosings.identification import Identifier
 from whosings.vocals.activity import Activity
 
 QUICK = HeadConfig(hidden=(64, 32), iterations_per_epoch=16, max_epochs=30, precision="float32")

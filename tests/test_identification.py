@@ -9,6 +9,7 @@ import pytest
 import whosings
 from tests.test_gallery import made
 from whosings import identification
+from whosings.answer import NOTICE, Verdict
 from whosings.calibration import UNKNOWN_PRIOR, Calibration, Logistic, best_posteriors
 from whosings.calibration_fitting import calibrate
 from whosings.config import MODELS
@@ -17,7 +18,7 @@ from whosings.encoder.checkpoint import Checkpoint, build
 from whosings.errors import CheckpointError, ConfigError, GalleryError
 from whosings.evaluation.verification import open_set
 from whosings.gallery import Gallery
-from whosings.identification import NOTICE, Identifier, Verdict, Verifier
+from whosings.identification import Identifier, Verifier
 from whosings.vocals.activity import Activity
 
 DIMENSIONS = 64

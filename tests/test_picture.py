@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
+from whosings.answer import Answer, Candidate, TimelineSegment, Verdict
 from whosings.audio import SAMPLE_RATE, Segment
-from whosings.identification import Answer, Candidate, TimelineSegment, Verdict
 from whosings.picture import _COLOURS as COLOURS
 from whosings.picture import Scene, draw, verdict_line
 

@@ -4,24 +4,58 @@
 >>> answer = whosings.identify("song.mp3", gallery="my-singers")    # doctest: +SKIP
 >>> answer.verdict, answer.top[0].singer, answer.notice              # doctest: +SKIP
 
-The functions here open what they need and close it again; for many files use the classes they are made of:
-``whosings.embedding.TrackEmbedder``, ``whosings.gallery.Gallery``, ``whosings.identification.Identifier``.
+The functions here open what they need and close it again. For many files use the classes they are made of:
+``TrackEmbedder``, ``Gallery``, ``Identifier`` and ``Verifier``. Importing the package loads none of them. Each comes
+when it is first named.
 """
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:  # importing the package stays fast; each function imports what it uses
-    from whosings.embedding import Embeddings
-    from whosings.identification import Answer, Verification
+if TYPE_CHECKING:
+    from whosings.answer import Answer, Verification
+    from whosings.embedding import Embeddings, TrackEmbedder
+    from whosings.gallery import Gallery
+    from whosings.identification import Identifier, Verifier
     from whosings.vocals.activity import Activity
 
 __version__ = "0.2.0"
-__all__ = ["__version__", "embed", "enrol", "identify", "verify", "vocal_activity"]
+__all__ = [
+    "Answer",
+    "Embeddings",
+    "Gallery",
+    "Identifier",
+    "TrackEmbedder",
+    "Verification",
+    "Verifier",
+    "__version__",
+    "embed",
+    "enrol",
+    "identify",
+    "verify",
+    "vocal_activity",
+]
 
 _DEFAULT_ENCODER = "default"
+_HOMES = {
+    "Answer": "answer",
+    "Embeddings": "embedding",
+    "Gallery": "gallery",
+    "Identifier": "identification",
+    "TrackEmbedder": "embedding",
+    "Verification": "answer",
+    "Verifier": "identification",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """A class of the public face, from its module."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
 
 
 def identify(
@@ -30,6 +64,7 @@ def identify(
     encoder: str | Path = _DEFAULT_ENCODER,
     top: int = 5,
     unknown_prior: float = 0.5,
+    device: str = "auto",
 ) -> Answer:
     """Who sings a recording.
 
@@ -40,6 +75,7 @@ def identify(
         top: candidates to return.
         unknown_prior: probability, before listening, that nobody enrolled sings; less finds more clones of enrolled
             singers and names more strangers.
+        device: a torch device; ``"auto"`` takes a GPU if there is one.
 
     Raises:
         WhosingsError: a subclass says what cannot be used and why.
@@ -50,10 +86,18 @@ def identify(
     from whosings.opinion import SecondOpinion
 
     with Gallery(gallery) as opened:
-        return Identifier(opened, TrackEmbedder(encoder, second_opinion=SecondOpinion()), unknown_prior)(path, top)
+        return Identifier(opened, TrackEmbedder(encoder, second_opinion=SecondOpinion(), device=device), unknown_prior)(
+            path, top
+        )
 
 
-def enrol(singer: str, *paths: str | Path, gallery: str | Path, encoder: str | Path = _DEFAULT_ENCODER) -> int:
+def enrol(
+    singer: str,
+    *paths: str | Path,
+    gallery: str | Path,
+    encoder: str | Path = _DEFAULT_ENCODER,
+    device: str = "auto",
+) -> int:
     """Add recordings of a singer to a gallery, which is made if need be; returns how many were new.
 
     Raises:
@@ -64,9 +108,9 @@ def enrol(singer: str, *paths: str | Path, gallery: str | Path, encoder: str | P
     from whosings.files import content_hash
     from whosings.gallery import Gallery
 
-    embedder = TrackEmbedder(encoder)
+    embedder = TrackEmbedder(encoder, device=device)
     added = 0
-    with Gallery(gallery, embedder.checkpoint.fingerprint, embedder.checkpoint.name) as opened:
+    with Gallery(gallery, embedder.fingerprint, embedder.name) as opened:
         for path in paths:
             probe(path)  # says what is wrong with a file that cannot be read
             sha256 = content_hash(path)
@@ -75,7 +119,9 @@ def enrol(singer: str, *paths: str | Path, gallery: str | Path, encoder: str | P
     return added
 
 
-def verify(first: str | Path, second: str | Path, encoder: str | Path = _DEFAULT_ENCODER) -> Verification:
+def verify(
+    first: str | Path, second: str | Path, encoder: str | Path = _DEFAULT_ENCODER, device: str = "auto"
+) -> Verification:
     """Whether two recordings have one singer.
 
     Raises:
@@ -84,10 +130,10 @@ def verify(first: str | Path, second: str | Path, encoder: str | Path = _DEFAULT
     from whosings.embedding import TrackEmbedder
     from whosings.identification import Verifier
 
-    return Verifier(TrackEmbedder(encoder))(first, second)
+    return Verifier(TrackEmbedder(encoder, device=device))(first, second)
 
 
-def embed(path: str | Path, encoder: str | Path = _DEFAULT_ENCODER) -> Embeddings:
+def embed(path: str | Path, encoder: str | Path = _DEFAULT_ENCODER, device: str = "auto") -> Embeddings:
     """Embeddings of a recording's sung segments: ``.vectors`` (n, D), ``.start_s`` (n,), ``.fingerprint``.
 
     Raises:
@@ -95,7 +141,7 @@ def embed(path: str | Path, encoder: str | Path = _DEFAULT_ENCODER) -> Embedding
     """
     from whosings.embedding import TrackEmbedder
 
-    return TrackEmbedder(encoder)(path)
+    return TrackEmbedder(encoder, device=device)(path)
 
 
 def vocal_activity(path: str | Path) -> Activity:

@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 
 from whosings import __version__
 from whosings.commands import (
+    annotation,
     choir,
     demo,
     evaluation,
@@ -41,6 +42,7 @@ _GROUPS: dict[str, dict[str, Verb]] = {
         "demo": demo.demo,
     },
     "Catalogues": {
+        "annotate": annotation.annotate,
         "prepare": preparation.prepare,
         "separate": separation.separate,
         "split": splits.split,

@@ -17,7 +17,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -31,11 +31,14 @@ from whosings.config import AnyFrontEnd
 from whosings.devices import has_bf16, open_device, usable
 from whosings.encoder.campplus import Campplus
 from whosings.encoder.checkpoint import DEFAULT, Checkpoint, load_checkpoint
-from whosings.errors import AudioError, SilentAudioError
+from whosings.errors import AudioError, CheckpointError, MissingExtraError, SilentAudioError
 from whosings.opinion import Opinion, SecondOpinion
 from whosings.spectrogram import conform, in_channels, open_front_end
 from whosings.vocals.activity import Activity, trim
 from whosings.vocals.detector import ActivityDetector
+
+if TYPE_CHECKING:
+    import pandas
 
 VOCAL_THRESHOLD = 0.5
 """Least mean vocal probability of a segment that is embedded."""
@@ -81,6 +84,18 @@ class Embeddings:
     def amount(self) -> float:
         """How many segments' worth of voice it is."""
         return len(self.vectors) * self.share
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """A row a segment: ``track_id``, ``start_s``, ``vocal``, and the vector's numbers as ``0``, ``1``, ...
+
+        Raises:
+            MissingExtraError: pandas is not installed.
+        """
+        MissingExtraError.require("pandas", "a data frame", "notebook")
+        import pandas
+
+        about = pandas.DataFrame({"track_id": self.track_id, "start_s": self.start_s, "vocal": self.vocal})
+        return about.join(pandas.DataFrame(self.vectors))
 
 
 class Encoder:
@@ -234,6 +249,7 @@ class TrackEmbedder:
         segments: what embeds segments, or a checkpoint's name, path or ``hub:owner/name``.
         hop_s: seconds from one segment to the next; None takes half a segment.
         second_opinion: listens to the same segments, if given.
+        device: torch device of an encoder that is named; ``"auto"`` takes a GPU if there is one.
     """
 
     def __init__(
@@ -241,19 +257,32 @@ class TrackEmbedder:
         segments: SegmentsToVectors | Encoder | str | Path | Checkpoint = DEFAULT,
         hop_s: float | None = None,
         second_opinion: SecondOpinion | None = None,
+        device: str = "auto",
     ) -> None:
-        self.segments: SegmentsToVectors = (
-            SegmentEmbedder(segments) if isinstance(segments, Encoder | str | Path | Checkpoint) else segments
-        )
+        if isinstance(segments, str | Path | Checkpoint):
+            segments = Encoder(segments, device)
+        self.segments: SegmentsToVectors = SegmentEmbedder(segments) if isinstance(segments, Encoder) else segments
         self.front_end = self.segments.front_end
         self._detector, self._second_opinion = ActivityDetector(), second_opinion
         self.hop_s = hop_s if hop_s is not None else self.front_end.segment_s / 2
 
     @property
     def checkpoint(self) -> Checkpoint:
-        """The encoder's checkpoint; of a ``SegmentEmbedder`` only."""
-        assert isinstance(self.segments, SegmentEmbedder)
+        """The encoder's checkpoint.
+
+        Raises:
+            CheckpointError: the embedder has none, because it is no ``SegmentEmbedder``.
+        """
+        if not isinstance(self.segments, SegmentEmbedder):
+            raise CheckpointError(self.name, "carries no calibration", "give one, or name an encoder of whosings")
         return self.segments.encoder.checkpoint
+
+    @property
+    def name(self) -> str:
+        """What people call it, for messages."""
+        if isinstance(self.segments, SegmentEmbedder):
+            return self.segments.encoder.checkpoint.name
+        return str(getattr(self.segments, "name", type(self.segments).__name__))
 
     @property
     def fingerprint(self) -> str:

@@ -1,7 +1,5 @@
 """Probe to answer: ranked singers with calibrated probabilities, ``unknown``, or not enough vocals; timeline; verify.
 
-An answer is an indication, never a proof (paper, section 6): every one carries ``NOTICE``.
-
 How a probe is scored: its mean embedding against each enrolled singer's mean voice, both without the mean voice of many
 singers (the calibration's and the gallery's own), by cosine; the score is calibrated for as many segments as were heard
 and enrolled, and set against the prior that nobody enrolled is singing. Where a head has been fitted on the gallery,
@@ -13,12 +11,12 @@ singers, each is also scored on that part alone, so that both voices of a duet a
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from whosings.answer import Answer, Candidate, TimelineSegment, Verdict, Verification
 from whosings.audio import FloatArray
 from whosings.calibration import (
     UNKNOWN_PRIOR,
@@ -32,109 +30,8 @@ from whosings.calibration import (
 from whosings.embedding import Embeddings, TrackEmbedder
 from whosings.errors import ConfigError, GalleryError
 from whosings.gallery import Gallery, Voices
-from whosings.opinion import Opinion
-
-NOTICE = (
-    "This is an indication from a statistical model, not a proof of who sings; "
-    "do not act on it without a person's check."
-)
 
 _PART_SHARE, _PART_SEGMENTS = 0.25, 3  # least part of the timeline on which a singer is scored alone
-
-
-class Verdict(StrEnum):
-    """How a probe was answered."""
-
-    SINGER = "singer"
-    UNKNOWN = "unknown"
-    NOT_ENOUGH_VOCALS = "not enough vocals"
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """One enrolled singer as an answer.
-
-    Attributes:
-        score: cosine similarity, -1 to 1.
-        probability: that this singer is heard, given the gallery and the prior of an unknown singer.
-        share: of the timeline that names this singer, 0 to 1.
-    """
-
-    singer: str
-    score: float
-    probability: float
-    share: float
-
-
-@dataclass(frozen=True)
-class TimelineSegment:
-    """One segment of the probe.
-
-    Attributes:
-        start_s, duration_s: seconds.
-        singer: the likeliest enrolled singer; None where somebody else is likelier.
-        probability: of that singer; of somebody else where ``singer`` is None.
-    """
-
-    start_s: float
-    duration_s: float
-    singer: str | None
-    probability: float
-
-
-@dataclass(frozen=True)
-class Answer:
-    """Who sings a probe.
-
-    Attributes:
-        verdict: see ``Verdict``.
-        top: best candidates, best first; kept also when the verdict is ``unknown``, to show what came near.
-        unknown_probability: that nobody enrolled is heard.
-        timeline: sung segments in order.
-        vocal_s: seconds of singing found.
-        short: the probe was shorter than a segment.
-        notice: what an answer is and is not.
-        opinion: how processed the voice sounds; it changes nothing else here. None where there are not enough vocals,
-            or where the embedder was given no ``SecondOpinion``.
-    """
-
-    track_id: str
-    verdict: Verdict
-    top: tuple[Candidate, ...]
-    unknown_probability: float
-    timeline: tuple[TimelineSegment, ...]
-    duration_s: float
-    vocal_s: float
-    short: bool
-    fingerprint: str
-    notice: str = NOTICE
-    opinion: Opinion | None = None
-
-
-@dataclass(frozen=True)
-class Verification:
-    """Whether two recordings have one singer.
-
-    Attributes:
-        same: as likely as only ``false_accept_rate`` of the calibration's different singers; None where there are not
-            enough vocals.
-        score: cosine similarity, -1 to 1; None likewise.
-        probability: that one singer is heard in both, at even priors; None likewise.
-        threshold: the least score that is, for recordings with so much singing; None where there are not enough vocals,
-            and where a higher score says no more.
-        false_accept_rate: share of pairs of different singers that reach the threshold, and ``measured_on`` what.
-    """
-
-    first: str
-    second: str
-    same: bool | None
-    score: float | None
-    probability: float | None
-    threshold: float | None
-    false_accept_rate: float
-    measured_on: str
-    fingerprint: str
-    notice: str = NOTICE
 
 
 class Identifier:
@@ -145,19 +42,26 @@ class Identifier:
         embedder: of the gallery's encoder.
         unknown_prior: probability, before listening, that nobody enrolled sings, between 0 and 1. Less finds more
             singers, and clones of them, and names more strangers.
+        calibration: of an embedder that carries none; None takes that of the encoder's checkpoint.
 
     Raises:
         ConfigError: the prior is no probability, or certain.
         GalleryError: the gallery is another encoder's.
-        CheckpointError: the encoder carries no calibration.
+        CheckpointError: the encoder carries no calibration, and none is given.
     """
 
-    def __init__(self, gallery: Gallery, embedder: TrackEmbedder, unknown_prior: float = UNKNOWN_PRIOR) -> None:
+    def __init__(
+        self,
+        gallery: Gallery,
+        embedder: TrackEmbedder,
+        unknown_prior: float = UNKNOWN_PRIOR,
+        calibration: Calibration | None = None,
+    ) -> None:
         if not 0 < unknown_prior < 1:
             raise ConfigError("unknown_prior", f"is {unknown_prior:g}", "give a number between 0 and 1")
-        gallery.refuse_other(embedder.checkpoint.fingerprint, embedder.checkpoint.name)
+        gallery.refuse_other(embedder.fingerprint, embedder.name)
         self._gallery, self._embedder, self._unknown_prior = gallery, embedder, unknown_prior
-        self._calibration = calibration_of(embedder.checkpoint)
+        self._calibration = calibration or calibration_of(embedder.checkpoint)
         self._ready: tuple[Voices, _Scene] | None = None
 
     def __call__(self, path: str | Path, top: int = 5) -> Answer:
@@ -289,13 +193,16 @@ class _Scene:
 class Verifier:
     """Pairs of files -> one singer or not.
 
+    Args:
+        calibration: as of an ``Identifier``.
+
     Raises:
-        CheckpointError: the encoder carries no calibration.
+        CheckpointError: the encoder carries no calibration, and none is given.
     """
 
-    def __init__(self, embedder: TrackEmbedder) -> None:
+    def __init__(self, embedder: TrackEmbedder, calibration: Calibration | None = None) -> None:
         self._embedder = embedder
-        self._calibration = calibration_of(embedder.checkpoint)
+        self._calibration = calibration or calibration_of(embedder.checkpoint)
 
     def __call__(self, first: str | Path, second: str | Path) -> Verification:
         """Whether two files have one singer.
@@ -324,7 +231,7 @@ class Verifier:
             threshold,
             calibration.false_accept_rate,
             calibration.material,
-            self._embedder.checkpoint.fingerprint,
+            self._embedder.fingerprint,
         )
 
 

@@ -9,32 +9,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from whosings.answer import COLOURS, NOTICE, Answer, TimelineSegment, Verdict
 from whosings.audio import FloatArray, Segment
 from whosings.files import atomic
-from whosings.identification import NOTICE, Answer, TimelineSegment, Verdict
 from whosings.opinion import Opinion
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_COLOURS = (
-    "#0f766e",
-    "#c2410c",
-    "#4338ca",
-    "#a16207",
-    "#be185d",
-    "#15803d",
-    "#0369a1",
-    "#7e22ce",
-    "#b91c1c",
-    "#4d7c0f",
-    "#5eead4",
-    "#fdba74",
-    "#a5b4fc",
-    "#fde047",
-    "#f9a8d4",
-    "#bef264",
-)
 _NOBODY, _NO_VOICE = "#6b7280", "#d6dae0"
 _COLUMNS = 1200  # of the picture's waveform
 _LONGEST = 44  # letters of a name or title
@@ -66,7 +48,7 @@ def draw(scenes: Sequence[Scene], path: str | Path) -> None:
     from matplotlib.patches import Patch
 
     names = list(dict.fromkeys(s.singer for scene in scenes for s in scene.answer.timeline if s.singer is not None))
-    colours = {name: _COLOURS[number % len(_COLOURS)] for number, name in enumerate(names)}
+    colours = {name: COLOURS[number % len(COLOURS)] for number, name in enumerate(names)}
     legend = [Patch(color=colour, label=_brief(name)) for name, colour in list(colours.items())[:12]]
     legend += [Patch(color=_NOBODY, label="somebody else"), Patch(color=_NO_VOICE, label="no singing found")]
     longest = max(len(str(patch.get_label())) for patch in legend)

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from whosings import audio
+from whosings.answer import Answer, Verdict
 from whosings.audio import SAMPLE_RATE, Segment
 from whosings.catalogue.manifest import from_folder
 from whosings.choir.build import build
@@ -28,7 +29,7 @@ from whosings.embedding import Embeddings, TrackEmbedder
 from whosings.errors import AudioError, GalleryError, WhosingsError
 from whosings.files import content_hash, write_atomic
 from whosings.gallery import Gallery
-from whosings.identification import Answer, Identifier, Verdict
+from whosings.identification import Identifier
 from whosings.picture import Scene, draw
 
 _CHOIR = "small"  # the preset of the generated demo
@@ -160,7 +161,7 @@ def run_demo(
     channels = embedder.front_end.channels
     path = out / "gallery.db"
     path.unlink(missing_ok=True)  # a demo starts anew
-    with Gallery(path, embedder.checkpoint.fingerprint, embedder.checkpoint.name) as gallery:
+    with Gallery(path, embedder.fingerprint, embedder.name) as gallery:
         step = progress("enrolling", len(enrolled))
         for recording, result in _embed(embedder, enrolled, failures):
             try:

@@ -21,8 +21,8 @@ def demo(
     as_json: Json = False,
 ) -> None:
     """Enrol singers, identify held-back songs, print a table, draw a timeline."""
+    from whosings.answer import NOTICE
     from whosings.choir.demo import run_demo
-    from whosings.identification import NOTICE
     from whosings.parallel import cores
     from whosings.picture import verdict_line
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 GalleryFile = Annotated[Path, typer.Option("--gallery", "-g", help="Gallery file.")]
 EncoderName = Annotated[
-    str, typer.Option("--encoder", help="'default', 'fast', a checkpoint's folder, hub:OWNER/NAME.")
+    str, typer.Option("--encoder", help="'default', 'fast', a checkpoint's folder, hub:OWNER/NAME, or onnx:FILE.")
 ]
 Device = Annotated[str, typer.Option(help="Torch device; auto takes a GPU if there is one.")]
 UnknownPrior = Annotated[
@@ -36,9 +36,10 @@ GALLERY = Path("singers.gallery")
 
 def open_embedder(encoder: str, device: str, second_opinion: SecondOpinion | None = None) -> TrackEmbedder:
     """The embedder of a named encoder."""
-    from whosings.embedding import Encoder, SegmentEmbedder, TrackEmbedder
+    from whosings.embedding import TrackEmbedder
+    from whosings.onnx_segments import open_segments
 
-    return TrackEmbedder(SegmentEmbedder(Encoder(encoder, device)), second_opinion=second_opinion)
+    return TrackEmbedder(open_segments(encoder, device), second_opinion=second_opinion)
 
 
 def embedded(

@@ -23,7 +23,7 @@ from whosings.console import Report, print_json
 from whosings.errors import AudioError, WhosingsError
 
 if TYPE_CHECKING:
-    from whosings.identification import Answer
+    from whosings.answer import Answer
 
 _MOST_DRAWN = 30  # rows of a picture
 
@@ -58,7 +58,7 @@ def enrol(
         raise typer.BadParameter("give a singer's name and files, or --from FOLDER")
     embedder = open_embedder(encoder, device)
     added = 0
-    with Gallery(gallery, embedder.checkpoint.fingerprint, embedder.checkpoint.name) as opened:
+    with Gallery(gallery, embedder.fingerprint, embedder.name) as opened:
         hashes: dict[str, str] = {}
         for track in tracks:
             try:
@@ -96,8 +96,9 @@ def identify(
 ) -> None:
     """Who sings? Enrolled singers with probabilities, 'unknown', or 'not enough vocals'."""
     from whosings import audio
+    from whosings.answer import NOTICE
     from whosings.gallery import Gallery
-    from whosings.identification import NOTICE, Identifier
+    from whosings.identification import Identifier
     from whosings.opinion import SecondOpinion
     from whosings.picture import Scene, draw
 

@@ -51,7 +51,7 @@ def embed(
 
     run = Report()
     embedder = open_embedder(encoder, device)
-    with EmbeddingStore(out, embedder.checkpoint.fingerprint) as store:
+    with EmbeddingStore(out, embedder.fingerprint) as store:
         todo = [path for path in dict.fromkeys(files) if str(path) not in store]
         for result in embedded(run, embedder, todo, "embedding"):
             if isinstance(result, AudioError):
@@ -64,7 +64,7 @@ def embed(
             {
                 "file": str(out),
                 "segments": segments,
-                "fingerprint": embedder.checkpoint.fingerprint,
+                "fingerprint": embedder.fingerprint,
                 "failed": [str(e) for e in run.failures],
             }
         )

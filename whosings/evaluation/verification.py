@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from whosings.answer import Verdict
 from whosings.calibration import UNKNOWN_PRIOR, calibration_of
 from whosings.catalogue.manifest import Track
 from whosings.embedding import Embeddings, TrackEmbedder
@@ -23,7 +24,7 @@ from whosings.errors import EvaluationError
 from whosings.evaluation.corpus import Corpus
 from whosings.evaluation.protocol import Roster
 from whosings.gallery import Gallery
-from whosings.identification import Identifier, Verdict
+from whosings.identification import Identifier
 from whosings.metrics import Bin, calibration_error, detection_cost, equal_error_rate, reliability
 from whosings.sampling import sort_key
 from whosings.vocals.activity import Activity

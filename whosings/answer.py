@@ -1,0 +1,167 @@
+"""Answers: who sings a recording, and whether two recordings have one singer.
+
+An answer is an indication, never a proof (paper, section 6): every one carries ``NOTICE``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from html import escape
+
+from whosings.opinion import Opinion
+
+NOTICE = (
+    "This is an indication from a statistical model, not a proof of who sings; "
+    "do not act on it without a person's check."
+)
+
+COLOURS = (
+    "#0f766e",
+    "#c2410c",
+    "#4338ca",
+    "#a16207",
+    "#be185d",
+    "#15803d",
+    "#0369a1",
+    "#7e22ce",
+    "#b91c1c",
+    "#4d7c0f",
+    "#5eead4",
+    "#fdba74",
+    "#a5b4fc",
+    "#fde047",
+    "#f9a8d4",
+    "#bef264",
+)
+"""Of singers, in the order in which they are shown."""
+
+_GREY = "#6b7280"
+
+
+class Verdict(StrEnum):
+    """How a probe was answered."""
+
+    SINGER = "singer"
+    UNKNOWN = "unknown"
+    NOT_ENOUGH_VOCALS = "not enough vocals"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One enrolled singer as an answer.
+
+    Attributes:
+        score: cosine similarity, -1 to 1.
+        probability: that this singer is heard, given the gallery and the prior of an unknown singer.
+        share: of the timeline that names this singer, 0 to 1.
+    """
+
+    singer: str
+    score: float
+    probability: float
+    share: float
+
+
+@dataclass(frozen=True)
+class TimelineSegment:
+    """One segment of the probe.
+
+    Attributes:
+        start_s, duration_s: seconds.
+        singer: the likeliest enrolled singer; None where somebody else is likelier.
+        probability: of that singer; of somebody else where ``singer`` is None.
+    """
+
+    start_s: float
+    duration_s: float
+    singer: str | None
+    probability: float
+
+
+@dataclass(frozen=True, repr=False)
+class Answer:
+    """Who sings a probe.
+
+    Attributes:
+        verdict: see ``Verdict``.
+        top: best candidates, best first; kept also when the verdict is ``unknown``, to show what came near.
+        unknown_probability: that nobody enrolled is heard.
+        timeline: sung segments in order.
+        vocal_s: seconds of singing found.
+        short: the probe was shorter than a segment.
+        notice: what an answer is and is not.
+        opinion: how processed the voice sounds; it changes nothing else here. None where there are not enough vocals,
+            or where the embedder was given no ``SecondOpinion``.
+    """
+
+    track_id: str
+    verdict: Verdict
+    top: tuple[Candidate, ...]
+    unknown_probability: float
+    timeline: tuple[TimelineSegment, ...]
+    duration_s: float
+    vocal_s: float
+    short: bool
+    fingerprint: str
+    notice: str = NOTICE
+    opinion: Opinion | None = None
+
+    def __repr__(self) -> str:
+        """The verdict in a line; everything else is in the attributes."""
+        best = f", {self.top[0].singer} {self.top[0].probability:.0%}" if self.top else ""
+        return f"<Answer: {self.verdict}{best}, unknown {self.unknown_probability:.0%}, {self.vocal_s:.0f} s sung>"
+
+    def _repr_html_(self) -> str:
+        """A table of candidates and the timeline as a bar, for notebooks."""
+        rows = "".join(
+            f"<tr><td>{escape(c.singer)}</td><td>{c.probability:.1%}</td><td>{c.score:.2f}</td><td>{c.share:.0%}</td></tr>"
+            for c in self.top
+        )
+        names = list(dict.fromkeys(part.singer for part in self.timeline if part.singer is not None))
+        return (
+            f"<div><b>{escape(str(self.track_id))}: {self.verdict}</b> (unknown {self.unknown_probability:.0%})"
+            f"<table><tr><th>singer</th><th>probability</th><th>score</th><th>share</th></tr>{rows}</table>"
+            f"{self._bar(names)}<p><small>{escape(self.notice)}</small></p></div>"
+        )
+
+    def _bar(self, names: list[str]) -> str:
+        """Who sings when, as SVG; grey is somebody else, and where nothing is drawn nobody sings."""
+        if not self.timeline:
+            return ""
+        parts = []
+        for part in self.timeline:
+            colour = _GREY if part.singer is None else COLOURS[names.index(part.singer) % len(COLOURS)]
+            title = f"{part.start_s:.0f} s: {part.singer or 'somebody else'} ({part.probability:.0%})"
+            parts.append(
+                f'<rect x="{part.start_s:.2f}" width="{part.duration_s:.2f}" height="1" fill="{colour}" '
+                f'fill-opacity="{0.3 + 0.4 * part.probability:.2f}"><title>{escape(title)}</title></rect>'
+            )
+        view = f'viewBox="0 0 {max(self.duration_s, 1e-3):.2f} 1" preserveAspectRatio="none"'
+        return f'<svg width="100%" height="24" role="img" {view}>{"".join(parts)}</svg>'
+
+
+@dataclass(frozen=True)
+class Verification:
+    """Whether two recordings have one singer.
+
+    Attributes:
+        same: as likely as only ``false_accept_rate`` of the calibration's different singers; None where there are not
+            enough vocals.
+        score: cosine similarity, -1 to 1; None likewise.
+        probability: that one singer is heard in both, at even priors; None likewise.
+        threshold: the least score that is, for recordings with so much singing; None where there are not enough vocals,
+            and where a higher score says no more.
+        false_accept_rate: share of pairs of different singers that reach the threshold, and ``measured_on`` what.
+    """
+
+    first: str
+    second: str
+    same: bool | None
+    score: float | None
+    probability: float | None
+    threshold: float | None
+    false_accept_rate: float
+    measured_on: str
+    fingerprint: str
+    notice: str = NOTICE
