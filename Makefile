@@ -3,14 +3,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install demo test bench reproduce clean
+.PHONY: install demo test bench docs reproduce clean
 
 install: $(VENV)/installed
 
 # Compiled on all cores, where pip would take one; not every file that packages bring compiles.
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --no-compile --editable ".[all,bench,test]"
+	$(BIN)/pip install --quiet --no-compile --editable ".[all,bench,docs,test]"
 	$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib whosings || true
 	touch $@
 
@@ -22,6 +22,10 @@ test: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal --slow
+
+# The site: guide, API reference, notebooks.
+docs: install
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 bench: install
 	for script in segments nt_xent embedding training_step distillation_step augment gallery annotations activity opinion prepare separation choir heads; do $(BIN)/python benchmarks/$$script.py || exit 1; done
@@ -36,4 +40,4 @@ ifneq ($(SINGING),)
 endif
 
 clean:
-	rm -rf $(VENV) demo build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) demo build site *.egg-info .pytest_cache .mypy_cache .ruff_cache

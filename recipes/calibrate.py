@@ -5,19 +5,18 @@
 The bank's people speak and sing, each recording alone, over one of the bank's bands or through studio effects; long
 recordings, and short ones of one to three and a half seconds. They are dealt into places of twenty singers whose
 embeddings share a direction (`whosings.calibration_fitting.in_places`), and the threshold of `verify` is set on
-strangers of one sex, told by the median pitch of their speech. What holds of it on real singers is measured by
-`benchmarks/real_calibration.py`.
+strangers of one sex, told by the median pitch of their speech. `benchmarks/real_calibration.py` checks real singers.
 """
 
 from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from whosings.audio import SAMPLE_RATE, FloatArray, Segment
 from whosings.calibration_fitting import calibrate, in_places
@@ -25,7 +24,7 @@ from whosings.embedding import SegmentEmbedder
 from whosings.encoder.checkpoint import load_checkpoint, rewrite_card
 from whosings.sound.vocoder import analyze
 from whosings.training.contrastive.augment import Chances, produce
-from whosings.training.distillation.bank import open_bank
+from whosings.training.distillation.bank import Samples, open_bank
 
 MATERIAL = (
     "249 speakers, spoken and turned into singing, and 150 generated singers, alone, over bands and through effects, "
@@ -45,37 +44,28 @@ class Heard:
     amount: float
 
 
-class Listener:
-    """Embeds stretches of a bank's clips in conditions drawn at random."""
-
-    def __init__(self, encoder: Path, bands: NDArray[np.int16], seed: int = 0) -> None:
-        self._embedder, self._bands = SegmentEmbedder(str(encoder)), bands
-        self._rng = np.random.default_rng(seed)
-
-    def __call__(self, clip: NDArray[np.int16], short: bool) -> Heard:
-        rng, segment_s = self._rng, self._embedder.front_end.segment_s
-        if short:
-            length = min(clip.size, int(rng.uniform(1.0, 3.5) * SAMPLE_RATE))
-            clip = clip[int(rng.integers(0, clip.size - length + 1)) :][:length]
-        voice = clip[: LONGEST_S * SAMPLE_RATE].astype(np.float32) / 32768
-        condition = rng.choice(CONDITIONS, p=SHARES)
-        if condition == "band":
-            first = int(rng.integers(0, self._bands.size - voice.size))
-            band = self._bands[first : first + voice.size].astype(np.float32)
-            loud = voice[np.abs(voice) > 0.05 * np.abs(voice).max()]
-            voice = voice / loud.std() + band / (band.std() + 1e-6) * np.float32(10 ** (-rng.uniform(-4, 10) / 20))
-        elif condition == "effects":
-            alone = torch.from_numpy(voice)[None, None]
-            voice = produce(alone, torch.zeros_like(alone), torch.tensor([torch.inf]), rng, EFFECTS)[0, 0].numpy()
-        track = Segment((voice / np.abs(voice).max())[None], 0.0, "made")
-        starts = np.arange(0.0, max(track.duration_s - segment_s, 0.0) + 1e-6, segment_s / 2)
-        share = min(1.0, track.duration_s / segment_s)
-        return Heard(self._embedder.along(track, starts), len(starts) * share)
+def heard(embedder: SegmentEmbedder, bands: Samples, rng: np.random.Generator, clip: Samples, short: bool) -> Heard:
+    """Embed a clip, or a short stretch of it, in a condition drawn at random."""
+    if short:
+        length = min(clip.size, int(rng.uniform(1.0, 3.5) * SAMPLE_RATE))
+        clip = clip[int(rng.integers(0, clip.size - length + 1)) :][:length]
+    voice = clip[: LONGEST_S * SAMPLE_RATE].astype(np.float32) / np.float32(32768)
+    condition = rng.choice(CONDITIONS, p=SHARES)
+    if condition == "band":
+        band = bands[int(rng.integers(0, bands.size - voice.size)) :][: voice.size].astype(np.float32)
+        loud = voice[np.abs(voice) > 0.05 * np.abs(voice).max()]
+        voice = voice / loud.std() + band / (band.std() + 1e-6) * np.float32(10 ** (-rng.uniform(-4, 10) / 20))
+    elif condition == "effects":
+        alone = torch.from_numpy(voice)[None, None]
+        voice = produce(alone, torch.zeros_like(alone), torch.tensor([torch.inf]), rng, EFFECTS)[0, 0].numpy()
+    track, segment_s = Segment((voice / np.abs(voice).max())[None], 0.0, "made"), embedder.front_end.segment_s
+    starts = np.arange(0.0, max(track.duration_s - segment_s, 0.0) + 1e-6, segment_s / 2)
+    return Heard(embedder.along(track, starts), len(starts) * min(1.0, track.duration_s / segment_s))
 
 
-def median_pitch(clips: list[NDArray[np.int16]]) -> float:
+def median_pitch(clips: list[Samples]) -> float:
     """Hz, over the first eight seconds of each."""
-    f0 = np.concatenate([analyze(clip[: 8 * SAMPLE_RATE].astype(np.float32) / 32768).f0 for clip in clips])
+    f0 = np.concatenate([analyze(clip[: 8 * SAMPLE_RATE].astype(np.float32) / np.float32(32768)).f0 for clip in clips])
     return float(np.median(f0[f0 > 0])) if (f0 > 0).any() else 0.0
 
 
@@ -86,23 +76,22 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(1)
     bank = open_bank(given.bank)
-    listen, rng = Listener(given.encoder, bank.bands), np.random.default_rng(1)
-    tracks, singers, amounts, sexes = [], [], [], []
+    listen = partial(heard, SegmentEmbedder(str(given.encoder)), bank.bands, np.random.default_rng(0))
+    rng, rows = np.random.default_rng(1), list[tuple[Heard, str, str]]()
     wanted = (bank.kinds != "imitation") & (bank.speeds[bank.persons] == 1.0)
     for person in np.unique(bank.persons[wanted]):
-        name, own = bank.people[person], [bank.clip(n) for n in np.flatnonzero(wanted & (bank.persons == person))]
+        name, own = bank.people[person], [bank.clip(int(n)) for n in np.flatnonzero(wanted & (bank.persons == person))]
         spoken = [clip.samples for clip in own if clip.kind == "speech"]
         low = LOW_HZ if spoken else LOW_SUNG_HZ
         sex = "low" if median_pitch(spoken or [clip.samples for clip in own]) < low else "high"
         long = [listen(own[n].samples, short=False) for n in rng.permutation(len(own))]
         songs = [long[deal::SONGS] for deal in range(min(SONGS, len(long)))]
         made = [Heard(np.concatenate([h.vectors for h in song]), sum(h.amount for h in song)) for song in songs]
-        for heard in (*made, *(listen(clip.samples, short=True) for clip in own)):
-            tracks.append(heard.vectors), singers.append(name), amounts.append(heard.amount), sexes.append(sex)
-    moved, places = in_places(tracks, singers)
-    found = calibrate(moved, singers, MATERIAL, sexes, amounts, places)
-    card = load_checkpoint(given.encoder).card
-    rewrite_card(given.encoder, {**card, "calibration": found.to_card()})
+        rows += [(h, name, sex) for h in (*made, *(listen(clip.samples, short=True) for clip in own))]
+    tracks, singers, sexes = zip(*rows, strict=True)
+    moved, places = in_places([track.vectors for track in tracks], singers)
+    found = calibrate(moved, singers, MATERIAL, sexes, [track.amount for track in tracks], places)
+    rewrite_card(given.encoder, {**load_checkpoint(given.encoder).card, "calibration": found.to_card()})
     print(found.track, found.segment, found.pair, found.threshold, found.noise, found.spread, found.same_trials)
 
 

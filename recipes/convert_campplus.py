@@ -16,20 +16,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from whosings.config import MODELS, ModelConfig
+from whosings.config import MODELS, CampplusConfig
 from whosings.encoder.checkpoint import build, save_checkpoint
 from whosings.files import content_hash
 
 SHA256 = "92f29b94e6948786a26778c9e302525d185bb08c8b9f5252ed98776902840199"
+ORIGIN = {"licence": "Apache-2.0", "origin": "3D-Speaker, speech_campplus_sv_zh_en_16k-common_advanced"}
 EPSILON = 1e-5  # of PyTorch's batch normalisation
 
 Weights = dict[str, Tensor]
-
-
-def plain() -> ModelConfig:
-    """CAM++ without a mask."""
-    masked = MODELS["cam++"]
-    return masked.model_copy(update={"encoder": masked.encoder.model_copy(update={"mask": None})})
 
 
 def scale_and_shift(found: Weights, name: str) -> tuple[Tensor, Tensor]:
@@ -89,15 +84,13 @@ def main() -> None:
     given = parser.parse_args()
     if content_hash(given.weights) != SHA256:
         raise SystemExit(f"{given.weights} is another file than the one this was written for (sha256 {SHA256})")
-    config = plain()
+    masked = MODELS["cam++"]
+    assert isinstance(masked.encoder, CampplusConfig)
+    config = masked.model_copy(update={"encoder": masked.encoder.model_copy(update={"mask": None})})
     encoder = build(config)
-    encoder.load_state_dict(converted(torch.load(given.weights, weights_only=True), config.encoder.layers))
-    origin = {
-        "name": "CAM++",
-        "licence": "Apache-2.0",
-        "origin": "3D-Speaker, speech_campplus_sv_zh_en_16k-common_advanced",
-    }
-    print(save_checkpoint(given.out, config, encoder, {**origin, "sha256": SHA256}).fingerprint)
+    encoder.load_state_dict(converted(torch.load(given.weights, weights_only=True), masked.encoder.layers))
+    card = {"name": "CAM++", **ORIGIN, "sha256": SHA256}
+    print(save_checkpoint(given.out, config, encoder, card).fingerprint)
 
 
 if __name__ == "__main__":

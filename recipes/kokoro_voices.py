@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -58,7 +59,8 @@ def main() -> None:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     with tempfile.TemporaryDirectory() as folder:
-        np.savez(Path(folder, "voices.npz"), **styles)
+        arrays: dict[str, Any] = dict(styles)
+        np.savez(Path(folder, "voices.npz"), **arrays)
         session = onnxruntime.InferenceSession(str(given.model), options, providers=["CPUExecutionProvider"])
         kokoro = Kokoro.from_session(session, str(Path(folder, "voices.npz")))
     for seed, (name, style) in enumerate(styles.items()):

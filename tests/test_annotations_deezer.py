@@ -8,7 +8,7 @@ import pytest
 from tests.annotation_service import Reply, settings
 from whosings.annotations.decision_tables import catalogue_record
 from whosings.annotations.deezer import PACE, Deezer, parse_track, read_tracks
-from whosings.annotations.records import Credit, Role, Source
+from whosings.annotations.records import Credit, CreditRole, Source
 from whosings.errors import MalformedAnswerError, ServiceBusyError, ServiceRefusalError
 
 NO_DATA = {"error": {"type": "DataException", "message": "no data", "code": 800}}
@@ -41,7 +41,7 @@ def test_track_by_isrc(service, deezer):
     wanted = catalogue_record("t", "Night Boat", "Ada Moor", isrc="gb-abc-12-00034")
     [record] = deezer.find(wanted)
     assert (record.source, record.source_id, record.title) == (Source.DEEZER, "1", "Night Boat (feat. Ben Ash)")
-    assert record.credits == (Credit("Ada Moor", Role.MAIN, "7"), Credit("Ben Ash", Role.FEATURED, "8"))
+    assert record.credits == (Credit("Ada Moor", CreditRole.MAIN, "7"), Credit("Ben Ash", CreditRole.FEATURED, "8"))
     assert (record.isrcs, record.duration_s, record.release_date) == (("GBABC1200034",), 201.0, "2012-03-04")
     assert record.release_title == "Boats"
     assert deezer.find(wanted) == [record]
@@ -123,7 +123,7 @@ def test_tracks_kept_as_lines(tmp_path):
     path = tmp_path / "deezer.jsonl"
     path.write_text(json.dumps(track(1)) + "\n\n" + json.dumps(track(2, contributors=[])) + "\n")
     first, second = read_tracks(path)
-    assert first.credits[1].role is Role.FEATURED
-    assert second.credits == (Credit("Ada Moor", Role.MAIN, "7"),)
+    assert first.credits[1].role is CreditRole.FEATURED
+    assert second.credits == (Credit("Ada Moor", CreditRole.MAIN, "7"),)
     with pytest.raises(MalformedAnswerError, match="artist"):
         parse_track({"id": 1, "title": "x"})

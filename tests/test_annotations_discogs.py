@@ -9,7 +9,7 @@ import pytest
 from tests.annotation_service import FakeClock, Reply, settings
 from whosings.annotations.decision_tables import catalogue_record
 from whosings.annotations.discogs import Discogs, parse_artist, parse_release, read_artists, read_tracks
-from whosings.annotations.records import Credit, Kind, Member, Role
+from whosings.annotations.records import Credit, Kind, Member, CreditRole
 from whosings.errors import MalformedAnswerError, ServiceBusyError, ServiceRefusalError
 
 
@@ -77,21 +77,21 @@ def test_release_with_roles(service, discogs):
     assert (first.source_id, first.title, first.duration_s) == ("500-A1", "Night Boat", 201.0)
     assert (first.release_title, first.release_date) == ("Boats", "2012-03")
     assert first.credits == (
-        Credit("Ada Moor", Role.MAIN, "70"),
-        Credit("Ada Moor", Role.LEAD_VOCALS, "70"),
-        Credit("Ben Ash", Role.BACKING_VOCALS, "71"),
+        Credit("Ada Moor", CreditRole.MAIN, "70"),
+        Credit("Ada Moor", CreditRole.LEAD_VOCALS, "70"),
+        Credit("Ben Ash", CreditRole.BACKING_VOCALS, "71"),
     )
-    assert second.credits[:2] == (Credit("Ada Moor", Role.MAIN, "70"), Credit("Eve", Role.FEATURED, "74"))
+    assert second.credits[:2] == (Credit("Ada Moor", CreditRole.MAIN, "70"), Credit("Eve", CreditRole.FEATURED, "74"))
     assert second.duration_s is None
     assert (third.title, third.duration_s) == ("Part One", 3723.0)
     assert third.credits == (
-        Credit("Ada Moor", Role.MAIN, "70"),
-        Credit("Fay", Role.FEATURED, "75"),
-        Credit("Gus", Role.REMIXER, "76"),
-        Credit("Ben Ash", Role.BACKING_VOCALS, "71"),
-        Credit("Dee", Role.BACKING_VOCALS, "73"),
+        Credit("Ada Moor", CreditRole.MAIN, "70"),
+        Credit("Fay", CreditRole.FEATURED, "75"),
+        Credit("Gus", CreditRole.REMIXER, "76"),
+        Credit("Ben Ash", CreditRole.BACKING_VOCALS, "71"),
+        Credit("Dee", CreditRole.BACKING_VOCALS, "73"),
     )
-    assert fourth.credits == (Credit("Ada Moor", Role.MAIN, "70"),)
+    assert fourth.credits == (Credit("Ada Moor", CreditRole.MAIN, "70"),)
 
 
 def test_search_takes_like_titles_of_the_first_releases(service, discogs):

@@ -13,7 +13,7 @@ import pytest
 from tests.annotation_service import Reply, settings
 from whosings.annotations.decision_tables import catalogue_record
 from whosings.annotations.musicbrainz import MusicBrainz, parse_artist, read_artists, read_recordings
-from whosings.annotations.records import Credit, Kind, Member, Role
+from whosings.annotations.records import Credit, Kind, Member, CreditRole
 from whosings.errors import MalformedAnswerError, ServiceBusyError
 
 SONG = "aaaaaaaa-0000-4000-8000-000000000001"
@@ -79,11 +79,11 @@ def test_recording_with_vocalists(service, brainz):
     record = brainz.recording(SONG)
     assert record is not None
     assert record.credits == (
-        Credit("Ada", Role.MAIN, ADA),
-        Credit("The Band", Role.MAIN, BAND),
-        Credit("Ben Ash", Role.FEATURED, BEN),
-        Credit("Ada Moor", Role.LEAD_VOCALS, ADA),
-        Credit("Ben Ash", Role.BACKING_VOCALS, BEN),
+        Credit("Ada", CreditRole.MAIN, ADA),
+        Credit("The Band", CreditRole.MAIN, BAND),
+        Credit("Ben Ash", CreditRole.FEATURED, BEN),
+        Credit("Ada Moor", CreditRole.LEAD_VOCALS, ADA),
+        Credit("Ben Ash", CreditRole.BACKING_VOCALS, BEN),
     )
     assert (record.isrcs, record.duration_s, record.release_date) == (("GBABC1200034",), 201.4, "2012-03")
     assert record.musicbrainz_id == SONG

@@ -22,8 +22,8 @@ from whosings.annotations.deezer import Deezer
 from whosings.annotations.discogs import Discogs
 from whosings.annotations.live import annotate
 from whosings.annotations.musicbrainz import MusicBrainz
-from whosings.annotations.reconcile import Decision, Outcome
-from whosings.annotations.records import Credit, Role
+from whosings.annotations.reconcile import Decision, DecisionOutcome
+from whosings.annotations.records import Credit, CreditRole
 from whosings.annotations.verdict import Reason
 from whosings.annotations.wikidata import Wikidata
 from whosings.catalogue.manifest import Manifest, Piece, Track
@@ -32,9 +32,9 @@ from whosings.errors import ManifestError
 ADA = Singer("musicbrainz:ada", "Ada Moor", "ada", "Q1", "7", "70")
 BEN = Singer("deezer:8", "Ben Ash", deezer_id="8")
 DECISIONS = (
-    Decision("t1", Outcome.KEPT, Reason.SOLO, "Why.", (ADA,), ("deezer:1", "x"), "Night Boat", ("C",), "m", "2012"),
-    Decision("t2", Outcome.APART, Reason.DUET, "Why.", (ADA, BEN)),
-    Decision("t3", Outcome.DROPPED, Reason.NO_SOURCE, "No source."),
+    Decision("t1", DecisionOutcome.KEPT, Reason.SOLO, "Why.", (ADA,), ("deezer:1", "x"), "Night Boat", ("C",), "m", "2012"),
+    Decision("t2", DecisionOutcome.APART, Reason.DUET, "Why.", (ADA, BEN)),
+    Decision("t3", DecisionOutcome.DROPPED, Reason.NO_SOURCE, "No source."),
 )
 CODE = "GBABC1200034"
 MBID = "aaaaaaaa-0000-4000-8000-00000000000a"
@@ -48,7 +48,7 @@ def test_catalogue(tmp_path):
     )
     first, second = read_catalogue(path)
     assert (first.source_id, first.isrcs, first.duration_s) == ("007", (CODE,), 201)
-    assert first.credits == (Credit("Ada"), Credit("Ben", Role.FEATURED))
+    assert first.credits == (Credit("Ada"), Credit("Ben", CreditRole.FEATURED))
     assert (second.title, second.isrcs, second.duration_s) == ("A, B", (), None)
 
 
@@ -190,7 +190,7 @@ def test_all_four_sources_live(service, tmp_path):
         return found.decisions()
 
     [decision] = run()
-    assert (decision.outcome, decision.reason) == (Outcome.KEPT, Reason.SOLO)
+    assert (decision.outcome, decision.reason) == (DecisionOutcome.KEPT, Reason.SOLO)
     assert decision.explanation == "Ada Moor sings alone, says deezer and musicbrainz and discogs."
     assert decision.singers == (Singer(f"musicbrainz:{MBID}", "Ada Moor", MBID, "Q1", "7", "70"),)
     assert (decision.release_date, decision.isrcs, decision.musicbrainz_id) == ("2012-05-01", (CODE,), SONG)

@@ -279,7 +279,7 @@ def test_bad_audio_is_named_and_the_rest_goes_on(run, tmp_path, tiny, choir_fold
     assert says in err
     assert path.name in err
     assert "Traceback" not in err
-    assert "1 recordings enrolled" in out
+    assert "1 recording enrolled" in out
     with Gallery(gallery) as opened:
         assert opened.singers()[0].tracks == 1
     code, out, err = run("identify", path, good, "-g", gallery, "--encoder", tiny.folder, "--json")

@@ -12,7 +12,7 @@ import soundfile
 from tests.conftest import singing
 from whosings.annotations.artists import Singer
 from whosings.annotations.decision_tables import write_decisions
-from whosings.annotations.reconcile import Decision, Outcome
+from whosings.annotations.reconcile import Decision, TrackOutcome
 from whosings.annotations.verdict import Reason
 from whosings.catalogue.manifest import from_folder, read_manifest, write_manifest
 
@@ -65,8 +65,8 @@ def test_annotations_name_the_singer(call, tmp_path: Path, choir_folder: Path) -
     for song in songs:
         (tmp_path / "songs" / song.name).symlink_to(song)
     ann = Singer("musicbrainz:1", "Ann")
-    kept = [Decision(song.name, Outcome.KEPT, Reason.SOLO, "Ann sings.", (ann,)) for song in songs[:2]]
-    apart = Decision(songs[2].name, Outcome.APART, Reason.DUET, "Two sing.", (ann, Singer("musicbrainz:2", "Bob")))
+    kept = [Decision(song.name, TrackOutcome.KEPT, Reason.SOLO, "Ann sings.", (ann,)) for song in songs[:2]]
+    apart = Decision(songs[2].name, TrackOutcome.APART, Reason.DUET, "Two sing.", (ann, Singer("musicbrainz:2", "Bob")))
     write_decisions([*kept, apart], "decisions.csv")
     code, out, _ = call("prepare", "songs", "--annotations", "decisions.csv", "--min-vocal", 0, "--workers", 1)
     assert code == 0 and "not one lead singer" in out

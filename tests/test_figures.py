@@ -16,9 +16,9 @@ def test_all_trials_and_the_threshold_are_on_the_products_figure(tmp_path, monke
     from whosings.evaluation import figures
 
     made = scene(singers=12, spread=0.2)
-    roster, used = enrol(made.split, made.corpus), embedder(made)
-    found = trials(roster, made.corpus, used)
-    one = {"model": "made", "trials": asdict(found), "open_set": asdict(open_set(roster, made.corpus, used))}
+    singers, used = enrol(made.split, made.corpus), embedder(made)
+    found = trials(singers, made.corpus, used)
+    one = {"model": "made", "trials": asdict(found), "open_set": asdict(open_set(singers, made.corpus, used))}
     drawn = []
     monkeypatch.setattr(figures, "_save", lambda figure, path: drawn.append(figure) or [path])
     assert figures.product_figure([one], tmp_path / "product") == [tmp_path / "product"]

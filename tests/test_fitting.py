@@ -122,7 +122,8 @@ def identifier(gallery):
     rng = np.random.default_rng(5)
     tracks = [track(cloud(rng, n)).vectors for n in range(11) for _ in range(4)]
     card = {"calibration": calibrate(tracks, [str(n) for n in range(11) for _ in range(4)], "made").to_card()}
-    return Identifier(gallery, SimpleNamespace(checkpoint=SimpleNamespace(fingerprint="made", name="made", card=card)))
+    checkpoint = SimpleNamespace(fingerprint="made", name="made", card=card)
+    return Identifier(gallery, SimpleNamespace(checkpoint=checkpoint, fingerprint="made", name="made"))
 
 
 def test_identify_votes_with_the_head(gallery):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from whosings.catalogue.journal import Journal
 from whosings.catalogue.manifest import Track
-from whosings.catalogue.track_status import Examination, Listed, Outcome, Stored
+from whosings.catalogue.track_status import Examination, Listed, TrackOutcome, Stored
 from whosings.errors import ManifestError
 
 
@@ -31,7 +31,7 @@ def listed(folder: Path, number: int, singer: str = "ann") -> Listed:
     return Listed(Track(f"t{number}", singer, path, title=f"Song {number}", target_singer_ids=("bob", "cy")))
 
 
-def run(journal: Journal, rows: list[Listed], found: dict[str, Examination], **rules: float) -> dict[str, Outcome]:
+def run(journal: Journal, rows: list[Listed], found: dict[str, Examination], **rules: float) -> dict[str, TrackOutcome]:
     journal.begin(rows)
     for entry in journal.unexamined():
         journal.examined(entry.number, found[entry.track.track_id])
@@ -86,17 +86,17 @@ def test_another_detector_examines_everything_anew(tmp_path: Path) -> None:
 def test_unreadable_files_are_tried_again(journal: Journal, tmp_path: Path) -> None:
     rows = [listed(tmp_path, 0)]
     journal.begin(rows)
-    journal.settle(1, Outcome.UNREADABLE, "is damaged")
+    journal.settle(1, TrackOutcome.UNREADABLE, "is damaged")
     assert journal.count_unexamined() == 0
-    assert [(e.outcome, e.detail) for e in journal.entries()] == [(Outcome.UNREADABLE, "is damaged")]
+    assert [(e.outcome, e.detail) for e in journal.entries()] == [(TrackOutcome.UNREADABLE, "is damaged")]
     journal.begin(rows)
     assert journal.count_unexamined() == 1
 
 
 def test_excluded_tracks_are_not_listened_to(journal: Journal, tmp_path: Path) -> None:
-    rows = [listed(tmp_path, 0), replace(listed(tmp_path, 1), excluded=Outcome.SET_APART, detail="a duet")]
+    rows = [listed(tmp_path, 0), replace(listed(tmp_path, 1), excluded=TrackOutcome.SET_APART, detail="a duet")]
     outcomes = run(journal, rows, {"t0": examination(0)})
-    assert outcomes == {"t0": Outcome.KEPT, "t1": Outcome.SET_APART}
+    assert outcomes == {"t0": TrackOutcome.KEPT, "t1": TrackOutcome.SET_APART}
 
 
 def test_duplicates_keep_the_first(journal: Journal, tmp_path: Path) -> None:
@@ -106,26 +106,26 @@ def test_duplicates_keep_the_first(journal: Journal, tmp_path: Path) -> None:
     copied = replace(examination(5), sha256=same.sha256)  # one file under two names; it need not be long
     found = {"t0": same, "t1": shifted, "t2": examination(2), "t3": copied}
     outcomes = run(journal, rows, found)
-    assert [outcomes[f"t{n}"] for n in range(4)] == [Outcome.KEPT, Outcome.DUPLICATE, Outcome.KEPT, Outcome.DUPLICATE]
-    assert {e.detail for e in journal.entries(Outcome.DUPLICATE)} == {"the same recording as t0"}
+    assert [outcomes[f"t{n}"] for n in range(4)] == [TrackOutcome.KEPT, TrackOutcome.DUPLICATE, TrackOutcome.KEPT, TrackOutcome.DUPLICATE]
+    assert {e.detail for e in journal.entries(TrackOutcome.DUPLICATE)} == {"the same recording as t0"}
 
 
 def test_a_duplicate_takes_the_place_of_a_first_that_went_away(journal: Journal, tmp_path: Path) -> None:
     rows = [listed(tmp_path, number) for number in range(3)]
     found = {f"t{n}": replace(examination(n), words=words(0)) for n in range(3)}
-    assert list(run(journal, rows, found).values()) == [Outcome.KEPT, Outcome.DUPLICATE, Outcome.DUPLICATE]
-    assert run(journal, rows[1:], found) == {"t1": Outcome.KEPT, "t2": Outcome.DUPLICATE}
-    excluded = [rows[0], replace(rows[1], excluded=Outcome.SET_APART), rows[2]]
+    assert list(run(journal, rows, found).values()) == [TrackOutcome.KEPT, TrackOutcome.DUPLICATE, TrackOutcome.DUPLICATE]
+    assert run(journal, rows[1:], found) == {"t1": TrackOutcome.KEPT, "t2": TrackOutcome.DUPLICATE}
+    excluded = [rows[0], replace(rows[1], excluded=TrackOutcome.SET_APART), rows[2]]
     outcomes = run(journal, excluded, found)
-    assert outcomes["t1"] is Outcome.SET_APART
-    assert sorted([outcomes["t0"], outcomes["t2"]]) == [Outcome.DUPLICATE, Outcome.KEPT]
+    assert outcomes["t1"] is TrackOutcome.SET_APART
+    assert sorted([outcomes["t0"], outcomes["t2"]]) == [TrackOutcome.DUPLICATE, TrackOutcome.KEPT]
 
 
 def test_a_first_that_changed_is_compared_anew(journal: Journal, tmp_path: Path) -> None:
     rows = [listed(tmp_path, number) for number in range(2)]
     run(journal, rows, {f"t{n}": replace(examination(n), words=words(0)) for n in range(2)})
     rows[0].track.path.write_bytes(b"another song")
-    assert run(journal, rows, {"t0": examination(5)}) == {"t0": Outcome.KEPT, "t1": Outcome.KEPT}
+    assert run(journal, rows, {"t0": examination(5)}) == {"t0": TrackOutcome.KEPT, "t1": TrackOutcome.KEPT}
 
 
 @settings(deadline=None, max_examples=60)
@@ -141,8 +141,8 @@ def test_filters_equal_a_naive_reckoning(tmp_path_factory, tracks, min_vocal, mi
     with Journal(folder / "journal.sqlite", "m") as journal:
         got = run(journal, rows, found, min_vocal=min_vocal / 20, min_tracks=min_tracks)
         for n, (_, _, lost) in enumerate(tracks):
-            if lost and got[f"t{n}"] is Outcome.KEPT:
-                journal.settle(n + 1, Outcome.NOT_SEPARATED, "no stems")
+            if lost and got[f"t{n}"] is TrackOutcome.KEPT:
+                journal.settle(n + 1, TrackOutcome.NOT_SEPARATED, "no stems")
         journal.drop_lone(min_tracks)
         got = {entry.track.track_id: entry.outcome for entry in journal.entries()}
         tally = journal.tally()
@@ -152,10 +152,10 @@ def test_filters_equal_a_naive_reckoning(tmp_path_factory, tracks, min_vocal, mi
     stored = [n for n in enough if not tracks[n][2]]
     kept = [n for n in stored if sum(tracks[m][0] == tracks[n][0] for m in stored) >= min_tracks]
     want = {
-        f"t{n}": Outcome.FEW_VOCALS if n not in sung
-        else Outcome.NOT_SEPARATED if n in enough and n not in stored
-        else Outcome.KEPT if n in kept
-        else Outcome.FEW_TRACKS
+        f"t{n}": TrackOutcome.FEW_VOCALS if n not in sung
+        else TrackOutcome.NOT_SEPARATED if n in enough and n not in stored
+        else TrackOutcome.KEPT if n in kept
+        else TrackOutcome.FEW_TRACKS
         for n in range(len(tracks))
     }  # fmt: skip
     assert got == want

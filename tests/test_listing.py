@@ -8,12 +8,11 @@ import soundfile
 
 from whosings.annotations.artists import Singer
 from whosings.annotations.decision_tables import with_decisions
-from whosings.annotations.reconcile import Decision
-from whosings.annotations.reconcile import Outcome as Verdict
+from whosings.annotations.reconcile import Decision, DecisionOutcome
 from whosings.annotations.verdict import Reason
 from whosings.catalogue.listing import folder_tracks, listing
 from whosings.catalogue.manifest import Manifest, Track, write_manifest
-from whosings.catalogue.track_status import Outcome
+from whosings.catalogue.track_status import TrackOutcome
 from whosings.errors import ManifestError
 
 
@@ -44,7 +43,7 @@ def test_folders_name_singers_and_tags_the_rest(tmp_path: Path) -> None:
     assert (one.singer_id, one.title, one.album, one.genre, one.release_date) == ("Ann", "One", "First", "Folk", "1999")
     assert (two.singer_id, two.title, two.album) == ("Bob", "two", None)
     assert (loose.singer_id, loose.title) == ("Cy", "Loose")
-    assert nameless.singer_id == "" and rows[3].excluded is Outcome.NO_SINGER
+    assert nameless.singer_id == "" and rows[3].excluded is TrackOutcome.NO_SINGER
     assert [row.excluded for row in rows[:3]] == [None, None, None]
 
 
@@ -87,12 +86,15 @@ def test_annotations_keep_one_lead_singer_and_say_why_not(tmp_path: Path) -> Non
     write_manifest(Manifest(tracks), tmp_path / "songs.parquet")
     ann, bob = Singer("musicbrainz:1", "Ann"), Singer("musicbrainz:2", "Bob")
     decisions = {
-        "t0": Decision("t0", Verdict.KEPT, Reason.SOLO, "Ann sings.", (ann,), title="Song", release_date="2001"),
-        "t1": Decision("t1", Verdict.APART, Reason.DUET, "Ann and Bob sing.", (ann, bob)),
-        "t2": Decision("t2", Verdict.DROPPED, Reason.NO_SOURCE, "No source has it."),
+        "t0": Decision(
+            "t0", DecisionOutcome.KEPT, Reason.SOLO, "Ann sings.", (ann,), title="Song", release_date="2001"
+        ),
+        "t1": Decision("t1", DecisionOutcome.APART, Reason.DUET, "Ann and Bob sing.", (ann, bob)),
+        "t2": Decision("t2", DecisionOutcome.DROPPED, Reason.NO_SOURCE, "No source has it."),
     }
     rows = list(with_decisions(listing(tmp_path / "songs.parquet"), decisions))
-    assert [row.excluded for row in rows] == [None, Outcome.SET_APART, Outcome.SET_APART, Outcome.NO_SINGER]
+    apart = TrackOutcome.SET_APART
+    assert [row.excluded for row in rows] == [None, apart, apart, TrackOutcome.NO_SINGER]
     assert (rows[0].track.singer_id, rows[0].track.title, rows[0].track.release_date) == (
         "musicbrainz:1",
         "Song",

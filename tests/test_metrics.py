@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from whosings.metrics import (
     calibration_error,
-    credits,
+    top_k_credit,
     detection_cost,
     equal_error_rate,
     expected_ranks,
@@ -29,11 +29,11 @@ def test_credits_and_ranks_are_the_mean_over_every_way_to_break_ties(votes, data
     row, targets = np.array([votes]), np.isin(classes, list(right))[None]
     assert expected_ranks(row, targets)[0] == pytest.approx(np.mean(places))
     for k in range(1, len(votes) + 2):
-        assert credits(row, targets, k)[0] == pytest.approx(np.mean([place <= k for place in places]))
+        assert top_k_credit(row, targets, k)[0] == pytest.approx(np.mean([place <= k for place in places]))
 
 
 def test_a_track_without_votes_is_worth_chance():
-    assert credits(np.zeros((1, 50)), np.arange(50)[None] == 3, 5)[0] == pytest.approx(0.1)
+    assert top_k_credit(np.zeros((1, 50)), np.arange(50)[None] == 3, 5)[0] == pytest.approx(0.1)
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_a_track_without_votes_is_worth_chance():
 )
 def test_credits_refuse_what_is_no_vote(votes, targets, k):
     with pytest.raises(ValueError):
-        credits(np.array(votes, float), np.array(targets), k)
+        top_k_credit(np.array(votes, float), np.array(targets), k)
 
 
 def _naive_rates(same, different, threshold):

@@ -13,7 +13,7 @@ import pytest
 from whosings import __version__
 
 ROOT = Path(__file__).parent.parent
-SOURCES = ("whosings", "tests", "docs", "recipes", "benchmarks", ".ci")
+SOURCES = ("whosings", "tests", "docs", "recipes", "benchmarks", "notebooks", ".ci")
 
 
 @pytest.fixture(scope="module")

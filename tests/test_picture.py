@@ -10,7 +10,7 @@ from matplotlib.colors import to_rgb
 from whosings.answer import Answer, Candidate, TimelineSegment, Verdict
 from whosings.audio import SAMPLE_RATE, Segment
 from whosings.picture import _COLOURS as COLOURS
-from whosings.picture import Scene, draw, verdict_line
+from whosings.picture import PictureRow, draw, verdict_line
 
 DURATION_S = 20.0
 NOBODY, SILENCE = "#6b7280", "#d6dae0"
@@ -61,7 +61,7 @@ def columns(image: np.ndarray, colour: str, under: float = 0.35) -> np.ndarray:
 def test_a_png_of_the_expected_size(tmp_path):
     for count in (1, 2):
         path = tmp_path / "deep" / f"{count}.png"
-        draw([Scene(DUET, sound(), "a song")] * count, path)
+        draw([PictureRow(DUET, sound(), "a song")] * count, path)
         content = path.read_bytes()
         assert content.startswith(b"\x89PNG\r\n\x1a\n")
         assert struct.unpack(">II", content[16:24]) == (11 * 130, int((1 + 1.15 * count) * 130))
@@ -71,7 +71,7 @@ def test_a_png_of_the_expected_size(tmp_path):
 
 
 def test_both_voices_of_a_duet_have_their_half(tmp_path):
-    draw([Scene(DUET, sound(), "duet")], tmp_path / "p.png")
+    draw([PictureRow(DUET, sound(), "duet")], tmp_path / "p.png")
     image = pixels(tmp_path / "p.png")
     first, second = columns(image, COLOURS[0]), columns(image, COLOURS[1])
     assert first.size > 300
@@ -84,7 +84,7 @@ def test_both_voices_of_a_duet_have_their_half(tmp_path):
 
 def test_where_nobody_known_or_nobody_at_all_sings(tmp_path):
     parts = [(0.0, 5.0, None, 1.0), (10.0, 20.0, "Ann", 1.0)]
-    draw([Scene(answer(parts), sound(), "x")], tmp_path / "p.png")
+    draw([PictureRow(answer(parts), sound(), "x")], tmp_path / "p.png")
     image = pixels(tmp_path / "p.png")[:-30]  # without the notice, which is grey too
     nobody, silent, sung = (columns(image, colour) for colour in (NOBODY, SILENCE, COLOURS[0]))
     nobody = nobody[np.isin(nobody + 1, nobody) | np.isin(nobody - 1, nobody)]
@@ -101,7 +101,7 @@ def test_certainty_is_strength_and_the_likelier_singer_wins(tmp_path):
         (10.0, 20.0, "Ann", 0.3),
         (10.0, 20.0, "Bob", 0.4),
     ]
-    draw([Scene(answer(parts), sound(), "x")], tmp_path / "p.png")
+    draw([PictureRow(answer(parts), sound(), "x")], tmp_path / "p.png")
     image = pixels(tmp_path / "p.png")
     strong = columns(image, COLOURS[0])
     assert strong.max() < 0.55 * image.shape[1]
@@ -119,7 +119,7 @@ def test_certainty_is_strength_and_the_likelier_singer_wins(tmp_path):
 @pytest.mark.filterwarnings("ignore::UserWarning")  # of glyphs that the font lacks
 def test_names_of_any_kind_do_no_harm(tmp_path, name):
     parts = [(0.0, 10.0, name, 1.0), (10.0, 20.0, "Bob", 1.0)]
-    draw([Scene(answer(parts), sound(), name)], tmp_path / "p.png")
+    draw([PictureRow(answer(parts), sound(), name)], tmp_path / "p.png")
     image = pixels(tmp_path / "p.png")
     assert columns(image, COLOURS[0], 0.5).size > 200
     assert columns(image, COLOURS[1], 0.5).size > 200
@@ -127,7 +127,7 @@ def test_names_of_any_kind_do_no_harm(tmp_path, name):
 
 def test_the_legend_shows_every_colour(tmp_path):
     parts = [(k * 2.0, k * 2.0 + 2.0, f"Singer {k} and the Wonderful Band", 1.0) for k in range(10)]
-    draw([Scene(answer(parts), sound(), "x")], tmp_path / "p.png")
+    draw([PictureRow(answer(parts), sound(), "x")], tmp_path / "p.png")
     image = pixels(tmp_path / "p.png")
     assert columns(image, COLOURS[0], 0.5).size > 100
     legend = image[: int(0.29 * image.shape[0])]  # waveforms begin below
@@ -137,13 +137,13 @@ def test_the_legend_shows_every_colour(tmp_path):
 
 @pytest.mark.parametrize(("title", "name"), [("Ke$ha # A$AP", "Ann"), ("x", "$\\frac$"), ("A$AP x_1_2 Ca$h", "Ann")])
 def test_dollars_in_names_are_dollars(tmp_path, title, name):
-    draw([Scene(answer([(0.0, 20.0, name, 1.0)]), sound(), title)], tmp_path / "p.png")
+    draw([PictureRow(answer([(0.0, 20.0, name, 1.0)]), sound(), title)], tmp_path / "p.png")
     assert columns(pixels(tmp_path / "p.png"), COLOURS[0]).size > 200
 
 
 def test_a_wrong_answer_is_red_and_no_other(tmp_path):
     for right, red in ((True, False), (None, False), (False, True)):
-        draw([Scene(DUET, sound(), "M" * 40, right)], tmp_path / "p.png")
+        draw([PictureRow(DUET, sound(), "M" * 40, right)], tmp_path / "p.png")
         hits = (np.abs(pixels(tmp_path / "p.png") - np.array(to_rgb("#b91c1c"))).max(axis=2) < 0.02).sum()
         assert (hits > 20) == red
 
@@ -153,13 +153,13 @@ def test_short_and_silent_and_stereo_sounds(tmp_path):
     silent = Segment(np.zeros((2, round(duration_s * SAMPLE_RATE)), np.float32), 0.0, "t")
     none = answer([], Verdict.NOT_ENOUGH_VOCALS, top=(), duration_s=duration_s)
     stereo = answer([(0.0, duration_s, "Ann", 1.0)], duration_s=duration_s)
-    draw([Scene(none, silent, "silence"), Scene(stereo, sound(duration_s, 2), "short")], tmp_path / "p.png")
+    draw([PictureRow(none, silent, "silence"), PictureRow(stereo, sound(duration_s, 2), "short")], tmp_path / "p.png")
     assert columns(pixels(tmp_path / "p.png"), COLOURS[0]).size > 300
 
 
 def test_more_singers_than_colours(tmp_path):
     parts = [(k * 0.5, k * 0.5 + 0.5, f"singer {k}", 1.0) for k in range(40)]
-    draw([Scene(answer(parts), sound(), "choir")], tmp_path / "p.png")
+    draw([PictureRow(answer(parts), sound(), "choir")], tmp_path / "p.png")
     assert columns(pixels(tmp_path / "p.png"), COLOURS[0]).size > 10
 
 

@@ -18,7 +18,7 @@ from whosings import audio
 from whosings.catalogue.listing import listing
 from whosings.catalogue.manifest import Manifest, Track, read_manifest, write_manifest
 from whosings.catalogue.prepare import Prepared, Rules, as_plain, examine, prepare
-from whosings.catalogue.track_status import Listed, Outcome
+from whosings.catalogue.track_status import Listed, TrackOutcome
 from whosings.choir.band import draw_palette, play
 from whosings.choir.score import compose
 from whosings.choir.songs import Song
@@ -92,11 +92,11 @@ def test_every_track_has_its_outcome(done: Prepared) -> None:
         "Cy/text.mp3": "unreadable",
     }
     assert [(stage.outcome, stage.tracks) for stage in done.stages] == [
-        (Outcome.UNREADABLE, 4),
-        (Outcome.DUPLICATE, 1),
-        (Outcome.FEW_VOCALS, 1),
-        (Outcome.FEW_TRACKS, 1),
-        (Outcome.KEPT, 4),
+        (TrackOutcome.UNREADABLE, 4),
+        (TrackOutcome.DUPLICATE, 1),
+        (TrackOutcome.FEW_VOCALS, 1),
+        (TrackOutcome.FEW_TRACKS, 1),
+        (TrackOutcome.KEPT, 4),
     ]
     assert done.listed == 11 and done.kept.singers == 2 and sum(done.vocal_shares) == 7
     assert sorted(Path(error.subject).name for error in done.failures) == [
@@ -211,9 +211,9 @@ def test_stems_that_a_table_has_are_kept(library: Path, tmp_path: Path) -> None:
 
 
 def test_excluded_tracks_are_told(library: Path, tmp_path: Path) -> None:
-    rows = [Listed(Track("x", "", library / "Ann/0.flac"), Outcome.NO_SINGER, "no tag")]
+    rows = [Listed(Track("x", "", library / "Ann/0.flac"), TrackOutcome.NO_SINGER, "no tag")]
     found = prepare(rows, tmp_path / "out", workers=0)
-    assert [(stage.outcome, stage.tracks) for stage in found.stages] == [(Outcome.NO_SINGER, 1), (Outcome.KEPT, 0)]
+    assert [(stage.outcome, stage.tracks) for stage in found.stages] == [(TrackOutcome.NO_SINGER, 1), (TrackOutcome.KEPT, 0)]
     assert outcomes(tmp_path / "out") == {"x": "no singer"}
 
 

@@ -131,10 +131,10 @@ def test_no_copy_of_a_test_or_validation_track_trains(role, monkeypatch):
     copied = next(t for t in made.split.train.tracks if t.singer_id == "s07")
     train = tuple(replace(t, sha256=held.sha256) if t == copied else t for t in made.split.train.tracks)
     split = replace(made.split, train=Manifest(train))
-    roster = enrol(split, made.corpus)
+    pool = enrol(split, made.corpus)
     setting = Setting("closed", "made", HEAD, None)
-    pupils = protocol._draw(setting, roster, (), 0)
-    lesson = protocol._lesson(setting, pupils, made.corpus, 0)
+    singers = protocol._draw(setting, pool, (), 0)
+    lesson = protocol._lesson(setting, singers, made.corpus, 0)
     starts = {int(made.corpus.first[place]): name for name, place in made.corpus.place.items()}
     trained = {starts[start] for start in lesson.train.start.tolist()}
     validated = {starts[start] for start in lesson.validation.start.tolist()}
@@ -150,9 +150,9 @@ def test_a_copy_of_a_test_track_does_not_validate_either():
     validation = tuple(
         replace(t, sha256=held.sha256) if t.singer_id == "s05" else t for t in made.split.validation.tracks
     )
-    roster = enrol(replace(made.split, validation=Manifest(validation)), made.corpus)
-    assert "s05" not in roster.pupils
-    assert [(one.singer_id, "validation" in one.reason) for one in roster.left_out] == [("s05", True)]
+    pool = enrol(replace(made.split, validation=Manifest(validation)), made.corpus)
+    assert "s05" not in pool.singers
+    assert [(one.singer_id, "validation" in one.reason) for one in pool.left_out] == [("s05", True)]
 
 
 def test_singers_without_singing_are_left_out_with_a_reason():
@@ -166,9 +166,9 @@ def test_singers_without_singing_are_left_out_with_a_reason():
         vectors=np.concatenate([made.corpus.vectors[first[n] : first[n + 1]] for n in kept]),
         first=np.concatenate([[0], np.cumsum([first[n + 1] - first[n] for n in kept])]),
     )
-    roster = enrol(made.split, corpus)
-    assert {one.singer_id for one in roster.left_out} == {"s02", "s04", "s06"}
-    assert len(roster.pupils["s08"].train) == 2
+    pool = enrol(made.split, corpus)
+    assert {one.singer_id for one in pool.left_out} == {"s02", "s04", "s06"}
+    assert len(pool.singers["s08"].train) == 2
     split = SingerSplit(*(Manifest(getattr(made.split, role).tracks[:0]) for role in ("train", "validation", "test")))
     with pytest.raises(EvaluationError, match="no singer with embeddings"):
         enrol(split, corpus)

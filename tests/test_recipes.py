@@ -16,6 +16,7 @@ import torch
 
 from tests.conftest import RATE, singing
 from whosings.calibration import calibration_of
+from whosings.choir.voice_bank import recorded
 from whosings.config import MODELS
 from whosings.encoder.checkpoint import build, load_checkpoint, save_checkpoint
 from whosings.opinion import SecondOpinion
@@ -102,10 +103,7 @@ def test_synthetic_speakers_say_enough_and_what_is_there_stays(
     assert len(spoken) == 6
 
 
-def test_recorded_music_joins_the_bands_at_full_range(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(RECIPES)
-    from voice_bank import recorded
-
+def test_recorded_music_joins_the_bands_at_full_range(tmp_path: Path) -> None:
     piece = singing(2, 1)
     soundfile.write(tmp_path / "piece.flac", np.stack([piece, piece], axis=1), RATE)
     tape = recorded(tmp_path / "piece.flac")

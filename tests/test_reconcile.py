@@ -9,27 +9,27 @@ import pytest
 from whosings.annotations.artists import ArtistBook
 from whosings.annotations.decision_tables import catalogue_record
 from whosings.annotations.matching import How, TrackIndex
-from whosings.annotations.reconcile import Decision, Outcome, ReconcileRules, reconcile
+from whosings.annotations.reconcile import Decision, DecisionOutcome, ReconcileRules, reconcile
 from whosings.annotations.records import (
     ArtistKey,
     ArtistRecord,
     Credit,
     Kind,
     Member,
-    Role,
+    CreditRole,
     Source,
     TrackRecord,
 )
 from whosings.annotations.verdict import Reason
 
-MAIN, FEATURED, LEAD, BACKING = Role.MAIN, Role.FEATURED, Role.LEAD_VOCALS, Role.BACKING_VOCALS
+MAIN, FEATURED, LEAD, BACKING = CreditRole.MAIN, CreditRole.FEATURED, CreditRole.LEAD_VOCALS, CreditRole.BACKING_VOCALS
 DEEZER, BRAINZ, WIKIDATA, DISCOGS = Source.DEEZER, Source.MUSICBRAINZ, Source.WIKIDATA, Source.DISCOGS
 CODE, OTHER_CODE = "GBABC1200034", "GBABC1299999"
 SONG, OTHER_SONG = "aaaaaaaa-0000-4000-8000-000000000001", "aaaaaaaa-0000-4000-8000-000000000002"
 NAMES = {"ada": "Ada Moor", "ben": "Ben Ash", "band": "The Band", "cy": "Cy Orr", "dj": "DJ Dee", "choir": "Sea Choir"}
 
 
-def credit(who: str, role: Role = MAIN) -> Credit:
+def credit(who: str, role: CreditRole = MAIN) -> Credit:
     return Credit(NAMES.get(who, who), role, who)
 
 
@@ -82,7 +82,7 @@ def test_two_sources_agree():
         said(DEEZER, "1", credit("ada"), isrcs=(CODE,), release_date="2013-01-01"),
         said(BRAINZ, SONG, credit("ada"), isrcs=(CODE,), musicbrainz_id=SONG, release_date="2012"),
     )
-    assert (decision.outcome, decision.reason) == (Outcome.KEPT, Reason.SOLO)
+    assert (decision.outcome, decision.reason) == (DecisionOutcome.KEPT, Reason.SOLO)
     assert decision.explanation == "Ada Moor sings alone, says deezer and musicbrainz."
     [singer] = decision.singers
     assert (singer.singer_id, singer.musicbrainz_id, singer.deezer_id) == ("musicbrainz:ada", "ada", "ada")
@@ -92,14 +92,14 @@ def test_two_sources_agree():
 
 def test_backing_vocals_and_remixers_do_not_count():
     decision = decided(
-        said(DISCOGS, "5-A1", credit("ada"), credit("ben", BACKING), credit("cy", Role.REMIXER)),
+        said(DISCOGS, "5-A1", credit("ada"), credit("ben", BACKING), credit("cy", CreditRole.REMIXER)),
     )
     assert decision.reason is Reason.SOLO
 
 
 def test_explicit_lead_among_two_main_artists():
     decision = decided(said(BRAINZ, SONG, credit("ada"), credit("dj"), credit("ada", LEAD), isrcs=(CODE,)))
-    assert (decision.outcome, singers(decision)) == (Outcome.KEPT, ["Ada Moor"])
+    assert (decision.outcome, singers(decision)) == (DecisionOutcome.KEPT, ["Ada Moor"])
 
 
 def test_missing_isrc_is_matched_by_names():
@@ -126,7 +126,7 @@ def test_ids_lead_on_from_a_match_by_names():
 
 def test_same_title_by_another_artist_is_no_match():
     decision = decided(said(BRAINZ, SONG, credit("ben")), mine=catalogue_record("t1", "Night Boat", "Ada Moor"))
-    assert (decision.outcome, decision.reason) == (Outcome.DROPPED, Reason.NO_SOURCE)
+    assert (decision.outcome, decision.reason) == (DecisionOutcome.DROPPED, Reason.NO_SOURCE)
     assert decision.explanation == "No source has this track."
 
 
@@ -172,7 +172,7 @@ def test_a_translated_title_with_the_same_isrc_is_believed():
 
 def test_feature_by_the_sources():
     decision = decided(said(DEEZER, "1", credit("ada"), credit("ben", FEATURED), isrcs=(CODE,)))
-    assert (decision.outcome, decision.reason) == (Outcome.APART, Reason.FEATURE)
+    assert (decision.outcome, decision.reason) == (DecisionOutcome.APART, Reason.FEATURE)
     assert singers(decision) == ["Ada Moor", "Ben Ash"]
     assert decision.explanation == "A guest is featured, says deezer: Ada Moor, Ben Ash."
 
@@ -192,7 +192,7 @@ def test_one_source_with_a_feature_outweighs_one_without():
 def test_feature_in_the_tags_alone(title, artist):
     mine = catalogue_record("t1", title, artist, isrc=CODE)
     decision = decided(said(BRAINZ, SONG, credit("ada"), isrcs=(CODE,)), mine=mine)
-    assert (decision.outcome, singers(decision)) == (Outcome.APART, ["Ada Moor", "Ben Ash"])
+    assert (decision.outcome, singers(decision)) == (DecisionOutcome.APART, ["Ada Moor", "Ben Ash"])
     assert "says catalogue" in decision.explanation
 
 
@@ -206,7 +206,7 @@ def test_feature_in_the_title_that_is_credited_is_not_counted_twice():
 def test_duet():
     mine = catalogue_record("t1", "Night Boat", "Ada Moor & Ben Ash", duration_s=200)
     decision = decided(said(BRAINZ, SONG, credit("ada"), credit("ben")), mine=mine)
-    assert (decision.outcome, decision.reason) == (Outcome.APART, Reason.DUET)
+    assert (decision.outcome, decision.reason) == (DecisionOutcome.APART, Reason.DUET)
     assert singers(decision) == ["Ada Moor", "Ben Ash"]
 
 
@@ -223,7 +223,7 @@ def test_two_lead_vocalists():
 
 def test_producer_as_main_artist_with_anothers_voice():
     decision = decided(said(BRAINZ, SONG, credit("dj"), credit("ada", LEAD), isrcs=(CODE,)))
-    assert (decision.outcome, decision.reason, singers(decision)) == (Outcome.APART, Reason.OTHER_VOICE, ["Ada Moor"])
+    assert (decision.outcome, decision.reason, singers(decision)) == (DecisionOutcome.APART, Reason.OTHER_VOICE, ["Ada Moor"])
 
 
 def test_producer_with_a_feature_is_no_singer():
@@ -237,7 +237,7 @@ def test_producer_with_a_feature_is_no_singer():
 def test_band_lists_the_singer_it_is_known_for():
     mine = catalogue_record("t1", "Night Boat", "The Band", isrc=CODE)
     decision = decided(said(DEEZER, "1", credit("band"), isrcs=(CODE,)), mine=mine)
-    assert (decision.outcome, decision.reason, singers(decision)) == (Outcome.APART, Reason.BAND, ["Ada Moor"])
+    assert (decision.outcome, decision.reason, singers(decision)) == (DecisionOutcome.APART, Reason.BAND, ["Ada Moor"])
 
 
 def test_band_with_this_tracks_singer_credited():
@@ -249,7 +249,7 @@ def test_band_with_this_tracks_singer_credited():
 def test_choirs_and_characters_are_no_single_voice():
     people = [known(BRAINZ, "choir", Kind.OTHER)]
     decision = decided(said(BRAINZ, SONG, credit("choir"), isrcs=(CODE,)), people=people)
-    assert (decision.outcome, decision.reason, decision.singers) == (Outcome.APART, Reason.BAND, ())
+    assert (decision.outcome, decision.reason, decision.singers) == (DecisionOutcome.APART, Reason.BAND, ())
 
 
 def test_band_in_one_source_and_its_singer_in_another():
@@ -270,13 +270,13 @@ def test_band_in_one_source_and_its_singer_in_another():
 def test_nobody_sings(title):
     mine = catalogue_record("t1", title, "Ada Moor", isrc=CODE)
     decision = decided(said(BRAINZ, SONG, credit("ada"), isrcs=(CODE,)), mine=mine)
-    assert (decision.outcome, decision.reason) == (Outcome.DROPPED, Reason.INSTRUMENTAL)
+    assert (decision.outcome, decision.reason) == (DecisionOutcome.DROPPED, Reason.INSTRUMENTAL)
     assert "catalogue" in decision.explanation
 
 
 def test_known_for_other_things_than_singing():
     decision = decided(said(BRAINZ, SONG, credit("dj"), isrcs=(CODE,)))
-    assert (decision.outcome, decision.reason) == (Outcome.DROPPED, Reason.NOT_A_SINGER)
+    assert (decision.outcome, decision.reason) == (DecisionOutcome.DROPPED, Reason.NOT_A_SINGER)
     assert decided(said(BRAINZ, SONG, credit("dj"), credit("dj", LEAD), isrcs=(CODE,))).reason is Reason.SOLO
 
 
@@ -284,20 +284,20 @@ def test_sources_name_different_singers():
     decision = decided(
         said(DEEZER, "1", credit("ada"), isrcs=(CODE,)), said(BRAINZ, SONG, credit("ben"), isrcs=(CODE,))
     )
-    assert (decision.outcome, decision.reason) == (Outcome.DROPPED, Reason.CONFLICT)
+    assert (decision.outcome, decision.reason) == (DecisionOutcome.DROPPED, Reason.CONFLICT)
     assert "deezer says Ada Moor" in decision.explanation and "musicbrainz says Ben Ash" in decision.explanation
 
 
 def test_person_or_group():
     people = (known(BRAINZ, "ada", Kind.PERSON), known(WIKIDATA, "q", Kind.GROUP, musicbrainz_id="ada"))
     decision = decided(said(BRAINZ, SONG, credit("ada"), isrcs=(CODE,)), people=people)
-    assert (decision.outcome, decision.reason) == (Outcome.DROPPED, Reason.KIND_CONFLICT)
+    assert (decision.outcome, decision.reason) == (DecisionOutcome.DROPPED, Reason.KIND_CONFLICT)
 
 
 def test_nobody_knows_whether_it_is_one_person():
     record = said(DEEZER, "1", credit("ada"), isrcs=(CODE,))
     decision = decided(record, people=())
-    assert (decision.outcome, decision.reason) == (Outcome.DROPPED, Reason.UNKNOWN_KIND)
+    assert (decision.outcome, decision.reason) == (DecisionOutcome.DROPPED, Reason.UNKNOWN_KIND)
     decision = decided(record, people=(), rules=ReconcileRules(accept_unknown_kind=True))
     assert decision.reason is Reason.SOLO
 
@@ -320,7 +320,7 @@ def test_more_sources_can_be_asked_for():
     rules = ReconcileRules(min_sources=2)
     one, two = said(DEEZER, "1", credit("ada"), isrcs=(CODE,)), said(BRAINZ, SONG, credit("ada"), isrcs=(CODE,))
     decision = decided(one, rules=rules)
-    assert (decision.outcome, decision.reason) == (Outcome.DROPPED, Reason.TOO_FEW_SOURCES)
+    assert (decision.outcome, decision.reason) == (DecisionOutcome.DROPPED, Reason.TOO_FEW_SOURCES)
     assert decided(one, two, rules=rules).reason is Reason.SOLO
 
 

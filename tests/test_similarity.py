@@ -22,17 +22,17 @@ def ready(tiny, small_choir, tmp_path_factory):
 
 
 def test_bars_are_means_over_all_pairs(tiny, ready):
-    corpus, roster = ready
+    corpus, pool = ready
     steps = []
-    found = similarities("tiny", tiny.embedder, roster.pupils, corpus, lambda: steps.append(1))
-    assert list(found.bars) == list(BARS) and len(steps) == len(roster.pupils)
+    found = similarities("tiny", tiny.embedder, pool.singers, corpus, lambda: steps.append(1))
+    assert list(found.bars) == list(BARS) and len(steps) == len(pool.singers)
     wanted = {"itself": [], "vocal stem": [], "validation track": []}
-    for pupil in roster.pupils.values():
-        own = corpus.of(pupil.test.track_id)
-        starts = tiny.embedder(pupil.test.path).start_s
-        whole = audio.load(pupil.test.vocals_path, tiny.embedder.front_end.channels)
+    for singer in pool.singers.values():
+        own = corpus.of(singer.test.track_id)
+        starts = tiny.embedder(singer.test.path).start_s
+        whole = audio.load(singer.test.vocals_path, tiny.embedder.front_end.channels)
         stem = tiny.embedder.segments([whole.cut(s, 3.0).samples for s in starts])
-        for bar, other in zip(wanted, (own, stem, corpus.of(pupil.validation.track_id)), strict=True):
+        for bar, other in zip(wanted, (own, stem, corpus.of(singer.validation.track_id)), strict=True):
             wanted[bar].append(np.mean([a @ b for a, b in product(own, other)]))
     for bar, values in wanted.items():
         assert found.bars[bar].mean == pytest.approx(np.mean(values), abs=2e-3)
@@ -48,18 +48,18 @@ class _Band(TrackEmbedder):
 
 
 def test_an_encoder_that_hears_the_band_shows(tiny, ready):
-    corpus, roster = ready
-    found = similarities("band", _Band(tiny.folder), roster.pupils, corpus).bars
+    corpus, pool = ready
+    found = similarities("band", _Band(tiny.folder), pool.singers, corpus).bars
     assert found["instrumental stem"].mean > found["vocal stem"].mean
 
 
 def test_two_singers_and_stems_are_needed(tiny, ready, small_choir, tmp_path):
-    corpus, roster = ready
-    name = next(iter(roster.pupils))
+    corpus, pool = ready
+    name = next(iter(pool.singers))
     with pytest.raises(EvaluationError, match="need two singers"):
-        similarities("x", tiny.embedder, {name: roster.pupils[name]}, corpus)
+        similarities("x", tiny.embedder, {name: pool.singers[name]}, corpus)
     from dataclasses import replace
 
     bare = Manifest(tuple(replace(track, instrumental_path=None) for track in small_choir.tracks))
     with pytest.raises(EvaluationError, match="has no instrumental_path"):
-        similarities("x", tiny.embedder, enrol(assign_roles(bare, min_train=1), corpus).pupils, corpus)
+        similarities("x", tiny.embedder, enrol(assign_roles(bare, min_train=1), corpus).singers, corpus)

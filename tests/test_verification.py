@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 
 from tests.evaluation_fixtures import scene
-from whosings.calibration import calibration_of
+from whosings.calibration import calibration_of, same_singer_probability
 from whosings.calibration_fitting import calibrate
+from whosings.embedding import Embeddings
 from whosings.evaluation.protocol import enrol
 from whosings.evaluation.verification import open_set, trials
+from whosings.identification import Verifier
+from whosings.vocals.activity import Activity
 
 
 def embedder(made, seed=99):
@@ -18,7 +21,8 @@ def embedder(made, seed=99):
     tracks = [other.vectors[a:b] for a, b in zip(other.first, other.first[1:], strict=False)]
     card = {"calibration": calibrate(tracks, [track.singer_id for track in other.tracks], "made").to_card()}
     checkpoint = SimpleNamespace(card=card, fingerprint="made", name="made")
-    return SimpleNamespace(checkpoint=checkpoint, fingerprint="made", front_end=SimpleNamespace(segment_s=6.0))
+    front_end = SimpleNamespace(segment_s=6.0)
+    return SimpleNamespace(checkpoint=checkpoint, fingerprint="made", name="made", front_end=front_end)
 
 
 def test_trials_are_all_pairs_of_test_and_validation_tracks():
@@ -46,6 +50,24 @@ def test_trials_are_all_pairs_of_test_and_validation_tracks():
     assert found.stated_false_accept_rate == 0.01 and found.eer < 0.1
 
 
+def test_trials_say_what_verify_says():
+    made = scene(singers=6, spread=0.6)
+    used = embedder(made)
+
+    def embeddings(track):
+        vectors = made.corpus.of(track.track_id)
+        starts = 3.0 * np.arange(len(vectors))
+        activity = Activity(starts, np.ones(len(vectors)), "level")
+        last = float(starts[-1]) + 6.0
+        return Embeddings(track.track_id, vectors, starts, np.ones(len(vectors)), 6.0, last, "made", False, activity)
+
+    verifier = Verifier(used)
+    pairs = zip(made.split.test.tracks, made.split.validation.tracks, strict=True)
+    said = sorted(verifier.compare(embeddings(t), embeddings(v)).probability for t, v in pairs)
+    found = trials(enrol(made.split, made.corpus), made.corpus, used)
+    np.testing.assert_allclose([same_singer_probability(llr) for llr in found.same], said, atol=1e-6)
+
+
 def test_an_open_set_of_clear_voices():
     made = scene(singers=12, spread=0.2)
     found = open_set(enrol(made.split, made.corpus), made.corpus, embedder(made), made.clones)
@@ -65,14 +87,14 @@ def test_voices_that_are_all_alike_are_unknown():
 
 def test_the_seed_draws_who_is_enrolled():
     made = scene(singers=12, spread=0.9)
-    roster = enrol(made.split, made.corpus)
-    one, again, other = (open_set(roster, made.corpus, embedder(made), seed=seed) for seed in (0, 0, 5))
+    pool = enrol(made.split, made.corpus)
+    one, again, other = (open_set(pool, made.corpus, embedder(made), seed=seed) for seed in (0, 0, 5))
     assert one == again != other
 
 
 def test_a_lower_prior_of_strangers_names_more():
     made = scene(singers=12, spread=1.2)
-    roster, used = enrol(made.split, made.corpus), embedder(made)
-    even, low = (open_set(roster, made.corpus, used, unknown_prior=prior) for prior in (0.5, 0.001))
+    pool, used = enrol(made.split, made.corpus), embedder(made)
+    even, low = (open_set(pool, made.corpus, used, unknown_prior=prior) for prior in (0.5, 0.001))
     assert (even.unknown_prior, low.unknown_prior) == (0.5, 0.001)
     assert low.unknown < even.unknown and low.strangers_named >= even.strangers_named

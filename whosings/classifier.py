@@ -19,7 +19,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from safetensors.torch import load, save
 from torch import Tensor
 from torch.optim.adam import adam
 
@@ -27,6 +26,7 @@ from whosings.audio import FloatArray
 from whosings.config import HeadConfig
 from whosings.devices import has_bf16
 from whosings.errors import EvaluationError
+from whosings.tensor_file import packed, unpacked
 
 _MOMENTUM, _EPS = 0.1, 1e-5  # of batch norm
 _SHARPNESS = 20.0  # from a prototype's cosine to a logit
@@ -107,12 +107,12 @@ class Head:
 
     def to_bytes(self) -> bytes:
         """Weights as safetensors, without the settings."""
-        return bytes(save({name: value.cpu().contiguous() for name, value in self.weights.items()}))
+        return packed(self.weights)
 
     @classmethod
     def from_bytes(cls, content: bytes, config: HeadConfig) -> Head:
         """What ``to_bytes`` gave."""
-        return cls(config, load(content))
+        return cls(config, unpacked(content))
 
 
 def train_heads(

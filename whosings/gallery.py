@@ -10,13 +10,10 @@ interrupted enrolment goes on.
 from __future__ import annotations
 
 import json
-import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from types import TracebackType
+from sqlite3 import DatabaseError, NotSupportedError, OperationalError
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,10 +24,10 @@ from whosings.config import HeadConfig
 from whosings.embedding import Embeddings
 from whosings.errors import GalleryError
 from whosings.settings import parse
+from whosings.sqlite_file import SqliteFile
 
 _FORMAT = "1"
 _SCHEMA = """
-CREATE TABLE about (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE singers (
     id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,
     tracks INTEGER NOT NULL, segments INTEGER NOT NULL, voice BLOB NOT NULL
@@ -48,8 +45,6 @@ CREATE TABLE head (
 """
 FORMER = {"eb0b109bbcd16ea9b39e0287baaab49740c852eb7a2d14174ab396413709a5de": "fast, once default"}
 """Names of encoders in galleries that kept none; ``fast`` shipped as ``default`` once."""
-
-_BUSY_S = 30.0  # how long to wait for another process's transaction
 
 
 @dataclass(frozen=True)
@@ -105,7 +100,7 @@ class FittedHead:
     before: float
 
 
-class Gallery:
+class Gallery(SqliteFile):
     """A gallery on disk; use it as a context manager, or ``close`` it.
 
     Args:
@@ -118,28 +113,14 @@ class Gallery:
     """
 
     def __init__(self, path: str | Path, fingerprint: str | None = None, encoder: str = "") -> None:
-        self.path = Path(path)
-        if not self.path.exists() and fingerprint is None:
+        if not Path(path).exists() and fingerprint is None:
             raise GalleryError(path, "no such gallery", "enrol singers first: whosings enrol NAME FILES")
-        if self.path.is_dir():
+        if Path(path).is_dir():
             raise GalleryError(path, "is a folder, not a gallery", "name a file")
-        with self._faults():
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(self.path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
-            self._db.execute("PRAGMA foreign_keys = ON")
-            if fingerprint is not None:
-                with self._transaction():  # two processes may both find no gallery
-                    tables = {row[0] for row in self._db.execute("SELECT name FROM sqlite_master")}
-                    if not tables:
-                        for statement in _SCHEMA.split(";"):
-                            self._db.execute(statement)
-                        facts = [("format", _FORMAT), ("fingerprint", fingerprint), ("encoder", encoder)]
-                        self._db.executemany("INSERT INTO about VALUES (?, ?)", facts)
-            about = dict(self._db.execute("SELECT key, value FROM about"))
-        if about.get("format") != _FORMAT:
-            raise GalleryError(path, f"has format {about.get('format')}", "update whosings, or enrol again")
-        self.fingerprint = about["fingerprint"]
-        self.encoder = about.get("encoder") or FORMER.get(self.fingerprint, "")
+        facts = None if fingerprint is None else {"fingerprint": fingerprint, "encoder": encoder}
+        super().__init__(path, _FORMAT, _SCHEMA, facts, "PRAGMA foreign_keys = ON")
+        self.fingerprint = self._facts["fingerprint"]
+        self.encoder = self._facts.get("encoder") or FORMER.get(self.fingerprint, "")
         if fingerprint is not None:
             self.refuse_other(fingerprint, encoder)
 
@@ -166,20 +147,17 @@ class Gallery:
             GalleryError: the embeddings are another encoder's, or hold no vocal segment; or the name is empty.
         """
         if track.fingerprint != self.fingerprint:
-            raise GalleryError(
-                self.path,
-                f"holds embeddings of encoder {self.fingerprint[:12]}, not of {track.fingerprint[:12]}",
-                "use one encoder for both",
-            )
+            problem = f"holds embeddings of encoder {self.fingerprint[:12]}, not of {track.fingerprint[:12]}"
+            raise GalleryError(self.path, problem, "use one encoder for both")
         if not singer.strip():
             raise GalleryError(self.path, "a singer needs a name", "give one")
         if len(track.vectors) == 0:
-            raise GalleryError(
-                track.track_id, "holds too little singing to enrol", "use a recording in which the singer is heard"
-            )
+            remedy = "use a recording in which the singer is heard"
+            raise GalleryError(track.track_id, "holds too little singing to enrol", remedy)
         mean = track.vectors.mean(axis=0)
+        start_s, vectors = track.start_s.astype(np.float32), track.vectors.astype(np.float16)
         with self._faults(), self._transaction():
-            if self._holds(singer, sha256):
+            if self.holds(singer, sha256):
                 return False
             self._drop_head()
             row = self._db.execute("SELECT id, voice FROM singers WHERE name = ?", (singer,)).fetchone()
@@ -193,21 +171,16 @@ class Gallery:
             self._db.execute(
                 "INSERT INTO tracks (singer, sha256, source, start_s, vectors) "
                 "SELECT id, ?, ?, ?, ? FROM singers WHERE name = ?",
-                (
-                    sha256,
-                    track.track_id,
-                    track.start_s.astype(np.float32).tobytes(),
-                    track.vectors.astype(np.float16).tobytes(),
-                    singer,
-                ),
+                (sha256, track.track_id, start_s.tobytes(), vectors.tobytes(), singer),
             )
         self._forget()
         return True
 
     def holds(self, singer: str, sha256: str) -> bool:
         """Whether this content is already enrolled for the singer."""
+        query = "SELECT 1 FROM tracks JOIN singers ON singers.id = tracks.singer WHERE name = ? AND sha256 = ?"
         with self._faults():
-            return self._holds(singer, sha256)
+            return self._db.execute(query, (singer, sha256)).fetchone() is not None
 
     def remove(self, singer: str) -> None:
         """Forget a singer and all tracks.
@@ -313,7 +286,8 @@ class Gallery:
     def head(self) -> FittedHead | None:
         """The head that was fitted on the gallery as it is; None where there is none."""
         with self._faults():
-            if not self._has_head():
+            # Galleries of before there were heads, and those that may only be read, have no such table.
+            if self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'head'").fetchone() is None:
                 return None
             row = self._db.execute("SELECT names, config, weights, accuracy, before FROM head").fetchone()
         names, config, weights, accuracy, before = row
@@ -331,22 +305,6 @@ class Gallery:
         if found != "ok":
             raise GalleryError(self.path, f"is damaged ({found})", "restore it from a copy, or enrol again")
 
-    def close(self) -> None:
-        """Release the file."""
-        self._db.close()
-
-    def __enter__(self) -> Gallery:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def _holds(self, singer: str, sha256: str) -> bool:
-        query = "SELECT 1 FROM tracks JOIN singers ON singers.id = tracks.singer WHERE name = ? AND sha256 = ?"
-        return self._db.execute(query, (singer, sha256)).fetchone() is not None
-
     def _singer_id(self, singer: str) -> int:
         row = self._db.execute("SELECT id FROM singers WHERE name = ?", (singer,)).fetchone()
         if row is None:
@@ -354,40 +312,22 @@ class Gallery:
             raise GalleryError(self.path, f"nobody named {singer} is enrolled", remedy)
         return int(row[0])
 
-    def _has_head(self) -> bool:
-        """Galleries of before there were heads, and those that may only be read, have no such table."""
-        return self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'head'").fetchone() is not None
-
     def _drop_head(self) -> None:
-        if self._has_head():
-            self._db.execute("DROP TABLE head")
+        self._db.execute("DROP TABLE IF EXISTS head")
 
     def _forget(self) -> None:
         for name in ("voices", "head"):
             self.__dict__.pop(name, None)
 
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._db.execute("COMMIT")
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-
-    @contextmanager
-    def _faults(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.OperationalError as error:
-            if "no such table" in str(error):
-                raise GalleryError(self.path, "is not a gallery", "name a file made by: whosings enrol") from error
-            raise GalleryError(self.path, f"cannot be used ({error})", "check the file and who else uses it") from error
-        except sqlite3.DatabaseError as error:
-            raise GalleryError(
-                self.path, f"is damaged or not a gallery ({error})", "restore it from a copy, or enrol again"
-            ) from error
+    def _fault(self, error: DatabaseError) -> GalleryError:
+        if isinstance(error, NotSupportedError):
+            return GalleryError(self.path, f"has {error}", "update whosings, or enrol again")
+        if not isinstance(error, OperationalError):
+            remedy = "restore it from a copy, or enrol again"
+            return GalleryError(self.path, f"is damaged or not a gallery ({error})", remedy)
+        if "no such table" in str(error):
+            return GalleryError(self.path, "is not a gallery", "name a file made by: whosings enrol")
+        return GalleryError(self.path, f"cannot be used ({error})", "check the file and who else uses it")
 
 
 def _read_vectors(blob: bytes, width: int) -> FloatArray:

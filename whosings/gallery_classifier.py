@@ -17,7 +17,7 @@ from whosings.classifier import Head, Lesson, Tracks, train_heads, vote
 from whosings.config import HeadConfig
 from whosings.errors import GalleryError
 from whosings.gallery import EnrolledTrack, FittedHead, Gallery
-from whosings.metrics import credits
+from whosings.metrics import top_k_credit
 from whosings.sampling import sort_key
 
 _LEAST = 3  # tracks of a singer, one of them held back
@@ -76,7 +76,7 @@ def fit_gallery(
 
     def accuracy(head: Head) -> float:
         ranges = rows.tracks([(label, track) for label, track in probes])
-        return float(credits(vote(head, rows.vectors, ranges).counts, targets).mean())
+        return float(top_k_credit(vote(head, rows.vectors, ranges).counts, targets).mean())
 
     before = accuracy(learned(rest, config.model_copy(update={"kind": "prototype"})))
     after = accuracy(learned(rest, config))

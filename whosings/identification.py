@@ -15,12 +15,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from whosings.answer import Answer, Candidate, TimelineSegment, Verdict, Verification
 from whosings.audio import FloatArray
 from whosings.calibration import (
     UNKNOWN_PRIOR,
     Calibration,
+    Scores,
     best_posteriors,
     calibration_of,
     neighbours_mean,
@@ -62,7 +64,7 @@ class Identifier:
         gallery.refuse_other(embedder.fingerprint, embedder.name)
         self._gallery, self._embedder, self._unknown_prior = gallery, embedder, unknown_prior
         self._calibration = calibration or calibration_of(embedder.checkpoint)
-        self._ready: tuple[Voices, _Scene] | None = None
+        self._ready: tuple[Voices, _ReadyVoices] | None = None
 
     def __call__(self, path: str | Path, top: int = 5) -> Answer:
         """Who sings this file.
@@ -82,55 +84,30 @@ class Identifier:
         Raises:
             GalleryError: nobody is enrolled, or nobody but ``leave_out``.
         """
-        scene = self._scene(leave_out)
-        voices, calibration = scene.voices, scene.calibration
+        ready = self._ready_voices(leave_out)
+        voices = ready.voices
         if not voices.names:
             raise GalleryError(self._gallery.path, f"holds nobody but {leave_out}", "enrol more singers")
         if len(probe.vectors) == 0:
             return self._reply(probe, Verdict.NOT_ENOUGH_VOCALS, (), 1.0, ())
-        enrolled, reach = voices.vectors, scene.reach
-        by_segment = calibration.centred(neighbours_mean(probe.vectors)) @ enrolled.T
-        found = best_posteriors(calibration.segment(by_segment, reach), self._unknown_prior)
-        best, likely, nobody = found.singer, found.probability, found.nobody
-        known = likely > nobody
-        heard = self._by_head(probe, voices)
+        heard = self._heard_by_head(probe, voices)
+        ranking = _by_voices(probe, ready, self._unknown_prior, with_parts=heard is None)
         if heard is not None:
-            best, likely = heard.argmax(axis=1), (1 - nobody) * heard.max(axis=1)
-        timeline = tuple(
-            TimelineSegment(
-                float(start_s),
-                probe.segment_s,
-                voices.names[who] if sure else None,
-                float(likely[number] if sure else nobody[number]),
-            )
-            for number, (start_s, who, sure) in enumerate(zip(probe.start_s, best, known, strict=True))
-        )
-        scores = enrolled @ calibration.centred(probe.vectors.mean(axis=0))
-        llr = calibration.track(scores, calibration.reach(probe.amount) * reach)
-        named = np.bincount(best[known], minlength=len(voices.names))
-        parts = np.flatnonzero(named >= max(_PART_SEGMENTS, _PART_SHARE * len(best)))
-        # Only where several voices show: segments chosen for their likeness to one singer would flatter that singer.
-        for who in parts if len(parts) > 1 and heard is None else ():
-            part = probe.vectors[known & (best == who)]
-            score = enrolled[who] @ calibration.centred(part.mean(axis=0))
-            alone = calibration.track(score, calibration.reach(len(part) * probe.share) * reach[who])
-            if alone > llr[who]:
-                scores[who], llr[who] = score, alone
-        probabilities = singer_posteriors(llr, self._unknown_prior)
-        order = np.argsort(-llr, kind="stable")[:top]
-        if heard is not None:
-            votes, means = np.bincount(best, minlength=len(voices.names)), heard.mean(axis=0)
-            probabilities = probabilities.sum() * means
-            order = np.lexsort((-means, -votes))[:top]
+            ranking = _by_head(heard, ranking)
         candidates = tuple(
-            Candidate(voices.names[who], float(scores[who]), float(probabilities[who]), float(named[who] / len(best)))
-            for who in order
+            Candidate(
+                voices.names[who],
+                float(ranking.scores[who]),
+                float(ranking.probabilities[who]),
+                float(ranking.named[who] / len(ranking.best)),
+            )
+            for who in ranking.order[:top]
         )
-        unknown = float(max(0.0, 1 - probabilities.sum()))
+        unknown = float(max(0.0, 1 - ranking.probabilities.sum()))
         verdict = Verdict.SINGER if candidates[0].probability > unknown else Verdict.UNKNOWN
-        return self._reply(probe, verdict, candidates, unknown, timeline)
+        return self._reply(probe, verdict, candidates, unknown, _timeline(probe, ranking, voices.names))
 
-    def _by_head(self, probe: Embeddings, voices: Voices) -> FloatArray | None:
+    def _heard_by_head(self, probe: Embeddings, voices: Voices) -> FloatArray | None:
         """Probabilities (segments, singers) by the gallery's fitted head, if there is one."""
         fitted = self._gallery.head
         if fitted is None:
@@ -140,13 +117,13 @@ class Identifier:
         found = fitted.head(torch.from_numpy(probe.vectors)).numpy()[:, columns]
         return np.asarray(found / np.maximum(found.sum(axis=1, keepdims=True), 1e-12), np.float32)
 
-    def _scene(self, leave_out: str | None) -> _Scene:
+    def _ready_voices(self, leave_out: str | None) -> _ReadyVoices:
         """The gallery's voices ready for comparison, made once for as long as the gallery stays the same."""
         raw = self._gallery.voices
         if leave_out is not None:
-            return _Scene.of(raw.without(leave_out), self._calibration)
+            return _ReadyVoices.of(raw.without(leave_out), self._calibration)
         if self._ready is None or self._ready[0] is not raw:
-            self._ready = (raw, _Scene.of(raw, self._calibration))
+            self._ready = (raw, _ReadyVoices.of(raw, self._calibration))
         return self._ready[1]
 
     def _reply(
@@ -172,7 +149,7 @@ class Identifier:
 
 
 @dataclass(frozen=True)
-class _Scene:
+class _ReadyVoices:
     """Enrolled voices without the mean voice, and the calibration that takes it away from probes, too.
 
     Attributes:
@@ -184,10 +161,90 @@ class _Scene:
     reach: FloatArray
 
     @classmethod
-    def of(cls, raw: Voices, calibration: Calibration) -> _Scene:
+    def of(cls, raw: Voices, calibration: Calibration) -> _ReadyVoices:
         adapted = calibration.adapted(raw.vectors)
         reach = adapted.reach(raw.segments).astype(np.float32)
         return cls(replace(raw, vectors=adapted.centred(raw.vectors)), adapted, reach)
+
+
+@dataclass(frozen=True)
+class _Ranking:
+    """Enrolled singers as one scorer sees them.
+
+    Attributes:
+        best: place of the likeliest singer of each segment, (segments,).
+        likely, nobody: probability of that singer, and of somebody who is not enrolled, (segments,).
+        known: segments in which an enrolled singer is likelier than somebody else, (segments,).
+        scores: cosine of the track with each singer's mean voice, (singers,).
+        probabilities: of each singer for the track, (singers,).
+        order: places of singers, the best first, (singers,).
+    """
+
+    best: NDArray[np.intp]
+    likely: Scores
+    nobody: Scores
+    known: NDArray[np.bool_]
+    scores: FloatArray
+    probabilities: Scores
+    order: NDArray[np.intp]
+
+    @property
+    def named(self) -> NDArray[np.intp]:
+        """How many segments name each singer, (singers,)."""
+        return np.bincount(self.best[self.known], minlength=len(self.scores))
+
+
+def _by_voices(probe: Embeddings, ready: _ReadyVoices, unknown_prior: float, with_parts: bool) -> _Ranking:
+    """Rank singers by their mean voices.
+
+    Args:
+        with_parts: score a singer on a part of the timeline alone, too, where several voices show.
+    """
+    calibration, enrolled, reach = ready.calibration, ready.voices.vectors, ready.reach
+    by_segment = calibration.centred(neighbours_mean(probe.vectors)) @ enrolled.T
+    found = best_posteriors(calibration.segment(by_segment, reach), unknown_prior)
+    scores = enrolled @ calibration.centred(probe.vectors.mean(axis=0))
+    llr = calibration.track(scores, calibration.reach(probe.amount) * reach)
+    known = found.probability > found.nobody
+    named = np.bincount(found.singer[known], minlength=len(enrolled))
+    parts = np.flatnonzero(named >= max(_PART_SEGMENTS, _PART_SHARE * len(found.singer)))
+    # Only where several voices show: segments chosen for their likeness to one singer would flatter that singer.
+    for who in parts if with_parts and len(parts) > 1 else ():
+        part = probe.vectors[known & (found.singer == who)]
+        score = enrolled[who] @ calibration.centred(part.mean(axis=0))
+        alone = calibration.track(score, calibration.reach(len(part) * probe.share) * reach[who])
+        if alone > llr[who]:
+            scores[who], llr[who] = score, alone
+    probabilities = singer_posteriors(llr, unknown_prior)
+    order = np.argsort(-llr, kind="stable")
+    return _Ranking(found.singer, found.probability, found.nobody, known, scores, probabilities, order)
+
+
+def _by_head(heard: FloatArray, ranking: _Ranking) -> _Ranking:
+    """Rank singers by the votes of a fitted head; whether anybody enrolled sings is still the scores' to say.
+
+    Args:
+        heard: probabilities by the head, (segments, singers).
+    """
+    best, means = heard.argmax(axis=1), heard.mean(axis=0)
+    votes = np.bincount(best, minlength=len(means))
+    return replace(
+        ranking,
+        best=best,
+        likely=(1 - ranking.nobody) * heard.max(axis=1),
+        probabilities=ranking.probabilities.sum() * means,
+        order=np.lexsort((-means, -votes)),
+    )
+
+
+def _timeline(probe: Embeddings, ranking: _Ranking, names: tuple[str, ...]) -> tuple[TimelineSegment, ...]:
+    rows = zip(probe.start_s, ranking.best, ranking.known, ranking.likely, ranking.nobody, strict=True)
+    return tuple(
+        TimelineSegment(float(start_s), probe.segment_s, names[who], float(likely))
+        if sure
+        else TimelineSegment(float(start_s), probe.segment_s, None, float(nobody))
+        for start_s, who, sure, likely, nobody in rows
+    )
 
 
 class Verifier:

@@ -3,13 +3,13 @@
 Conventions
 -----------
 - A *vote* of a track: counts of its segments' answers by class, or any score by class; the highest is the best.
-- Ties are broken by chance, and credits say what that gives on average: no order of classes helps or harms anybody.
+- Ties are broken by chance, and ``top_k_credit`` says what that gives on average. No order of classes helps anybody.
 - A *trial* compares two recordings; ``same`` and ``different`` are the scores of trials of one singer and of two.
 - Rates are 0 to 1. Intervals are 95 % by bootstrap over singers, because a singer's tracks are alike.
 
 Metrics
 -------
-``credits``, ``expected_ranks``, ``equal_error_rate``, ``detection_cost``, ``calibration_error``, ``reliability``,
+``top_k_credit``, ``expected_ranks``, ``equal_error_rate``, ``detection_cost``, ``calibration_error``, ``reliability``,
 ``interval``.
 """
 
@@ -44,7 +44,7 @@ class Interval:
     count: int
 
 
-def credits(votes: Array, targets: NDArray[np.bool_], k: int = 1) -> Array:
+def top_k_credit(votes: Array, targets: NDArray[np.bool_], k: int = 1) -> Array:
     """Chance that a target is among the ``k`` best, ties broken by chance.
 
     Args:
@@ -70,7 +70,7 @@ def credits(votes: Array, targets: NDArray[np.bool_], k: int = 1) -> Array:
 
 
 def expected_ranks(votes: Array, targets: NDArray[np.bool_]) -> Array:
-    """Place of the best target, 1 the first; the mean place where it is tied. Arguments, errors as of ``credits``."""
+    """Place of the best target, 1 the first; the mean place where it is tied. Arguments as of ``top_k_credit``."""
     better, tied, right = _places(votes, targets)
     return better + (tied + 1) / (right + 1)
 

@@ -15,11 +15,11 @@ Conventions
 
 from __future__ import annotations
 
-import json
 import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from importlib.resources import files
 from itertools import pairwise
 from pathlib import Path
@@ -27,13 +27,11 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor, nn
 
 from whosings.audio import SAMPLE_RATE, FloatArray
 from whosings.errors import CheckpointError
-from whosings.files import write_atomic
+from whosings.tensor_file import halved, opened, write_tensors
 
 FORMAT = "whosings-opinion-1"
 SHIPPED = "weights/opinion/model.safetensors"
@@ -164,17 +162,16 @@ class SecondOpinion:
 
     def __init__(self, weights: str | Path | None = None) -> None:
         self._path = Path(weights) if weights is not None else Path(str(files("whosings"))) / SHIPPED
-        self._ready: tuple[ArtefactNetwork, Scale, dict[str, object]] | None = None
 
     @property
     def card(self) -> dict[str, object]:
         """What the network was made of, and how well it does."""
-        return self._load()[2]
+        return self._ready[2]
 
     @property
     def scale(self) -> Scale:
         """What reads its logits."""
-        return self._load()[1]
+        return self._ready[1]
 
     def __call__(self, segments: Sequence[FloatArray]) -> Opinion | None:
         """What it sounds like; None where there is not enough voice.
@@ -194,33 +191,22 @@ class SecondOpinion:
         audible = [s for s in segments if s.shape[-1] >= LEAST_S * SAMPLE_RATE and float(np.abs(s).max()) > _SILENT]
         if not audible:
             return np.zeros(0, np.float32)
-        network = self._load()[0]
+        network = self._ready[0]
         places = np.linspace(0, len(audible) - 1, min(MOST_SEGMENTS, len(audible))).round().astype(int)
         waves = [np.asarray(audible[n].mean(axis=0), np.float32) for n in places]
         return np.array([float(network(torch.from_numpy(wave)[None])[0]) for wave in waves], np.float32)
 
-    def _load(self) -> tuple[ArtefactNetwork, Scale, dict[str, object]]:
-        if self._ready is None:
-            try:
-                with safe_open(self._path, framework="pt") as file:
-                    header = json.loads((file.metadata() or {})["whosings"])
-                    tensors = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118 (not a dict)
-                if header["format"] != FORMAT:
-                    raise CheckpointError(self._path, f"has format {header['format']}", "update whosings")
-                network = ArtefactNetwork(tuple(header["channels"]))
-                network.load_state_dict(tensors)
-                scale, card = Scale(**header["scale"]), dict(header["card"])
-            except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
-                raise CheckpointError(self._path, "is not a second opinion's network", "name another file") from error
-            self._ready = network.eval().requires_grad_(False), scale, card
-        return self._ready
+    @cached_property
+    def _ready(self) -> tuple[ArtefactNetwork, Scale, dict[str, object]]:
+        foreign = CheckpointError(self._path, "is not a second opinion's network", "name another file")
+        with opened(self._path, FORMAT, foreign) as file:
+            network = ArtefactNetwork(tuple(file.header["channels"]))
+            network.load_state_dict(file.tensors)
+            scale, card = Scale(**file.header["scale"]), dict(file.header["card"])
+        return network.eval().requires_grad_(False), scale, card
 
 
 def save_opinion(path: str | Path, network: ArtefactNetwork, scale: Scale, card: dict[str, object]) -> None:
     """Write a network in half precision, with its scale and what it was made of."""
     header = {"format": FORMAT, "channels": network.channels, "scale": asdict(scale), "card": card}
-    tensors = {
-        name: value.half().contiguous() if value.is_floating_point() else value
-        for name, value in network.state_dict().items()
-    }
-    write_atomic(path, save(tensors, metadata={"whosings": json.dumps(header)}))
+    write_tensors(path, header, halved(network.state_dict()))

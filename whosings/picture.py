@@ -23,7 +23,7 @@ _LONGEST = 44  # letters of a name or title
 
 
 @dataclass(frozen=True)
-class Scene:
+class PictureRow:
     """One row of the picture.
 
     Attributes:
@@ -37,7 +37,7 @@ class Scene:
     right: bool | None = None
 
 
-def draw(scenes: Sequence[Scene], path: str | Path) -> None:
+def draw(scenes: Sequence[PictureRow], path: str | Path) -> None:
     """Write a PNG with one waveform a scene, coloured by the singer of each moment.
 
     A moment's colour is that of the likeliest singer among the segments that cover it; the more certain, the stronger.
@@ -88,7 +88,7 @@ def _brief(text: str) -> str:
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
 
 
-def _draw_row(axes: Axes, scene: Scene, colours: dict[str, str]) -> None:
+def _draw_row(axes: Axes, scene: PictureRow, colours: dict[str, str]) -> None:
     from matplotlib.collections import PolyCollection
 
     low, high = _envelope(scene.sound.samples)

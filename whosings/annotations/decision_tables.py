@@ -21,10 +21,10 @@ from tinytag import TinyTag, TinyTagException
 
 from whosings.annotations.artists import Singer
 from whosings.annotations.names import is_unnamed, split_featured
-from whosings.annotations.reconcile import Decision, Outcome
+from whosings.annotations.reconcile import Decision, DecisionOutcome
 from whosings.annotations.records import (
     Credit,
-    Role,
+    CreditRole,
     Source,
     TrackRecord,
     clean_isrc,
@@ -35,8 +35,7 @@ from whosings.annotations.verdict import Reason
 from whosings.catalogue.listing import folder_tracks
 from whosings.catalogue.manifest import Manifest, Track, read_manifest
 from whosings.catalogue.table_files import read_table, write_table
-from whosings.catalogue.track_status import Listed
-from whosings.catalogue.track_status import Outcome as TrackOutcome
+from whosings.catalogue.track_status import Listed, TrackOutcome
 from whosings.errors import ManifestError
 
 SINGER_COLUMNS = tuple(field.name for field in fields(Singer))
@@ -89,7 +88,7 @@ def catalogue_record(
         source=Source.CATALOGUE,
         source_id=track_id,
         title=title,
-        credits=(*((Credit(main),) if main else ()), *(Credit(name, Role.FEATURED) for name in featured)),
+        credits=(*((Credit(main),) if main else ()), *(Credit(name, CreditRole.FEATURED) for name in featured)),
         isrcs=(code,) if code else (),
         duration_s=clean_seconds(duration_s) if duration_s is not None else None,
         musicbrainz_id=clean_mbid(musicbrainz_id),
@@ -198,11 +197,11 @@ def read_decisions(path: str | Path) -> dict[str, Decision]:
         if not track_id or track_id in found:
             raise ManifestError(path, f"track_id {track_id or '(none)'} is missing or occurs twice", "make it again")
         try:
-            outcome, reason = Outcome(row["outcome"]), Reason(row["reason"])
+            outcome, reason = DecisionOutcome(row["outcome"]), Reason(row["reason"])
         except ValueError as error:
             raise ManifestError(path, f"track {track_id}: {error}", "make the table again") from error
         ids, names = row["singer_ids"] or [], row["singer_names"] or []
-        if len(ids) != len(names) or (outcome is Outcome.KEPT and len(ids) != 1):
+        if len(ids) != len(names) or (outcome is DecisionOutcome.KEPT and len(ids) != 1):
             raise ManifestError(path, f"track {track_id} is {outcome} with {len(ids)} singers", "make the table again")
         found[track_id] = Decision(
             track_id,
@@ -247,7 +246,7 @@ def annotated(manifest: Manifest, decisions: Iterable[Decision]) -> Manifest:
     Raises:
         ManifestError: no track is kept.
     """
-    kept = {decision.track_id: decision for decision in decisions if decision.outcome is Outcome.KEPT}
+    kept = {decision.track_id: decision for decision in decisions if decision.outcome is DecisionOutcome.KEPT}
     tracks = tuple(applied(kept[track.track_id], track) for track in manifest.tracks if track.track_id in kept)
     if not tracks:
         raise ManifestError("annotations", "keep none of the manifest's tracks", "see the decisions' reasons")
@@ -264,7 +263,7 @@ def with_decisions(tracks: Iterable[Listed], decisions: Mapping[str, Decision]) 
         decision = decisions.get(listed.track.track_id)
         if decision is None:
             yield Listed(listed.track, TrackOutcome.NO_SINGER, "the annotations do not know it")
-        elif decision.outcome is not Outcome.KEPT:
+        elif decision.outcome is not DecisionOutcome.KEPT:
             yield Listed(listed.track, TrackOutcome.SET_APART, decision.explanation.rstrip("."))
         else:
             yield Listed(applied(decision, listed.track))

@@ -21,7 +21,7 @@ from whosings.annotations.names import parse_title, split_featured
 from whosings.annotations.records import (
     ArtistRecord,
     Credit,
-    Role,
+    CreditRole,
     Source,
     TrackRecord,
     clean_date,
@@ -104,7 +104,11 @@ def parse_track(tree: Mapping[str, Any]) -> TrackRecord:
     try:
         people = tree.get("contributors") or [tree["artist"]]
         credits = tuple(
-            Credit(person["name"], Role.FEATURED if person.get("role") == "Featured" else Role.MAIN, str(person["id"]))
+            Credit(
+                person["name"],
+                CreditRole.FEATURED if person.get("role") == "Featured" else CreditRole.MAIN,
+                str(person["id"]),
+            )
             for person in people
         )
         return TrackRecord(

@@ -24,9 +24,9 @@ from whosings.annotations.names import normalise, parse_title, similarity, split
 from whosings.annotations.records import (
     ArtistRecord,
     Credit,
+    CreditRole,
     Kind,
     Member,
-    Role,
     Source,
     TrackRecord,
     clean_date,
@@ -244,22 +244,22 @@ def _tracks(entry: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 
 def _main(people: Sequence[Mapping[str, Any]]) -> Iterator[Credit]:
-    role = Role.MAIN
+    role = CreditRole.MAIN
     for person in people:
         yield Credit(_plain(person["name"]), role, _id(person))
         if re.match(r"\s*f(?:ea)?t(?:uring)?\b", str(person.get("join") or ""), re.IGNORECASE):
-            role = Role.FEATURED
+            role = CreditRole.FEATURED
 
 
 def _extra(person: Mapping[str, Any]) -> Iterator[Credit]:
     """One credit for each of the person's roles that is about a voice; a role's detail stands in brackets."""
     for text in re.split(r",\s*(?![^\[]*\])", str(person.get("role") or "")):
         if re.match(r"featuring\b", text.strip(), re.IGNORECASE):
-            role = Role.FEATURED
+            role = CreditRole.FEATURED
         elif re.match(r"(re)?mix(ed by)?\b", text.strip(), re.IGNORECASE) and "remix" in text.lower():
-            role = Role.REMIXER
+            role = CreditRole.REMIXER
         elif _SINGING.search(re.sub(r"\[.*\]", "", text)):
-            role = Role.BACKING_VOCALS if _BACKING.search(text) else Role.LEAD_VOCALS
+            role = CreditRole.BACKING_VOCALS if _BACKING.search(text) else CreditRole.LEAD_VOCALS
         else:
             continue
         yield Credit(_plain(person["name"]), role, _id(person))

@@ -19,7 +19,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from whosings.annotations.names import normalise, parse_title, similarity, split_featured, split_names
-from whosings.annotations.records import Role, Source, TrackRecord
+from whosings.annotations.records import CreditRole, Source, TrackRecord
 from whosings.errors import AnnotationError
 
 _SCHEMA = """
@@ -202,12 +202,17 @@ def artist_similarity(one: TrackRecord, other: TrackRecord) -> float:
 
 
 def _names(track: TrackRecord) -> frozenset[str]:
-    return frozenset(normalise(c.name) for c in track.credits if c.role in (Role.MAIN, Role.FEATURED))
+    return frozenset(normalise(c.name) for c in track.credits if c.role in (CreditRole.MAIN, CreditRole.FEATURED))
 
 
 def _together(track: TrackRecord) -> str:
     """Every single name, so that "A & B" as one name is like A and B as two."""
-    names = (normalise(n) for c in track.credits if c.role in (Role.MAIN, Role.FEATURED) for n in split_names(c.name))
+    names = (
+        normalise(n)
+        for c in track.credits
+        if c.role in (CreditRole.MAIN, CreditRole.FEATURED)
+        for n in split_names(c.name)
+    )
     return " ".join(sorted(set(names)))
 
 
@@ -229,7 +234,7 @@ def _keys(track: TrackRecord) -> frozenset[int]:
     if track.musicbrainz_id:
         keys.append(f"mbid {track.musicbrainz_id}")
     base = parse_title(track.title).base
-    names = {normalise(c.name) for c in track.credits if c.role in (Role.MAIN, Role.FEATURED)}
+    names = {normalise(c.name) for c in track.credits if c.role in (CreditRole.MAIN, CreditRole.FEATURED)}
     names |= {normalise(n) for c in track.credits for n in split_names(split_featured(c.name)[0])}
     for name in names:
         keys += [f"artist {name}\n{base[:3]}", f"title {base}\n{name[:3]}"]

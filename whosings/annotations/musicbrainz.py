@@ -19,9 +19,9 @@ from whosings.annotations.names import parse_title, split_featured
 from whosings.annotations.records import (
     ArtistRecord,
     Credit,
+    CreditRole,
     Kind,
     Member,
-    Role,
     Source,
     TrackRecord,
     clean_date,
@@ -120,11 +120,11 @@ def parse_recording(tree: Mapping[str, Any]) -> TrackRecord:
     """
     try:
         credits: list[Credit] = []
-        role = Role.MAIN
+        role = CreditRole.MAIN
         for part in tree["artist-credit"]:
             credits.append(Credit(part["name"], role, part["artist"]["id"]))
             if re.search(r"\b(feat|ft|featuring)\b", part.get("joinphrase") or "", re.IGNORECASE):
-                role = Role.FEATURED
+                role = CreditRole.FEATURED
         for relation in tree.get("relations") or ():
             if "artist" in relation and (vocal := _vocal_role(relation)) is not None:
                 credits.append(Credit(relation["artist"]["name"], vocal, relation["artist"]["id"]))
@@ -191,15 +191,15 @@ def read_artists(path: str | Path) -> Iterator[ArtistRecord]:
     return map(parse_artist, json_lines(path))
 
 
-def _vocal_role(relation: Mapping[str, Any]) -> Role | None:
+def _vocal_role(relation: Mapping[str, Any]) -> CreditRole | None:
     attributes = set(relation.get("attributes") or ())
     if relation.get("type") == "remixer":
-        return Role.REMIXER
+        return CreditRole.REMIXER
     if relation.get("type") != "vocal":
         return None
     if attributes & {"background vocals", "choir vocals"}:
-        return Role.BACKING_VOCALS
-    return Role.FEATURED if "guest" in attributes else Role.LEAD_VOCALS
+        return CreditRole.BACKING_VOCALS
+    return CreditRole.FEATURED if "guest" in attributes else CreditRole.LEAD_VOCALS
 
 
 def _sings(attributes: Any) -> bool | None:

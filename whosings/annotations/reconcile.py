@@ -20,11 +20,11 @@ from itertools import combinations
 from whosings.annotations.artists import ArtistBook, Singer
 from whosings.annotations.matching import Match, TrackIndex
 from whosings.annotations.names import normalise, similarity
-from whosings.annotations.records import ArtistKey, Role, Source
+from whosings.annotations.records import ArtistKey, CreditRole, Source
 from whosings.annotations.verdict import ALIKE, SEVERAL, Reader, Reason, Statement
 
 
-class Outcome(StrEnum):
+class DecisionOutcome(StrEnum):
     """What becomes of a track."""
 
     KEPT = "kept"
@@ -32,9 +32,15 @@ class Outcome(StrEnum):
     DROPPED = "dropped"
 
 
-def outcome_of(reason: Reason) -> Outcome:
+def outcome_of(reason: Reason) -> DecisionOutcome:
     """What becomes of a track for this reason."""
-    return Outcome.KEPT if reason is Reason.SOLO else Outcome.APART if reason in SEVERAL else Outcome.DROPPED
+    return (
+        DecisionOutcome.KEPT
+        if reason is Reason.SOLO
+        else DecisionOutcome.APART
+        if reason in SEVERAL
+        else DecisionOutcome.DROPPED
+    )
 
 
 @dataclass(frozen=True)
@@ -63,7 +69,7 @@ class Decision:
     """
 
     track_id: str
-    outcome: Outcome
+    outcome: DecisionOutcome
     reason: Reason
     explanation: str
     singers: tuple[Singer, ...] = ()
@@ -192,7 +198,7 @@ def _named_alike(matches: Sequence[Match]) -> Iterator[tuple[ArtistKey, ArtistKe
     """Pairs of artists of two sources whom the records of one track name as its only main artist, by one name."""
     alone: dict[Source, tuple[str, ArtistKey]] = {}
     for match in matches:
-        mains = [credit for credit in match.record.credits if credit.role is Role.MAIN]
+        mains = [credit for credit in match.record.credits if credit.role is CreditRole.MAIN]
         source = match.record.source
         if len(mains) == 1 and mains[0].artist_id and source is not Source.CATALOGUE and source not in alone:
             alone[source] = (normalise(mains[0].name), ArtistKey(source, mains[0].artist_id))

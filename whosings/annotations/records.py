@@ -35,7 +35,7 @@ class Kind(StrEnum):
     UNKNOWN = "unknown"
 
 
-class Role(StrEnum):
+class CreditRole(StrEnum):
     """What an artist does on a track. ``LEAD_VOCALS`` is an explicit credit for singing, beyond being a main artist."""
 
     MAIN = "main"
@@ -61,7 +61,7 @@ class Credit:
     """One artist on one track; ``artist_id`` is None where the source gives only a name."""
 
     name: str
-    role: Role = Role.MAIN
+    role: CreditRole = CreditRole.MAIN
     artist_id: str | None = None
 
 
@@ -100,7 +100,7 @@ class TrackRecord:
         """The record that ``to_json`` wrote."""
         tree = json.loads(line)
         tree["source"] = Source(tree["source"])
-        tree["credits"] = tuple(Credit(c["name"], Role(c["role"]), c["artist_id"]) for c in tree["credits"])
+        tree["credits"] = tuple(Credit(c["name"], CreditRole(c["role"]), c["artist_id"]) for c in tree["credits"])
         tree["isrcs"] = tuple(tree["isrcs"])
         return cls(**tree)
 

@@ -9,7 +9,7 @@ from enum import StrEnum
 from whosings.annotations.artists import Artist, ArtistBook, Singer
 from whosings.annotations.matching import Match
 from whosings.annotations.names import is_unnamed, normalise, parse_title, similarity, split_names
-from whosings.annotations.records import ArtistKey, Credit, Kind, Role, Source, TrackRecord
+from whosings.annotations.records import ArtistKey, Credit, CreditRole, Kind, Source, TrackRecord
 
 ALIKE = 92.0
 """Similarity from which two names on one recording are one artist's."""
@@ -82,10 +82,10 @@ class Reader:
         if title.versions & _SUNG_BY_NOBODY:
             return Statement(record, Reason.INSTRUMENTAL)
         named = [credit for credit in record.credits if not is_unnamed(credit.name)]
-        mains = self._artists(record, named, Role.MAIN)
-        leads = self._artists(record, named, Role.LEAD_VOCALS)
+        mains = self._artists(record, named, CreditRole.MAIN)
+        leads = self._artists(record, named, CreditRole.LEAD_VOCALS)
         credited = [normalise(credit.name) for credit in named]
-        guests = self._artists(record, named, Role.FEATURED) + [
+        guests = self._artists(record, named, CreditRole.FEATURED) + [
             self._artist(record, Credit(name))
             for name in title.featured
             if not any(similarity(normalise(name), other) >= ALIKE for other in credited)
@@ -136,7 +136,7 @@ class Reader:
             heard.update((singer.singer_id, singer) for singer in singers)
         return tuple(heard.values())
 
-    def _artists(self, record: TrackRecord, credits: Iterable[Credit], role: Role) -> list[Artist]:
+    def _artists(self, record: TrackRecord, credits: Iterable[Credit], role: CreditRole) -> list[Artist]:
         found = [self._artist(record, credit) for credit in credits if credit.role is role]
         return list({artist.singer.singer_id: artist for artist in found}.values())
 

@@ -7,12 +7,10 @@ there. Memory does not grow with the catalogue: questions about all tracks are a
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from types import TracebackType
+from sqlite3 import DatabaseError, NotSupportedError
 from typing import Any
 
 import numpy as np
@@ -23,16 +21,16 @@ from whosings.catalogue.track_status import (
     Entry,
     Examination,
     Listed,
-    Outcome,
     Stored,
+    TrackOutcome,
     track_from_json,
     track_to_json,
 )
 from whosings.errors import ManifestError
+from whosings.sqlite_file import SqliteFile
 
 _FORMAT = "1"
 _SCHEMA = """
-CREATE TABLE about (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE tracks (
     number INTEGER PRIMARY KEY, track_id TEXT NOT NULL UNIQUE, singer_id TEXT NOT NULL, facts TEXT NOT NULL,
     path TEXT NOT NULL, stamp TEXT NOT NULL, run INTEGER NOT NULL,
@@ -46,12 +44,13 @@ CREATE INDEX by_twin ON tracks (twin);
 CREATE TABLE words (word INTEGER, track INTEGER, place INTEGER, PRIMARY KEY (word, track, place)) WITHOUT ROWID;
 CREATE INDEX words_of ON words (track);
 """
+_PRAGMAS = "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL"  # a crash of the machine may lose the last tracks
 _TO_EXAMINE = "sha256 IS NULL AND outcome = ''"
 _PAGE = 500  # rows in memory at a time
 _MOST_SIGHTINGS = 64  # of one word: a word that so many tracks have says nothing, and looking stays cheap
 
 
-class Journal:
+class Journal(SqliteFile):
     """Use it as a context manager.
 
     Args:
@@ -63,27 +62,9 @@ class Journal:
     """
 
     def __init__(self, path: str | Path, method: str) -> None:
-        self.path = Path(path)
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(self.path, isolation_level=None)
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = NORMAL")  # a crash of the machine may lose the last tracks, no more
-            with self._transaction():
-                if not self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-                    for statement in _SCHEMA.split(";"):
-                        self._db.execute(statement)
-                    facts = [("format", _FORMAT), ("method", method), ("run", "0")]
-                    self._db.executemany("INSERT INTO about VALUES (?, ?)", facts)
-            about = dict(self._db.execute("SELECT key, value FROM about"))
-        except sqlite3.DatabaseError as error:
-            raise ManifestError(
-                path, f"is not a journal of a preparation ({error})", "remove it to begin anew"
-            ) from error
-        if about.get("format") != _FORMAT:
-            raise ManifestError(path, f"is a journal of format {about.get('format')}", "remove it to begin anew")
-        self._run = int(about["run"])
-        if about["method"] != method:
+        super().__init__(path, _FORMAT, _SCHEMA, {"method": method, "run": "0"}, _PRAGMAS)
+        self._run = int(self._facts["run"])
+        if self._facts["method"] != method:
             with self._transaction():
                 self._db.execute("UPDATE tracks SET stamp = ''")
                 self._db.execute("UPDATE about SET value = ? WHERE key = 'method'", (method,))
@@ -133,7 +114,7 @@ class Journal:
         with self._transaction():
             self._db.execute("UPDATE tracks SET stored = ? WHERE number = ?", (json.dumps(asdict(where)), number))
 
-    def settle(self, number: int, outcome: Outcome, detail: str) -> None:
+    def settle(self, number: int, outcome: TrackOutcome, detail: str) -> None:
         """Say what became of a track."""
         with self._transaction():
             self._settle("number = ?", (number,), outcome, detail)
@@ -158,7 +139,7 @@ class Journal:
     def decide(self, min_vocal: float, min_tracks: int) -> None:
         """Apply the filters to what is known: duplicates, share of singing, tracks a singer."""
         with self._transaction():
-            later = (Outcome.DUPLICATE, Outcome.FEW_VOCALS, Outcome.FEW_TRACKS, Outcome.KEPT)
+            later = (TrackOutcome.DUPLICATE, TrackOutcome.FEW_VOCALS, TrackOutcome.FEW_TRACKS, TrackOutcome.KEPT)
             marks = ", ".join("?" * len(later))
             self._db.execute(
                 f"UPDATE tracks SET outcome = '', detail = '' WHERE run = ? AND outcome IN ({marks})",
@@ -168,11 +149,13 @@ class Journal:
                 "UPDATE tracks SET outcome = ?, detail = 'the same recording as ' ||"
                 " (SELECT track_id FROM tracks AS first WHERE first.number = tracks.twin)"
                 " WHERE run = ? AND outcome = '' AND twin IS NOT NULL",
-                (Outcome.DUPLICATE, self._run),
+                (TrackOutcome.DUPLICATE, self._run),
             )
             few = f"somebody sings in less than {min_vocal:.0%} of it"
-            self._settle("run = ? AND outcome = '' AND vocal < ?", (self._run, min_vocal), Outcome.FEW_VOCALS, few)
-            self._db.execute("UPDATE tracks SET outcome = ? WHERE run = ? AND outcome = ''", (Outcome.KEPT, self._run))
+            self._settle("run = ? AND outcome = '' AND vocal < ?", (self._run, min_vocal), TrackOutcome.FEW_VOCALS, few)
+            self._db.execute(
+                "UPDATE tracks SET outcome = ? WHERE run = ? AND outcome = ''", (TrackOutcome.KEPT, self._run)
+            )
             self._drop_lone(min_tracks)
 
     def drop_lone(self, min_tracks: int) -> None:
@@ -180,18 +163,18 @@ class Journal:
         with self._transaction():
             self._drop_lone(min_tracks)
 
-    def entries(self, *outcomes: Outcome) -> Iterator[Entry]:
+    def entries(self, *outcomes: TrackOutcome) -> Iterator[Entry]:
         """The run's tracks in order; those with one of these outcomes, or all."""
         return self._entries(f"outcome IN ({', '.join('?' * len(outcomes))})" if outcomes else "TRUE", *outcomes)
 
-    def tally(self) -> dict[Outcome, tuple[int, int, float]]:
+    def tally(self) -> dict[TrackOutcome, tuple[int, int, float]]:
         """For each outcome: tracks, singers, hours of what could be decoded."""
         rows = self._db.execute(
             "SELECT outcome, count(*), count(DISTINCT singer_id), total(duration_s) / 3600 FROM tracks"
             " WHERE run = ? AND outcome != '' GROUP BY outcome",
             (self._run,),
         )
-        return {Outcome(outcome): (tracks, singers, hours) for outcome, tracks, singers, hours in rows}
+        return {TrackOutcome(outcome): (tracks, singers, hours) for outcome, tracks, singers, hours in rows}
 
     def vocal_shares(self, bins: int) -> NDArray[np.int64]:
         """Histogram (bins,) of the share of singing, 0 to 1, of the tracks that could be decoded."""
@@ -204,32 +187,14 @@ class Journal:
             counts[place] = count
         return counts
 
-    def close(self) -> None:
-        """Close the file."""
-        self._db.close()
-
-    def __enter__(self) -> Journal:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
     # ------------------------------------------------------------------ inside
 
     def _list(self, listed: Listed) -> None:
         track = listed.track
         stamp = _stamp(track.path)
         row = self._db.execute("SELECT number, stamp, run FROM tracks WHERE track_id = ?", (track.track_id,)).fetchone()
-        values = (
-            track.singer_id,
-            track_to_json(track),
-            str(track.path),
-            self._run,
-            listed.excluded or "",
-            listed.detail,
-        )
+        facts = track_to_json(track)
+        values = (track.singer_id, facts, str(track.path), self._run, listed.excluded or "", listed.detail)
         if row is None:
             self._db.execute(
                 "INSERT INTO tracks (track_id, stamp, singer_id, facts, path, run, outcome, detail)"
@@ -239,9 +204,8 @@ class Journal:
             return
         number, known, run = row
         if run == self._run:
-            raise ManifestError(
-                "the catalogue", f"track_id {track.track_id} occurs twice", "give each track an id of its own"
-            )
+            problem = f"track_id {track.track_id} occurs twice"
+            raise ManifestError("the catalogue", problem, "give each track an id of its own")
         self._db.execute(
             "UPDATE tracks SET singer_id = ?, facts = ?, path = ?, run = ?, outcome = ?, detail = ? WHERE number = ?",
             (*values, number),
@@ -289,23 +253,15 @@ class Journal:
 
     def _drop_lone(self, min_tracks: int) -> None:
         self._db.execute(
-            "UPDATE tracks SET outcome = ?, detail = (SELECT count(*) FROM tracks AS every WHERE every.run = tracks.run"
-            " AND every.singer_id = tracks.singer_id AND every.outcome = ?) || ' usable, fewer than ' || ?"
-            " WHERE run = ? AND outcome = ? AND singer_id IN (SELECT singer_id FROM tracks"
-            " WHERE run = ? AND outcome = ? GROUP BY singer_id HAVING count(*) < ?)",
-            (
-                Outcome.FEW_TRACKS,
-                Outcome.KEPT,
-                min_tracks,
-                self._run,
-                Outcome.KEPT,
-                self._run,
-                Outcome.KEPT,
-                min_tracks,
-            ),
+            "UPDATE tracks SET outcome = :few, detail = (SELECT count(*) FROM tracks AS every"
+            " WHERE every.run = tracks.run AND every.singer_id = tracks.singer_id AND every.outcome = :kept)"
+            " || ' usable, fewer than ' || :least WHERE run = :run AND outcome = :kept AND singer_id IN ("
+            "SELECT singer_id FROM tracks WHERE run = :run AND outcome = :kept GROUP BY singer_id"
+            " HAVING count(*) < :least)",
+            {"few": TrackOutcome.FEW_TRACKS, "kept": TrackOutcome.KEPT, "least": min_tracks, "run": self._run},
         )
 
-    def _settle(self, condition: str, values: tuple[Any, ...], outcome: Outcome, detail: str) -> None:
+    def _settle(self, condition: str, values: tuple[Any, ...], outcome: TrackOutcome, detail: str) -> None:
         self._db.execute(f"UPDATE tracks SET outcome = ?, detail = ? WHERE {condition}", (outcome, detail, *values))
 
     def _entries(self, condition: str, *values: Any) -> Iterator[Entry]:
@@ -322,20 +278,15 @@ class Journal:
             (self._run, *values, _PAGE),
         )
         return [
-            Entry(number, track_from_json(facts), Outcome(outcome) if outcome else None, detail, sha256, duration_s,
+            Entry(number, track_from_json(facts), TrackOutcome(outcome) if outcome else None, detail, sha256, length_s,
                   vocal, np.frombuffer(pieces or b"", "<f4"), Stored(**json.loads(stored)) if stored else None)
-            for number, facts, outcome, detail, sha256, duration_s, vocal, pieces, stored in rows
+            for number, facts, outcome, detail, sha256, length_s, vocal, pieces, stored in rows
         ]  # fmt: skip
 
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
+    def _fault(self, error: DatabaseError) -> ManifestError:
+        other = isinstance(error, NotSupportedError)
+        what = f"is a journal of {error}" if other else f"is not a journal of a preparation ({error})"
+        return ManifestError(self.path, what, "remove it to begin anew")
 
 
 def _stamp(path: Path) -> str:

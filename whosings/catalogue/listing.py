@@ -16,7 +16,7 @@ from tinytag import TinyTag, TinyTagException
 
 from whosings.audio import AUDIO_ENDINGS
 from whosings.catalogue.manifest import Track, read_manifest
-from whosings.catalogue.track_status import Listed, Outcome
+from whosings.catalogue.track_status import Listed, TrackOutcome
 from whosings.errors import ManifestError
 
 
@@ -91,4 +91,4 @@ def _tagged(path: Path, root: Path) -> Track:
 def _listed(track: Track) -> Listed:
     if track.singer_id:
         return Listed(track)
-    return Listed(track, Outcome.NO_SINGER, "no folder, tag or table names the singer")
+    return Listed(track, TrackOutcome.NO_SINGER, "no folder, tag or table names the singer")

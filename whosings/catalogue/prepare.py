@@ -30,7 +30,7 @@ from whosings.catalogue.fingerprint import words_of
 from whosings.catalogue.journal import Journal
 from whosings.catalogue.manifest import Piece, Track, segments_path, write_tracks
 from whosings.catalogue.table_files import write_table
-from whosings.catalogue.track_status import Entry, Examination, Listed, Outcome, Stored
+from whosings.catalogue.track_status import Entry, Examination, Listed, Stored, TrackOutcome
 from whosings.devices import open_device
 from whosings.errors import AudioError, ManifestError, MissingFileError, WhosingsError
 from whosings.files import content_hash, write_atomic
@@ -85,7 +85,7 @@ class Stage:
         tracks, hours: dropped (or left); hours count what could be decoded.
     """
 
-    outcome: Outcome
+    outcome: TrackOutcome
     tracks: int
     singers: int
     hours: float
@@ -152,10 +152,10 @@ def prepare(
         journal.drop_lone(rules.min_tracks)
         manifest = _write(journal, out)
         tally = journal.tally()
-        stages = tuple(Stage(outcome, *tally.get(outcome, (0, 0, 0.0))) for outcome in Outcome)
+        stages = tuple(Stage(outcome, *tally.get(outcome, (0, 0, 0.0))) for outcome in TrackOutcome)
         result = Prepared(
             listed,
-            tuple(stage for stage in stages if stage.tracks or stage.outcome is Outcome.KEPT),
+            tuple(stage for stage in stages if stage.tracks or stage.outcome is TrackOutcome.KEPT),
             tuple(int(count) for count in journal.vocal_shares(20)),
             tuple(failures),
             rules,
@@ -225,7 +225,7 @@ def _examine(journal: Journal, workers: int, progress: Progress, failures: list[
         if isinstance(done.result, Examination):
             journal.examined(done.item.number, done.result)
         else:
-            failures.append(_lost(journal, done, Outcome.UNREADABLE))
+            failures.append(_lost(journal, done, TrackOutcome.UNREADABLE))
         step()
 
 
@@ -233,7 +233,7 @@ def _examine_entry(entry: Entry) -> Examination | AudioError:
     return examine(entry.track.path)
 
 
-def _lost(journal: Journal, done: Done[Entry, Any], outcome: Outcome) -> WhosingsError:
+def _lost(journal: Journal, done: Done[Entry, Any], outcome: TrackOutcome) -> WhosingsError:
     """Why a track could not be worked on, told to the journal."""
     error = done.result
     if not isinstance(error, WhosingsError):
@@ -252,12 +252,12 @@ def _store(
     failures: list[WhosingsError],
 ) -> None:
     """Copies and stems of what is kept."""
-    kept = journal.tally().get(Outcome.KEPT, (0, 0, 0.0))[0]
+    kept = journal.tally().get(TrackOutcome.KEPT, (0, 0, 0.0))[0]
     step = progress("storing" if separation is None else "separating", kept)
     method = _method(separation)
 
     def missing() -> Iterator[Entry]:
-        for entry in journal.entries(Outcome.KEPT):
+        for entry in journal.entries(TrackOutcome.KEPT):
             if _is_stored(entry, out, method):
                 step()
             else:
@@ -269,7 +269,7 @@ def _store(
         if isinstance(done.result, Stored):
             journal.stored(done.item.number, done.result)
         else:
-            failures.append(_lost(journal, done, Outcome.NOT_SEPARATED))
+            failures.append(_lost(journal, done, TrackOutcome.NOT_SEPARATED))
         step()
 
 
@@ -314,16 +314,16 @@ def _write(journal: Journal, out: Path) -> Path | None:
     """The tables; where the manifest is, if it holds anything."""
     write_table((_row(entry) for entry in journal.entries()), _EVERY_TRACK, out / TRACKS)
     path = out / MANIFEST
-    if Outcome.KEPT not in journal.tally():
+    if TrackOutcome.KEPT not in journal.tally():
         for old in (path, segments_path(path)):
             old.unlink(missing_ok=True)
         return None
     pieces = (
         Piece(entry.track.track_id, number * PIECE_S, float(vocal))
-        for entry in journal.entries(Outcome.KEPT)
+        for entry in journal.entries(TrackOutcome.KEPT)
         for number, vocal in enumerate(entry.pieces)
     )
-    write_tracks((_prepared(entry, out) for entry in journal.entries(Outcome.KEPT)), pieces, path)
+    write_tracks((_prepared(entry, out) for entry in journal.entries(TrackOutcome.KEPT)), pieces, path)
     return path
 
 

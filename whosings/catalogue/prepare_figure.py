@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from whosings.catalogue.prepare import Prepared
-from whosings.catalogue.track_status import Outcome
+from whosings.catalogue.track_status import TrackOutcome
 from whosings.files import atomic
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _LEFT, _TAKEN, _FAILED = "#0f766e", "#d6a77a", "#b91c1c"
-_FAILURES = (Outcome.UNREADABLE, Outcome.NOT_SEPARATED)
+_FAILURES = (TrackOutcome.UNREADABLE, TrackOutcome.NOT_SEPARATED)
 
 
 def draw(prepared: Prepared, path: str | Path) -> None:

@@ -15,7 +15,7 @@ from whosings.catalogue.fingerprint import Words
 from whosings.catalogue.manifest import Track
 
 
-class Outcome(StrEnum):
+class TrackOutcome(StrEnum):
     """What became of a track. The order is that of the filters."""
 
     NO_SINGER = "no singer"
@@ -38,7 +38,7 @@ class Listed:
     """
 
     track: Track
-    excluded: Outcome | None = None
+    excluded: TrackOutcome | None = None
     detail: str = ""
 
 
@@ -81,7 +81,7 @@ class Entry:
 
     number: int
     track: Track
-    outcome: Outcome | None
+    outcome: TrackOutcome | None
     detail: str
     sha256: str | None
     duration_s: float | None

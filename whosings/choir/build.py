@@ -17,7 +17,7 @@ from whosings.catalogue.manifest import Manifest, write_manifest
 from whosings.catalogue.roles import assign_roles, write_roles
 from whosings.catalogue.splits import SETS as DIVISION
 from whosings.catalogue.splits import part
-from whosings.choir.jobs import Done, Job, Material, outside, track_paths, work
+from whosings.choir.jobs import Job, MadeTracks, Material, outside, track_paths, work
 from whosings.choir.plan import Part, Plan, Preset, make_plan
 from whosings.errors import ConfigError, WhosingsError
 from whosings.files import content_hash, write_atomic
@@ -91,11 +91,11 @@ def build(
     for target in dict.fromkeys(clone.target for clone in plan.clones):
         jobs.append(Job(folder, plan, material, target, tuple(c for c in plan.clones if c.target == target)))
     step = progress("singing", len(jobs))
-    found: dict[tuple[str, bool], Done] = {}
+    found: dict[tuple[str, bool], MadeTracks] = {}
     for done in each(work, jobs, workers):
         job = done.item
         crashed = WhosingsError(job.singer.name, "could not be made, its process died", "run the command again")
-        found[job.singer.name, bool(job.clones)] = done.result or Done((), (), (crashed,), 0)
+        found[job.singer.name, bool(job.clones)] = done.result or MadeTracks((), (), (crashed,), 0)
         step()
     results = [found[job.singer.name, bool(job.clones)] for job in jobs]
     if conversions is not None:

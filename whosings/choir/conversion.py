@@ -36,7 +36,7 @@ _POOR_S, _POOR_HOLD, _POOR_HZ = 8.0, 3, 4000.0
 
 
 @dataclass(frozen=True)
-class Material:
+class TargetVoice:
     """What is known of a target's voice.
 
     Attributes:
@@ -50,7 +50,7 @@ class Material:
     pitch: float
 
 
-def gather(performances: Iterable[Frames], name: str) -> Material:
+def gather(performances: Iterable[Frames], name: str) -> TargetVoice:
     """A target's voice from its own performances.
 
     Args:
@@ -65,7 +65,7 @@ def gather(performances: Iterable[Frames], name: str) -> Material:
     )
     if joined.voiced.sum() < _LEAST_S * FRAME_RATE:
         raise TooShortError(name, f"has less than {_LEAST_S:g} s of singing to imitate", "give more of it")
-    return Material(joined, cepstra(joined.envelope), _pitch(joined))
+    return TargetVoice(joined, cepstra(joined.envelope), _pitch(joined))
 
 
 def cepstra(envelope: Array) -> Array:
@@ -75,7 +75,7 @@ def cepstra(envelope: Array) -> Array:
     return np.asarray(log @ _cosines()[1 : _ORDER + 1].T)
 
 
-def neighbours(source: Frames, target: Material, k: int = _NEIGHBOURS) -> Frames:
+def neighbours(source: Frames, target: TargetVoice, k: int = _NEIGHBOURS) -> Frames:
     """Frame-wise nearest neighbours; see the module's text."""
     sung = np.flatnonzero(_sounds(source))
     if not source.voiced[sung].any():  # nobody sings
@@ -103,7 +103,7 @@ def neighbours(source: Frames, target: Material, k: int = _NEIGHBOURS) -> Frames
     return _rebuilt(source, target, sung, envelope, aperiodicity)
 
 
-def statistics(source: Frames, target: Material) -> Frames:
+def statistics(source: Frames, target: TargetVoice) -> Frames:
     """The target's mean and variance of mel-cepstra; see the module's text."""
     sung = np.flatnonzero(_sounds(source))
     if not source.voiced[sung].any():  # nobody sings
@@ -122,10 +122,10 @@ def statistics(source: Frames, target: Material) -> Frames:
     return _rebuilt(source, target, sung, envelope, np.clip(noise + shift, 0, 1))
 
 
-def degraded(source: Frames, target: Material) -> Frames:
+def degraded(source: Frames, target: TargetVoice) -> Frames:
     """What a poor model makes; see the module's text."""
     first = target.frames[slice(0, round(_POOR_S * FRAME_RATE))]
-    few = Material(first, target.cepstra[: len(first)], target.pitch)
+    few = TargetVoice(first, target.cepstra[: len(first)], target.pitch)
     poor = neighbours(source, few, 1)
     held = np.arange(len(poor)) // _POOR_HOLD * _POOR_HOLD
     kept = poor.labels == poor.labels[held]
@@ -135,7 +135,7 @@ def degraded(source: Frames, target: Material) -> Frames:
     return _as_loud(coarse, poor, np.flatnonzero(_sounds(poor)))
 
 
-METHODS: Mapping[str, Callable[[Frames, Material], Frames]] = {
+METHODS: Mapping[str, Callable[[Frames, TargetVoice], Frames]] = {
     "neighbours": neighbours,
     "statistics": statistics,
     "degraded": degraded,
@@ -146,7 +146,9 @@ WEAK = frozenset({"statistics"})
 """Methods by which fewer than 70 % of clones are nearer to their target than to their source, by CAM++ as published."""
 
 
-def _rebuilt(source: Frames, target: Material, sung: NDArray[np.intp], envelope: Array, aperiodicity: Array) -> Frames:
+def _rebuilt(
+    source: Frames, target: TargetVoice, sung: NDArray[np.intp], envelope: Array, aperiodicity: Array
+) -> Frames:
     out = replace(source, envelope=source.envelope.copy(), aperiodicity=source.aperiodicity.copy())
     out.envelope[sung], out.aperiodicity[sung] = envelope, aperiodicity
     octaves = round((target.pitch - _pitch(source)) / 12) if source.voiced.any() else 0

@@ -30,7 +30,7 @@ from whosings.errors import AudioError, GalleryError, WhosingsError
 from whosings.files import content_hash, write_atomic
 from whosings.gallery import Gallery
 from whosings.identification import Identifier
-from whosings.picture import Scene, draw
+from whosings.picture import PictureRow, draw
 
 _CHOIR = "small"  # the preset of the generated demo
 _STRANGERS = 2  # generated singers who are never enrolled
@@ -190,7 +190,7 @@ def run_demo(
         if len(rows) <= _MOST_ROWS
         else [rows[i] for i in np.linspace(0, len(rows) - 1, _MOST_ROWS).round().astype(int)]
     )
-    draw([Scene(r.answer, r.probe.sound(channels), r.probe.title, r.right) for r in shown], report.picture)
+    draw([PictureRow(r.answer, r.probe.sound(channels), r.probe.title, r.right) for r in shown], report.picture)
     write_atomic(
         out / "answers.json",
         json.dumps({"summary": report.summary(), "answers": [asdict(r.answer) for r in rows]}, indent=1),

@@ -74,7 +74,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Done:
+class MadeTracks:
     """What came of a job; ``made`` tracks are new, the others were there."""
 
     tracks: tuple[Track, ...]
@@ -83,12 +83,12 @@ class Done:
     made: int
 
 
-def work(job: Job) -> Done:
+def work(job: Job) -> MadeTracks:
     """Make what is missing of a job; errors are returned, the rest goes on."""
     return _made(_clones(job) if job.clones else _songs(job), job.material.format)
 
 
-def _made(makers: Iterator[tuple[Track, Callable[[], Song]]], format: str) -> Done:
+def _made(makers: Iterator[tuple[Track, Callable[[], Song]]], format: str) -> MadeTracks:
     """Make what is missing; a track that fails does not keep the others."""
     made = 0
     failures: list[WhosingsError] = []
@@ -114,7 +114,7 @@ def _made(makers: Iterator[tuple[Track, Callable[[], Song]]], format: str) -> Do
             Piece(track.track_id, float(start), round(float(vocal), 3))
             for start, vocal in zip(heard.start_s, heard.probability, strict=True)
         ]
-    return Done(tuple(tracks), tuple(pieces), tuple(failures), made)
+    return MadeTracks(tuple(tracks), tuple(pieces), tuple(failures), made)
 
 
 def _songs(job: Job) -> Iterator[tuple[Track, Callable[[], Song]]]:
@@ -145,7 +145,7 @@ def _songs(job: Job) -> Iterator[tuple[Track, Callable[[], Song]]]:
 def _clones(job: Job) -> Iterator[tuple[Track, Callable[[], Song]]]:
     preset, singers = job.plan.preset, _Singers(job)
     target = job.singer
-    known: list[conversion.Material] = []
+    known: list[conversion.TargetVoice] = []
 
     def song_of(role: Role, number: int) -> Performance:
         return perform(singers[role], number, preset.duration_s)
@@ -182,7 +182,7 @@ def _clones(job: Job) -> Iterator[tuple[Track, Callable[[], Song]]]:
         yield track, make
 
 
-def outside(folder: str | Path, choir: Path, format: str, tracks: tuple[Track, ...]) -> Done:
+def outside(folder: str | Path, choir: Path, format: str, tracks: tuple[Track, ...]) -> MadeTracks:
     """Clones that other tools made, over the choir's instrumentals.
 
     Raises:

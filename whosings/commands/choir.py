@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 def choir(
     preset: Annotated[
-        str, typer.Argument(help="tiny, small, medium, standard, standard-speech, standard-diphone or large.")
+        str, typer.Argument(help="Preset: tiny, small, medium, standard, standard-speech, standard-diphone or large.")
     ] = "small",
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="Folder of the result; run again, it goes on.", show_default=False),
+        typer.Option("--out", "-o", help="Folder for the result. If interrupted, rerun to resume.", show_default=False),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of everything.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
     band: Annotated[
         str, typer.Option(help="builtin, a soundfont file to play with FluidSynth, or auto: the one that is installed.")
     ] = "builtin",
@@ -31,11 +31,11 @@ def choir(
     conversions: Annotated[
         Path | None, typer.Option(help="Folder of vocals that other tools converted, with conversions.csv.")
     ] = None,
-    format: Annotated[Literal["flac", "opus"], typer.Option(help="Of the audio files, 16 kHz.")] = "flac",
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes; all cores unless given.")] = None,
+    format: Annotated[Literal["flac", "opus"], typer.Option(help="Format of the audio files, 16 kHz.")] = "flac",
+    workers: Annotated[int | None, typer.Option(min=1, help="Number of processes; all cores unless given.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Make an open benchmark from a seed: generated singers, their songs with stems, clones of them."""
+    """Generate an open benchmark from a seed: singers, their songs with stems, and clones of them."""
     from whosings.choir.build import build
     from whosings.choir.contact_sheet import counts, show
     from whosings.choir.plan import PRESETS, make_plan

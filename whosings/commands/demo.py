@@ -12,12 +12,14 @@ from whosings.console import Report, print_json
 
 
 def demo(
-    songs: Annotated[Path | None, typer.Option(help="Folder Singer/*.mp3; else singers are generated.")] = None,
-    probes: Annotated[str | None, typer.Option(help="Pattern of file names to hold back, as '*live*'.")] = None,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for what is made.")] = Path("demo"),
+    songs: Annotated[Path | None, typer.Option(help="Folder Singer/*.mp3; singers are generated unless given.")] = None,
+    probes: Annotated[
+        str | None, typer.Option(help="Pattern of file names to hold back, for example '*live*'.")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the results.")] = Path("demo"),
     encoder: EncoderName = "default",
     device: Device = "auto",
-    seed: Annotated[int, typer.Option(min=0, help="Of the generated singers.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed of the generated singers.")] = 0,
     as_json: Json = False,
 ) -> None:
     """Enrol singers, identify held-back songs, print a table, draw a timeline."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from whosings.catalogue.roles import SingerSplit
     from whosings.embedding import TrackEmbedder
     from whosings.evaluation.corpus import Corpus
-    from whosings.evaluation.protocol import Roster, Setting
+    from whosings.evaluation.protocol import Setting, SingerPool
 
 
 _HEADS = ("closed", "cloned", "fma", "mtg")
@@ -41,7 +41,9 @@ def evaluate(
     context: typer.Context,
     what: Annotated[
         Literal["closed", "cloned", "fma", "mtg", "similarity", "product"],
-        typer.Argument(help="A set of the paper's; its figure 4; or what identify and verify say."),
+        typer.Argument(
+            help="A set of the paper (closed, cloned, fma, mtg), its figure 4, or the product's error rates."
+        ),
     ],
     source: Annotated[
         Path, typer.Argument(help="Folder with closed.parquet (and cloned.parquet), a track table, or splits/.")
@@ -49,29 +51,31 @@ def evaluate(
     encoder: Annotated[
         str, typer.Option(help="'default', 'fast', a checkpoint, hub:OWNER/NAME, mfcc, or onnx:FILE.")
     ] = "default",
-    model: Annotated[str | None, typer.Option(help="Name of the encoder in tables.", show_default=False)] = None,
-    stem: Annotated[
-        Literal["mixture", "vocal"], typer.Option(help="Which of a track's files to listen to.")
-    ] = "mixture",
-    classes: Annotated[str, typer.Option(help="Singers a run: all, 100, or 100:1000:100.")] = "all",
-    runs: Annotated[int, typer.Option(min=1, help="Draws of singers and of heads' weights.")] = 10,
+    model: Annotated[str | None, typer.Option(help="Name of the encoder in the tables.", show_default=False)] = None,
+    stem: Annotated[Literal["mixture", "vocal"], typer.Option(help="Which of a track's files to use.")] = "mixture",
+    classes: Annotated[str, typer.Option(help="Number of singers in a run: all, 100, or 100:1000:100.")] = "all",
+    runs: Annotated[int, typer.Option(min=1, help="Number of random draws of singers and initial weights.")] = 10,
     head: Annotated[str, typer.Option(help=f"Classifier on the embeddings: {', '.join(HEADS)}.")] = "projector",
-    seed: Annotated[int, typer.Option(min=0, help="Of draws and weights.")] = 0,
-    together: Annotated[int, typer.Option(min=1, help="Runs trained at once.")] = 10,
-    clones: Annotated[Path | None, typer.Option(help="Track table of clones, if not cloned.parquet beside.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed of draws and initial weights.")] = 0,
+    together: Annotated[int, typer.Option(min=1, help="Number of runs trained at once.")] = 10,
+    clones: Annotated[
+        Path | None, typer.Option(help="Track table of clones; cloned.parquet beside the tracks unless given.")
+    ] = None,
     weak_clones: Annotated[
         bool,
-        typer.Option("--weak-clones", help="With the choir's conversions that a strong ear does not take for clones."),
+        typer.Option(
+            "--weak-clones", help="Include the choir's conversions that a strong encoder does not take for the target."
+        ),
     ] = False,
-    audio: Annotated[Path | None, typer.Option(help="Audio folder of fma or mtg.")] = None,
+    audio: Annotated[Path | None, typer.Option(help="Folder with the audio of fma or mtg.")] = None,
     unknown_prior: UnknownPrior = 0.5,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of results; run again, it goes on.")] = Path(
-        "results"
-    ),
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder for results. If interrupted, rerun to resume.")
+    ] = Path("results"),
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """Evaluate an encoder as the paper does: heads on frozen embeddings, tracks named by their segments' vote."""
+    """Evaluate an encoder as the paper does, with classifier heads on frozen embeddings and votes of segments."""
     from whosings.devices import open_device
     from whosings.embedding import TrackEmbedder
     from whosings.evaluation.baselines import open_segments, short_name
@@ -91,8 +95,8 @@ def evaluate(
         step = bars("embedding", len(whole.tracks))
         embedded = embed_manifest(embedder, whole, out / f"embeddings-{name}-{stem}.parquet", stem, step)
     run.failures.extend(embedded.failures)
-    roster = enrol(split, embedded.corpus)
-    scene = _Scene(run, out, name, embedder, embedded.corpus, roster, cloned)
+    pool = enrol(split, embedded.corpus)
+    scene = _Evaluation(run, out, name, embedder, embedded.corpus, pool, cloned)
     if what == "similarity":
         _similarity(scene, as_json)
     elif what == "product":
@@ -103,21 +107,21 @@ def evaluate(
         settings = [Setting(what, name, head, number, runs, seed, together) for number in _classes(classes)]
         _protocol(scene, settings, device, as_json)
     notes = [f"{track.track_id}: no singing is heard" for track in embedded.unsung]
-    notes += [f"{one.singer_id}: {one.reason}" for one in roster.left_out]
+    notes += [f"{one.singer_id}: {one.reason}" for one in pool.left_out]
     if notes:
-        run.err.print(f"{len(embedded.unsung)} tracks and {len(roster.left_out)} singers took no part:", style="yellow")
+        run.err.print(f"{len(embedded.unsung)} tracks and {len(pool.left_out)} singers took no part:", style="yellow")
         run.err.print("\n".join(f"  {note}" for note in notes), markup=False)
     run.finish()
 
 
 def report(
-    results: Annotated[Path, typer.Argument(help="Folder of results.")] = Path("results"),
+    results: Annotated[Path, typer.Argument(help="Folder with results.")] = Path("results"),
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Folder of pictures and pages.", show_default=False)
+        Path | None, typer.Option("--out", "-o", help="Folder for figures and the page.", show_default=False)
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """The paper's tables and figures from results, and a page to read: report.html."""
+    """Make the paper's tables and figures from results, and a page to read: report.html."""
     from whosings.evaluation.report import write_report
 
     run = Report()
@@ -130,17 +134,17 @@ def report(
 
 
 @dataclass(frozen=True)
-class _Scene:
+class _Evaluation:
     run: Report
     out: Path
     name: str
     embedder: TrackEmbedder
     corpus: Corpus
-    roster: Roster
+    pool: SingerPool
     clones: Manifest
 
 
-def _protocol(scene: _Scene, settings: Sequence[Setting], device: str, as_json: bool) -> None:
+def _protocol(scene: _Evaluation, settings: Sequence[Setting], device: str, as_json: bool) -> None:
     from whosings.evaluation.paper_tables import LINE_COLUMNS, line_cells, lines
     from whosings.evaluation.protocol import evaluate as run_setting
     from whosings.evaluation.results import read_results, write_summary
@@ -148,7 +152,7 @@ def _protocol(scene: _Scene, settings: Sequence[Setting], device: str, as_json: 
     made = 0
     with scene.run.bars() as bars:
         for setting in settings:
-            made += run_setting(setting, scene.roster, scene.corpus, scene.out, scene.clones.tracks, device, bars)
+            made += run_setting(setting, scene.pool, scene.corpus, scene.out, scene.clones.tracks, device, bars)
     found = lines(read_results(scene.out))
     write_summary(scene.out / "summary.json", [asdict(line) for line in found])
     if as_json:
@@ -157,14 +161,14 @@ def _protocol(scene: _Scene, settings: Sequence[Setting], device: str, as_json: 
         scene.run.print_table(LINE_COLUMNS, [line_cells(line) for line in found])
 
 
-def _similarity(scene: _Scene, as_json: bool) -> None:
+def _similarity(scene: _Evaluation, as_json: bool) -> None:
     from whosings.evaluation.paper_tables import spread
     from whosings.evaluation.results import write_summary
     from whosings.evaluation.similarity import similarities
 
     with scene.run.bars() as bars:
-        step = bars("stems", len(scene.roster.pupils))
-        found = similarities(scene.name, scene.embedder, scene.roster.pupils, scene.corpus, step)
+        step = bars("stems", len(scene.pool.singers))
+        found = similarities(scene.name, scene.embedder, scene.pool.singers, scene.corpus, step)
     write_summary(scene.out / f"similarity-{scene.name}.json", asdict(found))
     if as_json:
         print_json(found)
@@ -172,16 +176,16 @@ def _similarity(scene: _Scene, as_json: bool) -> None:
         scene.run.print_table(("compared with", "mean cosine"), [(bar, spread(v)) for bar, v in found.bars.items()])
 
 
-def _product(scene: _Scene, seed: int, unknown_prior: float, as_json: bool) -> None:
+def _product(scene: _Evaluation, seed: int, unknown_prior: float, as_json: bool) -> None:
     from whosings.embedding import SegmentEmbedder
     from whosings.evaluation.results import write_summary
     from whosings.evaluation.verification import open_set, trials
 
     if not isinstance(scene.embedder.segments, SegmentEmbedder):
         raise EvaluationError(scene.name, "carries no calibration", "name an encoder of whosings")
-    pairs = trials(scene.roster, scene.corpus, scene.embedder)
+    pairs = trials(scene.pool, scene.corpus, scene.embedder)
     with scene.run.bars() as bars:
-        answers = open_set(scene.roster, scene.corpus, scene.embedder, scene.clones.tracks, seed, unknown_prior, bars)
+        answers = open_set(scene.pool, scene.corpus, scene.embedder, scene.clones.tracks, seed, unknown_prior, bars)
     write_summary(scene.out / f"product-{scene.name}.json", {"trials": asdict(pairs), "open_set": asdict(answers)})
     if as_json:
         brief = {key: value for key, value in asdict(pairs).items() if key not in ("same", "different")}

@@ -26,7 +26,7 @@ UnknownPrior = Annotated[
     typer.Option(
         min=0.001,
         max=0.999,
-        help="Probability, before listening, that nobody enrolled sings; less names more clones and strangers.",
+        help="Prior probability that the singer is not enrolled; a lower one names more clones and more strangers.",
     ),
 ]
 Files = Annotated[list[Path], typer.Argument(help="Audio files.", show_default=False)]

@@ -16,29 +16,27 @@ if TYPE_CHECKING:
 
 def prepare(
     source: Annotated[Path, typer.Argument(help="Folder of songs (Singer/song.mp3, or tagged), or a track table.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the result; run again, it goes on.")] = Path(
-        "prepared"
-    ),
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder for the result. If interrupted, rerun to resume.")
+    ] = Path("prepared"),
     open_sets: Annotated[
         bool,
-        typer.Option("--open", help="For evaluation: half of a track sung is enough, and one track of a singer."),
+        typer.Option("--open", help="For evaluation: keep tracks that are half sung, and singers with a single track."),
     ] = False,
     min_vocal: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Least share of a track that is sung; 0.75, with --open 0.5.")
+        float | None, typer.Option(min=0, max=1, help="Minimum share of a track that is sung; 0.75, with --open 0.5.")
     ] = None,
     min_tracks: Annotated[
-        int | None, typer.Option(min=1, help="Least usable tracks of a singer; 2, with --open 1.")
+        int | None, typer.Option(min=1, help="Minimum number of usable tracks of a singer; 2, with --open 1.")
     ] = None,
     separate: Annotated[
         str, typer.Option(help="Stems by demucs, demucs:NAME, audio-separator:FILE, stems:FOLDER, or none.")
     ] = "none",
-    whole: Annotated[
-        bool, typer.Option("--whole", help="Separate whole tracks, not only where they are sung.")
-    ] = False,
+    whole: Annotated[bool, typer.Option("--whole", help="Separate whole tracks, not only sung passages.")] = False,
     annotations: Annotated[
         Path | None, typer.Option(help="Decisions on who sings (.parquet or .csv); keeps tracks with one lead singer.")
     ] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes; all cores unless given.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Number of processes; all cores unless given.")] = None,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:

@@ -23,12 +23,12 @@ def separate(
     model: Annotated[
         str, typer.Option(help="demucs, demucs:NAME or FOLDER, audio-separator:FILE, stems:FOLDER.")
     ] = "demucs",
-    whole: Annotated[bool, typer.Option("--whole", help="Separate all of a track, also where nobody sings.")] = False,
-    workers: Annotated[int, typer.Option(min=1, help="Processes; each holds the model.")] = 1,
+    whole: Annotated[bool, typer.Option("--whole", help="Separate whole tracks, not only sung passages.")] = False,
+    workers: Annotated[int, typer.Option(min=1, help="Number of processes; each loads the model.")] = 1,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """Vocal and instrumental stems, 16-kHz FLAC; run again after an interruption, it goes on."""
+    """Separate vocal and instrumental stems into 16-kHz FLAC. If interrupted, rerun to resume."""
     from whosings.vocals.separation import SeparationJob, Stems, separate_many
 
     run = Report()

@@ -19,7 +19,7 @@ from whosings.commands.options import (
     embedded,
     open_embedder,
 )
-from whosings.console import Report, print_json
+from whosings.console import Report, counted, print_json
 from whosings.errors import AudioError, WhosingsError
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ _MOST_DRAWN = 30  # rows of a picture
 def enrol(
     singer: Annotated[str | None, typer.Argument(help="Name of the singer, unless --from is given.")] = None,
     files: Annotated[list[Path] | None, typer.Argument(help="Recordings of that singer.")] = None,
-    source: Annotated[Path | None, typer.Option("--from", help="Folder Singer/*.mp3, or a manifest.")] = None,
+    source: Annotated[Path | None, typer.Option("--from", help="Folder Singer/*.mp3, or a track table.")] = None,
     gallery: GalleryFile = GALLERY,
     encoder: EncoderName = "default",
     device: Device = "auto",
@@ -39,7 +39,7 @@ def enrol(
 ) -> None:
     """Add recordings of a singer (or of every singer in a folder) to a gallery.
 
-    Content that is already enrolled is skipped, so that the same command, run again, goes on where it stopped.
+    Content that is already enrolled is skipped. If interrupted, rerun the same command to resume.
     """
     from whosings.audio import AUDIO_ENDINGS
     from whosings.catalogue.manifest import Track, open_manifest
@@ -79,7 +79,9 @@ def enrol(
         print_json({"added": added, "skipped": skipped, "singers": singers, "failed": [str(e) for e in run.failures]})
     else:
         already = f", {skipped} already there" if skipped else ""
-        run.out.print(f"{added} recordings enrolled{already}; {singers} singers in {gallery}", markup=False)
+        run.out.print(
+            f"{counted(added, 'recording')} enrolled{already}; {counted(singers, 'singer')} in {gallery}", markup=False
+        )
     run.finish()
 
 
@@ -88,19 +90,19 @@ def identify(
     gallery: GalleryFile = GALLERY,
     encoder: EncoderName = "default",
     device: Device = "auto",
-    top: Annotated[int, typer.Option(min=1, help="Candidates to show.")] = 5,
+    top: Annotated[int, typer.Option(min=1, help="Number of candidates to show.")] = 5,
     unknown_prior: UnknownPrior = 0.5,
-    timeline: Annotated[bool, typer.Option("--timeline", help="Show who sings when.")] = False,
-    picture: Annotated[Path | None, typer.Option(help="Write the timelines as a PNG.")] = None,
+    timeline: Annotated[bool, typer.Option("--timeline", help="Show who sings in each segment.")] = False,
+    picture: Annotated[Path | None, typer.Option(help="Draw the timelines into this PNG file.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Who sings? Enrolled singers with probabilities, 'unknown', or 'not enough vocals'."""
+    """Say who sings: enrolled singers with probabilities, 'unknown', or 'not enough vocals'."""
     from whosings import audio
     from whosings.answer import NOTICE
     from whosings.gallery import Gallery
     from whosings.identification import Identifier
     from whosings.opinion import SecondOpinion
-    from whosings.picture import Scene, draw
+    from whosings.picture import PictureRow, draw
 
     run = Report()
     embedder = open_embedder(encoder, device, SecondOpinion())
@@ -122,7 +124,7 @@ def identify(
         drawn = answers[:_MOST_DRAWN]
         if len(answers) > len(drawn):
             run.err.print(f"the picture shows the first {len(drawn)} of {len(answers)} recordings", style="yellow")
-        draw([Scene(answer, audio.load(path), path.name) for path, answer in drawn], picture)
+        draw([PictureRow(answer, audio.load(path), path.name) for path, answer in drawn], picture)
     run.finish()
 
 
@@ -143,13 +145,13 @@ def _print_answer(run: Report, path: Path, answer: Answer, timeline: bool) -> No
 
 
 def verify(
-    first: Annotated[Path, typer.Argument(help="Recording.")],
+    first: Annotated[Path, typer.Argument(help="First recording.")],
     second: Annotated[Path, typer.Argument(help="Recording to compare it with.")],
     encoder: EncoderName = "default",
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """Do two recordings have one singer?"""
+    """Say whether two recordings have the same singer."""
     from whosings.identification import Verifier
 
     result = Verifier(open_embedder(encoder, device))(first, second)

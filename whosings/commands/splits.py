@@ -21,21 +21,19 @@ if TYPE_CHECKING:
 def split(
     manifest: Annotated[Path, typer.Argument(help="Track table (.parquet or .csv), or a folder Singer/*.mp3.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the sets' tables.")],
-    closed: Annotated[float | None, typer.Option(help="Closed singers: a share below 1, or a number [0.2].")] = None,
+    closed: Annotated[float | None, typer.Option(help="Closed singers, as a share below 1 or a number [0.2].")] = None,
     validation: Annotated[float | None, typer.Option(help="Validation singers, likewise [0.1].")] = None,
-    open_set: Annotated[
-        bool, typer.Option("--open-set", help="No encoder is trained: every singer is tested.")
-    ] = False,
+    open_set: Annotated[bool, typer.Option("--open-set", help="Train no encoder and test every singer.")] = False,
     by_album: Annotated[
         bool, typer.Option("--by-album", help="Test tracks from albums without training tracks.")
     ] = False,
     sung: Annotated[
         float | None, typer.Option(min=0, max=1, help="Drop tracks sung in less than this share of their pieces.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of every draw.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
     as_json: Json = False,
 ) -> None:
-    """Divide singers into train, validation and closed sets, and the closed ones' tracks into roles."""
+    """Divide singers into train, validation and closed sets, and tracks of closed singers into roles."""
     from whosings.catalogue.manifest import open_manifest, segments_path, write_manifest
     from whosings.catalogue.roles import assign_roles, roles_path, write_roles
     from whosings.catalogue.splits import divide, keep_sung
@@ -78,7 +76,7 @@ def import_(
     out: Annotated[Path, typer.Option("--out", "-o", help="Track table to write (.parquet or .csv).")],
     as_json: Json = False,
 ) -> None:
-    """Make a public data set's metadata, or the paper's published split of it, a track table."""
+    """Turn a public data set's metadata, or the paper's split of it, into a track table."""
     from whosings.catalogue.datasets import DATASETS
     from whosings.catalogue.manifest import write_manifest
     from whosings.catalogue.paper_splits import read_published

@@ -9,12 +9,12 @@ from typing import Annotated, Any
 import typer
 
 from whosings.commands.options import Device, EncoderName, Files, Json, embedded, open_embedder
-from whosings.console import Report, print_json
+from whosings.console import Report, counted, print_json
 from whosings.errors import AudioError
 
 
 def activity(files: Files, as_json: Json = False) -> None:
-    """Where somebody sings, by 3-second pieces."""
+    """Show where somebody sings, in pieces of 3 seconds."""
     from whosings import audio
     from whosings.vocals.detector import ActivityDetector
 
@@ -46,7 +46,7 @@ def embed(
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """Embeddings of sung segments, to one Parquet file; run again after an interruption, it goes on."""
+    """Write embeddings of sung segments to one Parquet file. If interrupted, rerun to resume."""
     from whosings.embedding_store import EmbeddingStore
 
     run = Report()
@@ -69,5 +69,5 @@ def embed(
             }
         )
     else:
-        run.out.print(f"{segments} segments in {out}", markup=False)
+        run.out.print(f"{counted(segments, 'segment')} in {out}", markup=False)
     run.finish()

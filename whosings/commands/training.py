@@ -23,12 +23,12 @@ def train(
     manifest: Annotated[
         Path,
         typer.Argument(
-            metavar="DATA", help="Track table (.parquet or .csv), or a folder Singer/*.mp3; of a distillation, a bank."
+            metavar="DATA", help="Track table (.parquet or .csv), a folder Singer/*.mp3, or for distillation a bank."
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run; run again, it goes on.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the run. If interrupted, rerun to resume.")],
     validation: Annotated[
-        Path | None, typer.Option(help="Track table of other singers; else a tenth of them is kept.")
+        Path | None, typer.Option(help="Track table of other singers; a tenth of the singers is held out unless given.")
     ] = None,
     pairs: Annotated[
         Literal["mixture", "vocal", "hybrid", "mashup", "track"] | None,
@@ -42,7 +42,9 @@ def train(
         Path | None,
         typer.Option(help="Preset (mixture, vocal, hybrid, mashup, clmr; default and fast distil), or a TOML file."),
     ] = None,
-    settings: Annotated[list[str] | None, typer.Option("--set", help="A setting, as training.seed=3.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Change a setting, for example training.seed=3.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Train an encoder on positive pairs, calibrate it on the validation singers, and save the best."""
@@ -117,7 +119,7 @@ def train(
 
 
 def _distil(source: Path, out: Path, config: Path, settings: list[str], as_json: bool) -> None:
-    """Of ``train``: a student learns from a teacher on a bank of voices and bands."""
+    """Distil a student from a teacher on a bank of voices and bands, which is one way to ``train``."""
     from whosings.parallel import cores
     from whosings.training.distillation.bank import import_bank, open_bank
     from whosings.training.distillation.config import load_distillation
@@ -142,11 +144,12 @@ def _distil(source: Path, out: Path, config: Path, settings: list[str], as_json:
 
 
 def calibrate(
-    encoder: Annotated[str, typer.Argument(help="Checkpoint folder; its card is rewritten.")],
-    source: Annotated[Path, typer.Option("--from", help="Folder Singer/*.mp3 or manifest of singers not trained on.")],
-    stem: Annotated[
-        Literal["mixture", "vocal"], typer.Option(help="Which of a track's files to listen to.")
-    ] = "mixture",
+    encoder: Annotated[str, typer.Argument(help="Checkpoint folder, whose card is rewritten.")],
+    source: Annotated[
+        Path,
+        typer.Option("--from", help="Folder Singer/*.mp3 or track table of singers the encoder was not trained on."),
+    ],
+    stem: Annotated[Literal["mixture", "vocal"], typer.Option(help="Which of a track's files to use.")] = "mixture",
     as_json: Json = False,
 ) -> None:
     """Fit probabilities and thresholds on singers that the encoder does not know."""

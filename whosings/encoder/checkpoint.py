@@ -15,8 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor, nn
 
 from whosings.config import CampplusConfig, FilterbankConfig, ModelConfig, TransformerConfig
@@ -26,6 +24,7 @@ from whosings.encoder.transformer import SpectrogramTransformer
 from whosings.errors import CheckpointError, ConfigError
 from whosings.files import write_atomic
 from whosings.settings import parse
+from whosings.tensor_file import TensorFile, opened, write_tensors
 
 FORMAT = "whosings-encoder-1"
 DEFAULT = "default"
@@ -104,20 +103,21 @@ def load_checkpoint(name: str | Path = DEFAULT, device: str | torch.device = "cp
         CheckpointError: missing, damaged, or a checkpoint of something else.
     """
     path = _locate(name)
-    header, tensors = _read(path)
+    file = _read(path)
     try:
-        config = parse(ModelConfig, header["model"], str(path))
+        config = parse(ModelConfig, file.header["model"], str(path))
     except ConfigError as error:
         problem = f"is a checkpoint of another program's model ({error.problem})"
         raise CheckpointError(path, problem, "update whosings, or name another checkpoint") from error
-    if _fingerprint(header["model"], tensors) != header["fingerprint"]:
+    fingerprint = _fingerprint(file.header["model"], file.tensors)
+    if fingerprint != file.header["fingerprint"]:
         raise CheckpointError(path, "does not match its own fingerprint", "copy or download it again")
     encoder = build(config)
     try:
-        encoder.load_state_dict({key: value.float() for key, value in tensors.items()})
+        encoder.load_state_dict({key: value.float() for key, value in file.tensors.items()})
     except RuntimeError as error:
         raise CheckpointError(path, "holds weights of another architecture than it names", _TRAIN_HINT) from error
-    return Checkpoint(encoder.to(device).eval().requires_grad_(False), config, header["fingerprint"], header["card"])
+    return Checkpoint(encoder.to(device).eval().requires_grad_(False), config, fingerprint, file.header["card"])
 
 
 def rewrite_card(folder: str | Path, card: dict[str, Any]) -> None:
@@ -126,8 +126,8 @@ def rewrite_card(folder: str | Path, card: dict[str, Any]) -> None:
     Raises:
         CheckpointError: no checkpoint in that folder.
     """
-    header, tensors = _read(local_folder(folder) / _WEIGHTS)
-    _write(Path(folder), {**header, "card": card}, tensors)
+    file = _read(local_folder(folder) / _WEIGHTS)
+    _write(Path(folder), {**file.header, "card": card}, file.tensors)
 
 
 def local_folder(folder: str | Path) -> Path:
@@ -142,26 +142,15 @@ def local_folder(folder: str | Path) -> Path:
 
 
 def _write(folder: Path, header: dict[str, Any], tensors: dict[str, Tensor]) -> None:
-    text = json.dumps(header, indent=2, sort_keys=True, allow_nan=False)
-    write_atomic(folder / _WEIGHTS, save(tensors, metadata={"whosings": text}))
+    text = write_tensors(folder / _WEIGHTS, header, tensors, indent=2, sort_keys=True, allow_nan=False)
     write_atomic(folder / _CONFIG, text + "\n")
 
 
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Header and tensors."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(path, "is damaged or not a safetensors file", "copy or download it again") from error
-    try:
-        header = json.loads(metadata["whosings"])
-        if header["format"] != FORMAT:
-            raise CheckpointError(path, f"has format {header['format']}", "update whosings")
-        return {key: header[key] for key in ("format", "fingerprint", "model", "card")}, tensors
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
-        raise CheckpointError(path, "is a checkpoint of another program's model", _TRAIN_HINT) from error
+def _read(path: Path) -> TensorFile:
+    foreign = CheckpointError(path, "is a checkpoint of another program's model", _TRAIN_HINT)
+    damaged = CheckpointError(path, "is damaged or not a safetensors file", "copy or download it again")
+    with opened(path, FORMAT, foreign, damaged) as file:
+        return TensorFile({key: file.header[key] for key in ("format", "fingerprint", "model", "card")}, file.tensors)
 
 
 def _locate(name: str | Path) -> Path:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from whosings.errors import MissingExtraError
-from whosings.evaluation.paper_tables import TRAIN_TRACKS, Part, parts, values_of, with_value
+from whosings.evaluation.paper_tables import TRAIN_TRACKS, TableCell, parts, values_of, with_value
 from whosings.evaluation.results import Results
 from whosings.evaluation.similarity import BARS
 from whosings.files import atomic
@@ -58,6 +58,7 @@ def accuracy_by_classes(results: Results, path: Path) -> list[Path]:
             {"closed": "real singers", "cloned": "their clones", "cloned-real": "cloned singers, real"}.get(name, name)
         )
         axes.set_xlabel("singers")
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.set_ylim(0, 1.02)
         axes.grid(alpha=0.3)
     figure.axes[0].set_ylabel("accuracy")
@@ -189,7 +190,7 @@ def product_figure(found: Sequence[dict[str, Any]], path: Path) -> list[Path]:
     return _save(figure, path)
 
 
-def _clone_bars(axes: Axes, found: Sequence[Part]) -> None:
+def _clone_bars(axes: Axes, found: Sequence[TableCell]) -> None:
     at = np.arange(len(found))
     for place, (name, colour) in enumerate((("target named", _COLOURS[0]), ("source named", _COLOURS[4]))):
         values = [part.top_1.mean if place == 0 else part.source_top_1 or 0.0 for part in found]

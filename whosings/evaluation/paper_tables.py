@@ -68,7 +68,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Part:
+class TableCell:
     """Accuracy on a part of the probes, such as a genre."""
 
     value: str
@@ -99,7 +99,7 @@ def lines(results: Results) -> tuple[Line, ...]:
     )
 
 
-def parts(rows: Results, column: str, least: int = 1) -> tuple[Part, ...]:
+def parts(rows: Results, column: str, least: int = 1) -> tuple[TableCell, ...]:
     """Accuracy by the values of a column: genre, language, clone_method, owner, album_shared.
 
     A probe of several genres (separated by ``;``) counts with each.
@@ -112,7 +112,7 @@ def parts(rows: Results, column: str, least: int = 1) -> tuple[Part, ...]:
     for value in values_of(rows, column):
         own = with_value(rows, column, value)
         if len(np.unique(own["probe"])) >= least:
-            found.append(Part(value, _interval(own, "top_1"), _interval(own, "top_5"), _source(own)))
+            found.append(TableCell(value, _interval(own, "top_1"), _interval(own, "top_5"), _source(own)))
     return tuple(found)
 
 
@@ -130,7 +130,7 @@ def _values(cell: object) -> list[str]:
     return [] if cell is None else [part.strip() for part in str(cell).split(";") if part.strip()]
 
 
-def by_train_tracks(rows: Results) -> tuple[Part, ...]:
+def by_train_tracks(rows: Results) -> tuple[TableCell, ...]:
     """Accuracy by the target's number of training tracks, in the bins of ``TRAIN_TRACKS``."""
     found = []
     for low, high in TRAIN_TRACKS:
@@ -138,7 +138,7 @@ def by_train_tracks(rows: Results) -> tuple[Part, ...]:
         own = rows.at((counts >= low) & (counts <= (high or np.inf)))
         if len(own):
             name = f"{low}-{high}" if high else f"{low}+"
-            found.append(Part(name, _interval(own, "top_1"), _interval(own, "top_5"), _source(own)))
+            found.append(TableCell(name, _interval(own, "top_1"), _interval(own, "top_5"), _source(own)))
     return tuple(found)
 
 
@@ -181,7 +181,7 @@ LINE_COLUMNS = (
 )
 
 
-def part_cells(part: Part) -> tuple[str, ...]:
+def part_cells(part: TableCell) -> tuple[str, ...]:
     """A part as text: value, probes, top-1, top-5, source named."""
     source = "" if part.source_top_1 is None else f"{part.source_top_1:.1%}"
     return part.value, str(part.top_1.count), spread(part.top_1), spread(part.top_5), source

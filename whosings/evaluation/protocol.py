@@ -28,11 +28,11 @@ from whosings.config import HEADS, HeadConfig
 from whosings.errors import EvaluationError
 from whosings.evaluation.corpus import Corpus, without_copies
 from whosings.evaluation.results import Row, is_done, run_path, write_run
-from whosings.metrics import credits, expected_ranks
+from whosings.metrics import expected_ranks, top_k_credit
 
 
 @dataclass(frozen=True)
-class Pupil:
+class PoolSinger:
     """A singer with tracks in each role."""
 
     name: str
@@ -42,10 +42,10 @@ class Pupil:
 
 
 @dataclass(frozen=True)
-class Roster:
+class SingerPool:
     """Singers who can take part, and those who cannot, with reasons."""
 
-    pupils: Mapping[str, Pupil]
+    singers: Mapping[str, PoolSinger]
     left_out: tuple[LeftOut, ...]
 
 
@@ -80,14 +80,14 @@ class Setting:
         return HEADS[self.head]
 
 
-def enrol(split: SingerSplit, corpus: Corpus) -> Roster:
+def enrol(split: SingerSplit, corpus: Corpus) -> SingerPool:
     """Singers whose test and validation track have embeddings, with at least one training track that has some.
 
     Raises:
         EvaluationError: nobody is left.
     """
     copies = without_copies([getattr(split, role) for role in ROLES], corpus)
-    pupils: dict[str, Pupil] = {}
+    singers: dict[str, PoolSinger] = {}
     left_out = list(split.left_out)
     for singer, tracks in split.train.by_singer.items():
         usable = tuple(t for t in tracks if t.track_id in corpus.place and t.track_id not in copies)
@@ -98,17 +98,17 @@ def enrol(split: SingerSplit, corpus: Corpus) -> Roster:
                 break
         else:
             if usable:
-                pupils[singer] = Pupil(singer, usable, validation, test)
+                singers[singer] = PoolSinger(singer, usable, validation, test)
             else:
                 left_out.append(LeftOut(singer, "no training track with singing that is heard"))
-    if not pupils:
+    if not singers:
         raise EvaluationError("the split", "has no singer with embeddings in each role", "check the tracks")
-    return Roster(pupils, tuple(left_out))
+    return SingerPool(singers, tuple(left_out))
 
 
 def evaluate(
     setting: Setting,
-    roster: Roster,
+    pool: SingerPool,
     corpus: Corpus,
     folder: Path,
     clones: Sequence[Track] = (),
@@ -124,61 +124,59 @@ def evaluate(
     Raises:
         EvaluationError: more classes than singers, fewer classes than cloned singers, or a file of another setting.
     """
-    wanted = _check(setting, roster, corpus, clones)
-    recipe = _recipe(setting, roster, corpus, wanted)
+    wanted = _check(setting, pool, corpus, clones)
+    recipe = _recipe(setting, pool, corpus, wanted)
     todo = [n for n in range(setting.runs) if not is_done(run_path(folder, setting.name, n), recipe)]
-    step = progress(f"{setting.set}, {setting.classes or len(roster.pupils)} singers", len(todo))
+    step = progress(f"{setting.set}, {setting.classes or len(pool.singers)} singers", len(todo))
     vectors = torch.from_numpy(_even(corpus.vectors)).to(device)
     for first in range(0, len(todo), setting.together):
         runs = todo[first : first + setting.together]
-        drawn = [_draw(setting, roster, wanted, run) for run in runs]
-        lessons = [_lesson(setting, pupils, corpus, run) for pupils, run in zip(drawn, runs, strict=True)]
+        drawn = [_draw(setting, pool, wanted, run) for run in runs]
+        lessons = [_lesson(setting, singers, corpus, run) for singers, run in zip(drawn, runs, strict=True)]
         epoch = progress(f"epochs of {len(runs)} heads", 0)
         heads = train_heads(vectors, lessons, setting.config, lambda running, tick=epoch: tick())  # type: ignore[misc]
-        for run, pupils, head in zip(runs, drawn, heads, strict=True):
-            rows = list(_score(setting, run, pupils, head, vectors, corpus, wanted))
+        for run, singers, head in zip(runs, drawn, heads, strict=True):
+            rows = list(_score(setting, run, singers, head, vectors, corpus, wanted))
             write_run(rows, run_path(folder, setting.name, run), recipe)
             step()
     return len(todo)
 
 
-def _check(setting: Setting, roster: Roster, corpus: Corpus, clones: Sequence[Track]) -> tuple[Track, ...]:
+def _check(setting: Setting, pool: SingerPool, corpus: Corpus, clones: Sequence[Track]) -> tuple[Track, ...]:
     """Clones that can be scored."""
     usable = tuple(
         track
         for track in clones
-        if track.track_id in corpus.place and any(name in roster.pupils for name in track.target_singer_ids)
+        if track.track_id in corpus.place and any(name in pool.singers for name in track.target_singer_ids)
     )
     if setting.set == "cloned" and not usable:
         raise EvaluationError("the clones", "imitate nobody of the singers", "give the singers whom they imitate")
-    least = len(_targets(usable, roster)) if setting.set == "cloned" else 1
-    classes = setting.classes or len(roster.pupils)
-    if not least <= classes <= len(roster.pupils):
-        bounds = f"{least} to {len(roster.pupils)} singers can take part"
+    least = len(_targets(usable, pool)) if setting.set == "cloned" else 1
+    classes = setting.classes or len(pool.singers)
+    if not least <= classes <= len(pool.singers):
+        bounds = f"{least} to {len(pool.singers)} singers can take part"
         raise EvaluationError(f"{classes} classes", f"do not fit, {bounds}", "ask for as many as there are")
     return usable if setting.set == "cloned" else ()
 
 
-def _targets(clones: Sequence[Track], roster: Roster) -> list[str]:
-    return sorted({name for track in clones for name in track.target_singer_ids if name in roster.pupils})
+def _targets(clones: Sequence[Track], pool: SingerPool) -> list[str]:
+    return sorted({name for track in clones for name in track.target_singer_ids if name in pool.singers})
 
 
-def _recipe(setting: Setting, roster: Roster, corpus: Corpus, clones: Sequence[Track]) -> str:
+def _recipe(setting: Setting, pool: SingerPool, corpus: Corpus, clones: Sequence[Track]) -> str:
     """Digest of all that a run depends on, but for its number."""
     parts = [
         repr((setting.set, setting.classes, setting.seed, setting.config)),
         corpus.fingerprint,
-        repr(
-            [(p.name, [t.track_id for t in p.train], p.validation.track_id, p.test.track_id) for p in _sorted(roster)]
-        ),
+        repr([(p.name, [t.track_id for t in p.train], p.validation.track_id, p.test.track_id) for p in _sorted(pool)]),
         repr([(track.track_id, track.target_singer_ids) for track in clones]),
         hashlib.sha256(corpus.vectors.tobytes()).hexdigest(),
     ]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def _sorted(roster: Roster) -> list[Pupil]:
-    return [roster.pupils[name] for name in sorted(roster.pupils)]
+def _sorted(pool: SingerPool) -> list[PoolSinger]:
+    return [pool.singers[name] for name in sorted(pool.singers)]
 
 
 def _even(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -188,22 +186,22 @@ def _even(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray((vectors - vectors.mean(axis=0)) / (vectors.std(axis=0) + 1e-6), np.float32)
 
 
-def _draw(setting: Setting, roster: Roster, clones: Sequence[Track], run: int) -> list[Pupil]:
-    always = _targets(clones, roster)
-    others = [name for name in sorted(roster.pupils) if name not in set(always)]
-    classes = setting.classes or len(roster.pupils)
+def _draw(setting: Setting, pool: SingerPool, clones: Sequence[Track], run: int) -> list[PoolSinger]:
+    always = _targets(clones, pool)
+    others = [name for name in sorted(pool.singers) if name not in set(always)]
+    classes = setting.classes or len(pool.singers)
     rng = np.random.default_rng([setting.seed, classes, run])
     drawn = rng.choice(len(others), classes - len(always), replace=False)
-    return [roster.pupils[name] for name in sorted([*always, *(others[number] for number in drawn)])]
+    return [pool.singers[name] for name in sorted([*always, *(others[number] for number in drawn)])]
 
 
-def _lesson(setting: Setting, pupils: Sequence[Pupil], corpus: Corpus, run: int) -> Lesson:
-    train = [(track, label) for label, pupil in enumerate(pupils) for track in pupil.train]
-    classes = len(pupils)
+def _lesson(setting: Setting, singers: Sequence[PoolSinger], corpus: Corpus, run: int) -> Lesson:
+    train = [(track, label) for label, singer in enumerate(singers) for track in singer.train]
+    classes = len(singers)
     seed = int(np.random.default_rng([setting.seed, classes, run, 1]).integers(2**62))
     return Lesson(
         corpus.rows([track for track, _ in train], [label for _, label in train]),
-        corpus.rows([pupil.validation for pupil in pupils], range(classes)),
+        corpus.rows([singer.validation for singer in singers], range(classes)),
         classes,
         seed,
     )
@@ -212,16 +210,16 @@ def _lesson(setting: Setting, pupils: Sequence[Pupil], corpus: Corpus, run: int)
 def _score(
     setting: Setting,
     run: int,
-    pupils: Sequence[Pupil],
+    singers: Sequence[PoolSinger],
     head: Head,
     vectors: torch.Tensor,
     corpus: Corpus,
     clones: Sequence[Track],
 ) -> Iterator[Row]:
     """Rows of a run: test tracks and, for ``cloned``, clones."""
-    label = {pupil.name: number for number, pupil in enumerate(pupils)}
-    probes = [*(pupil.test for pupil in pupils), *clones]
-    targets = np.zeros((len(probes), len(pupils)), bool)
+    label = {singer.name: number for number, singer in enumerate(singers)}
+    probes = [*(singer.test for singer in singers), *clones]
+    targets = np.zeros((len(probes), len(singers)), bool)
     for number, track in enumerate(probes):
         for name in track.target_singer_ids if track.cloned else (track.singer_id,):
             if name in label:
@@ -230,18 +228,18 @@ def _score(
     votes = vote(head, vectors, rows)
     by_vote, by_mean = (_placed(scores, targets) for scores in (votes.counts, votes.means))
     for number, track in enumerate(probes):
-        right = [pupil for pupil, hit in zip(pupils, targets[number], strict=True) if hit]
+        right = [singer for singer, hit in zip(singers, targets[number], strict=True) if hit]
         source, source_top_1, owner = _clone(track, label, votes, number)
         real = "cloned-real" if setting.set == "cloned" else setting.set
         yield Row(
             set="cloned" if track.cloned else real,
             model=setting.model,
             head=setting.head,
-            classes=len(pupils),
+            classes=len(singers),
             run=run,
             probe=track.track_id,
-            target=";".join(pupil.name for pupil in right),
-            predicted=pupils[int(votes.counts[number].argmax())].name,
+            target=";".join(singer.name for singer in right),
+            predicted=singers[int(votes.counts[number].argmax())].name,
             rank=by_vote[0][number],
             top_1=by_vote[1][number],
             top_5=by_vote[2][number],
@@ -250,7 +248,7 @@ def _score(
             mean_top_5=by_mean[2][number],
             probability=float(votes.means[number][targets[number]].max()),
             segments=int(rows.length[number]),
-            train_tracks=sum(len(pupil.train) for pupil in right),
+            train_tracks=sum(len(singer.train) for singer in right),
             album_shared=_album_shared(track, right),
             genre=track.genre or "",
             language=track.language or "",
@@ -264,8 +262,8 @@ def _score(
 def _placed(scores: NDArray[np.float32], targets: NDArray[np.bool_]) -> tuple[list[float], list[float], list[float]]:
     return (
         expected_ranks(scores, targets).tolist(),
-        credits(scores, targets, 1).tolist(),
-        credits(scores, targets, 5).tolist(),
+        top_k_credit(scores, targets, 1).tolist(),
+        top_k_credit(scores, targets, 5).tolist(),
     )
 
 
@@ -276,7 +274,7 @@ def _clone(track: Track, label: Mapping[str, int], votes: Votes, number: int) ->
     named = float("nan")
     if track.singer_id in label and track.singer_id not in track.target_singer_ids:
         own = np.arange(len(label)) == label[track.singer_id]
-        named = float(credits(votes.counts[number][None], own[None], 1)[0])
+        named = float(top_k_credit(votes.counts[number][None], own[None], 1)[0])
     band = track.instrumental_singer_id
     if band is None:
         return track.singer_id, named, ""
@@ -284,7 +282,7 @@ def _clone(track: Track, label: Mapping[str, int], votes: Votes, number: int) ->
     return track.singer_id, named, owner
 
 
-def _album_shared(track: Track, right: Sequence[Pupil]) -> bool | None:
-    albums = {album_key(other) for pupil in right for other in pupil.train}
+def _album_shared(track: Track, right: Sequence[PoolSinger]) -> bool | None:
+    albums = {album_key(other) for singer in right for other in singer.train}
     own = album_key(track)
     return None if track.cloned or own is None or None in albums else own in albums

@@ -20,7 +20,7 @@ from whosings.catalogue.manifest import Track
 from whosings.embedding import TrackEmbedder
 from whosings.errors import EvaluationError
 from whosings.evaluation.corpus import Corpus
-from whosings.evaluation.protocol import Pupil
+from whosings.evaluation.protocol import PoolSinger
 from whosings.metrics import Interval, interval
 
 BARS = ("itself", "vocal stem", "instrumental stem", "validation track", "another singer")
@@ -37,14 +37,14 @@ class Similarities:
 def similarities(
     model: str,
     embedder: TrackEmbedder,
-    pupils: Mapping[str, Pupil],
+    singers: Mapping[str, PoolSinger],
     corpus: Corpus,
     progress: Callable[[], None] = lambda: None,
 ) -> Similarities:
     """Figure 4's bars for one encoder.
 
     Args:
-        pupils: two or more singers whose test tracks have stems.
+        singers: two or more singers whose test tracks have stems.
         corpus: their tracks, embedded by the same embedder.
         progress: called after each singer.
 
@@ -52,20 +52,20 @@ def similarities(
         EvaluationError: fewer than two singers, or a test track without stems.
         AudioError: a stem cannot be read.
     """
-    names = sorted(pupils)
+    names = sorted(singers)
     if len(names) < 2:
         raise EvaluationError("similarities", "need two singers", "give more of them")
     found: dict[str, list[float]] = {bar: [] for bar in BARS}
     for name, other in zip(names, names[1:] + names[:1], strict=True):
-        test = pupils[name].test
+        test = singers[name].test
         own = corpus.of(test.track_id)
         sung = corpus.start_s[corpus.first[corpus.place[test.track_id]] :][: len(own)]
         parts = {
             "itself": own,
             "vocal stem": embedder.at(_stem(test, "vocals_path"), sung),
             "instrumental stem": embedder.at(_stem(test, "instrumental_path"), sung),
-            "validation track": corpus.of(pupils[name].validation.track_id),
-            "another singer": corpus.of(pupils[other].test.track_id),
+            "validation track": corpus.of(singers[name].validation.track_id),
+            "another singer": corpus.of(singers[other].test.track_id),
         }
         for bar, vectors in parts.items():
             found[bar].append(_mean_cosine(own, vectors))

@@ -22,7 +22,7 @@ from whosings.catalogue.manifest import Track
 from whosings.embedding import Embeddings, TrackEmbedder
 from whosings.errors import EvaluationError
 from whosings.evaluation.corpus import Corpus
-from whosings.evaluation.protocol import Roster
+from whosings.evaluation.protocol import SingerPool
 from whosings.gallery import Gallery
 from whosings.identification import Identifier
 from whosings.metrics import Bin, calibration_error, detection_cost, equal_error_rate, reliability
@@ -81,25 +81,25 @@ class OpenSet:
     unknown_prior: float
 
 
-def trials(roster: Roster, corpus: Corpus, embedder: TrackEmbedder) -> Trials:
+def trials(pool: SingerPool, corpus: Corpus, embedder: TrackEmbedder) -> Trials:
     """Verification trials among the singers' test and validation tracks.
 
     Raises:
         EvaluationError: fewer than two singers.
         CheckpointError: the encoder carries no calibration.
     """
-    pupils = list(roster.pupils.values())
-    if len(pupils) < 2:
+    singers = list(pool.singers.values())
+    if len(singers) < 2:
         raise EvaluationError("verification", "needs two singers", "give more of them")
     calibration = calibration_of(embedder.checkpoint)
     tests, validations = (
         [corpus.of(track.track_id) for track in tracks]
-        for tracks in ([pupil.test for pupil in pupils], [pupil.validation for pupil in pupils])
+        for tracks in ([singer.test for singer in singers], [singer.validation for singer in singers])
     )
     test, validation = (np.stack([track.mean(axis=0) for track in side]) for side in (tests, validations))
     sizes, others = (np.array([len(track) for track in side]) for side in (tests, validations))
     llr = calibration.ratios(test, sizes, validation, others).llr
-    own = np.eye(len(pupils), dtype=bool)
+    own = np.eye(len(singers), dtype=bool)
     same, different = np.sort(llr[own]), np.sort(llr[~own])
     return Trials(
         tuple(same.tolist()),
@@ -114,7 +114,7 @@ def trials(roster: Roster, corpus: Corpus, embedder: TrackEmbedder) -> Trials:
 
 
 def open_set(
-    roster: Roster,
+    pool: SingerPool,
     corpus: Corpus,
     embedder: TrackEmbedder,
     clones: tuple[Track, ...] = (),
@@ -132,19 +132,19 @@ def open_set(
         EvaluationError: fewer than two singers.
         CheckpointError: the encoder carries no calibration.
     """
-    order = sorted(roster.pupils, key=lambda name: sort_key(seed, name))
+    order = sorted(pool.singers, key=lambda name: sort_key(seed, name))
     enrolled = set(order[: (len(order) + 1) // 2])
     if len(order) < 2:
         raise EvaluationError("an open set", "needs two singers", "give more of them")
     clones = tuple(c for c in clones if c.track_id in corpus.place and enrolled & set(c.target_singer_ids))
-    probes = [*((roster.pupils[name].test, frozenset({name} & enrolled)) for name in order)]
+    probes = [*((pool.singers[name].test, frozenset({name} & enrolled)) for name in order)]
     probes += [(clone, frozenset(clone.target_singer_ids) & enrolled) for clone in clones]
     step = progress("open set", len(order) + len(probes))
     outcome: dict[str, list[bool]] = {name: [] for name in ("right", "another", "unknown", "named", "clone", "source")}
     stated, came_true = [], []
     with tempfile.TemporaryDirectory() as folder, Gallery(Path(folder) / "singers", embedder.fingerprint) as gallery:
         for name in order:
-            for track in roster.pupils[name].train if name in enrolled else ():
+            for track in pool.singers[name].train if name in enrolled else ():
                 gallery.add(name, _embeddings(corpus, track.track_id, embedder.front_end.segment_s), track.track_id)
             step()
         identifier = Identifier(gallery, embedder, unknown_prior)

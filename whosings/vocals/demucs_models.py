@@ -23,7 +23,7 @@ _CLASSES = ("demucs.htdemucs.HTDemucs", "demucs.hdemucs.HDemucs", "demucs.demucs
 
 
 @dataclass(frozen=True)
-class Part:
+class SubModel:
     """One model of a bag and its weight for the vocals."""
 
     model: Any
@@ -39,7 +39,7 @@ class DemucsSeparator:
     sample_rate: int
     windows: Windows
     device: torch.device
-    parts: tuple[Part, ...]
+    parts: tuple[SubModel, ...]
 
     def __call__(self, mixtures: FloatArray) -> FloatArray:
         """(batch, 2, samples) to the same shape; no longer than a window."""
@@ -216,20 +216,20 @@ def _load_pickle(path: Path) -> Any:
         ) from error
 
 
-def _parts(name: str, bag: Any) -> tuple[Part, ...]:
+def _parts(name: str, bag: Any) -> tuple[SubModel, ...]:
     if "vocals" not in bag.sources or bag.audio_channels != 2:
         raise SeparationError(f"demucs:{name}", "has no vocals, or is not stereo", "use another model")
     if not hasattr(bag, "models"):
-        return (Part(bag, 1.0),)
+        return (SubModel(bag, 1.0),)
     column = bag.sources.index("vocals")
     weights = [float(row[column]) for row in bag.weights]
-    parts = tuple(Part(model, weight) for model, weight in zip(bag.models, weights, strict=True) if weight)
+    parts = tuple(SubModel(model, weight) for model, weight in zip(bag.models, weights, strict=True) if weight)
     if not parts:
         raise SeparationError(f"demucs:{name}", "gives the vocals no weight", "correct the weights in its .yaml file")
     return parts
 
 
-def _fingerprint(parts: tuple[Part, ...], windows: Windows) -> str:
+def _fingerprint(parts: tuple[SubModel, ...], windows: Windows) -> str:
     digest = hashlib.sha256(f"demucs 1 {windows.length} {windows.overlap}".encode())
     for part in parts:
         arguments = getattr(part.model, "_init_args_kwargs", ())

@@ -11,9 +11,7 @@ Conventions
 
 from __future__ import annotations
 
-import hashlib
-import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
@@ -22,15 +20,14 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor, nn
 
 from whosings.audio import SAMPLE_RATE, FloatArray
 from whosings.config import FrontEndConfig
 from whosings.errors import CheckpointError
-from whosings.files import write_atomic
+from whosings.files import content_hash
 from whosings.spectrogram import LogMel
+from whosings.tensor_file import halved, opened, write_tensors
 from whosings.vocals.activity import PIECE_S, Activity, audible, piece_levels_db
 
 FORMAT = "whosings-activity-1"
@@ -134,21 +131,15 @@ class ActivityDetector:
 
     def __init__(self, weights: str | Path | None = None) -> None:
         path = Path(weights) if weights is not None else Path(str(files("whosings"))) / SHIPPED
-        try:
-            with safe_open(path, framework="pt") as file:
-                header = json.loads((file.metadata() or {})["whosings"])
-                tensors = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118 (not a dict)
-            if header["format"] != FORMAT:
-                raise CheckpointError(path, f"has format {header['format']}", "update whosings")
-            self._network = ActivityNetwork(tuple(header["channels"]), header["width"])
-            self._network.load_state_dict(tensors)
-            self._curve = Curve(**header["curve"])
-            self.card: dict[str, object] = header["card"]
-        except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise CheckpointError(path, "is not a vocal activity network", "name another file") from error
+        foreign = CheckpointError(path, "is not a vocal activity network", "name another file")
+        with opened(path, FORMAT, foreign) as file:
+            self._network = ActivityNetwork(tuple(file.header["channels"]), file.header["width"])
+            self._network.load_state_dict(file.tensors)
+            self._curve = Curve(**file.header["curve"])
+            self.card: dict[str, object] = file.header["card"]
         self._network.eval().requires_grad_(False)
         self._log_mel = LogMel(FRONT_END)
-        self.fingerprint = hashlib.sha256(path.read_bytes()).hexdigest()
+        self.fingerprint = content_hash(path)
         """Of the file: what judged a piece."""
 
     def frames(self, samples: FloatArray) -> FloatArray:
@@ -208,15 +199,5 @@ def probability(shares: NDArray[np.float64], curve: Curve) -> NDArray[np.float64
 
 def save_detector(path: str | Path, network: ActivityNetwork, curve: Curve, card: dict[str, object]) -> None:
     """Write a network in half precision, with its curve and what it was made of."""
-    header = {
-        "format": FORMAT,
-        "channels": network.channels,
-        "width": network.width,
-        "curve": curve.__dict__,
-        "card": card,
-    }
-    tensors = {
-        name: value.half().contiguous() if value.is_floating_point() else value
-        for name, value in network.state_dict().items()
-    }
-    write_atomic(path, save(tensors, metadata={"whosings": json.dumps(header)}))
+    about = {"channels": network.channels, "width": network.width, "curve": asdict(curve)}
+    write_tensors(path, {"format": FORMAT, **about, "card": card}, halved(network.state_dict()))

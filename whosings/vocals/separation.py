@@ -120,14 +120,14 @@ class SeparationJob:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class StemOutcome:
     """What became of one track: its stems, or why there are none."""
 
     path: Path
     result: Stems | WhosingsError
 
 
-def separate_many(paths: Sequence[Path], job: SeparationJob, workers: int = 1) -> Iterator[Outcome]:
+def separate_many(paths: Sequence[Path], job: SeparationJob, workers: int = 1) -> Iterator[StemOutcome]:
     """Separate tracks, in any order, in this process or in several of one torch thread each.
 
     Raises:
@@ -136,18 +136,18 @@ def separate_many(paths: Sequence[Path], job: SeparationJob, workers: int = 1) -
     """
     job.open()
     for done in each(partial(_attempt, job), paths, workers if workers > 1 else 0):
-        yield done.result or Outcome(done.item, _ended(done.item))
+        yield done.result or StemOutcome(done.item, _ended(done.item))
 
 
 def _ended(subject: str | Path) -> SeparationError:
     return SeparationError(subject, "a worker process was ended (out of memory?)", "run again with fewer workers")
 
 
-def _attempt(job: SeparationJob, path: Path) -> Outcome:
+def _attempt(job: SeparationJob, path: Path) -> StemOutcome:
     try:
-        return Outcome(path, job(path))
+        return StemOutcome(path, job(path))
     except WhosingsError as error:
-        return Outcome(path, error)
+        return StemOutcome(path, error)
 
 
 @lru_cache(maxsize=1)
