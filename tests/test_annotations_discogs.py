@@ -9,7 +9,7 @@ import pytest
 from tests.annotation_service import FakeClock, Reply, settings
 from whosings.annotations.decision_tables import catalogue_record
 from whosings.annotations.discogs import Discogs, parse_artist, parse_release, read_artists, read_tracks
-from whosings.annotations.records import Credit, Kind, Member, CreditRole
+from whosings.annotations.records import Credit, CreditRole, Kind, Member
 from whosings.errors import MalformedAnswerError, ServiceBusyError, ServiceRefusalError
 
 

@@ -13,7 +13,7 @@ import pytest
 from tests.annotation_service import Reply, settings
 from whosings.annotations.decision_tables import catalogue_record
 from whosings.annotations.musicbrainz import MusicBrainz, parse_artist, read_artists, read_recordings
-from whosings.annotations.records import Credit, Kind, Member, CreditRole
+from whosings.annotations.records import Credit, CreditRole, Kind, Member
 from whosings.errors import MalformedAnswerError, ServiceBusyError
 
 SONG = "aaaaaaaa-0000-4000-8000-000000000001"

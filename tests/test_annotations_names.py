@@ -141,6 +141,14 @@ def test_other_fields():
 
 def test_a_record_survives_as_a_line():
     record = TrackRecord(
-        Source.DEEZER, "1", "Nächte", (Credit("A", CreditRole.FEATURED, "7"),), ("GBABC1200034",), 2.5, None, "2012", "B"
+        Source.DEEZER,
+        "1",
+        "Nächte",
+        (Credit("A", CreditRole.FEATURED, "7"),),
+        ("GBABC1200034",),
+        2.5,
+        None,
+        "2012",
+        "B",
     )
     assert TrackRecord.from_json(record.to_json()) == record

@@ -32,7 +32,9 @@ from whosings.errors import ManifestError
 ADA = Singer("musicbrainz:ada", "Ada Moor", "ada", "Q1", "7", "70")
 BEN = Singer("deezer:8", "Ben Ash", deezer_id="8")
 DECISIONS = (
-    Decision("t1", DecisionOutcome.KEPT, Reason.SOLO, "Why.", (ADA,), ("deezer:1", "x"), "Night Boat", ("C",), "m", "2012"),
+    Decision(
+        "t1", DecisionOutcome.KEPT, Reason.SOLO, "Why.", (ADA,), ("deezer:1", "x"), "Night Boat", ("C",), "m", "2012"
+    ),
     Decision("t2", DecisionOutcome.APART, Reason.DUET, "Why.", (ADA, BEN)),
     Decision("t3", DecisionOutcome.DROPPED, Reason.NO_SOURCE, "No source."),
 )

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from whosings.catalogue.journal import Journal
 from whosings.catalogue.manifest import Track
-from whosings.catalogue.track_status import Examination, Listed, TrackOutcome, Stored
+from whosings.catalogue.track_status import Examination, Listed, Stored, TrackOutcome
 from whosings.errors import ManifestError
 
 
@@ -106,14 +106,23 @@ def test_duplicates_keep_the_first(journal: Journal, tmp_path: Path) -> None:
     copied = replace(examination(5), sha256=same.sha256)  # one file under two names; it need not be long
     found = {"t0": same, "t1": shifted, "t2": examination(2), "t3": copied}
     outcomes = run(journal, rows, found)
-    assert [outcomes[f"t{n}"] for n in range(4)] == [TrackOutcome.KEPT, TrackOutcome.DUPLICATE, TrackOutcome.KEPT, TrackOutcome.DUPLICATE]
+    assert [outcomes[f"t{n}"] for n in range(4)] == [
+        TrackOutcome.KEPT,
+        TrackOutcome.DUPLICATE,
+        TrackOutcome.KEPT,
+        TrackOutcome.DUPLICATE,
+    ]
     assert {e.detail for e in journal.entries(TrackOutcome.DUPLICATE)} == {"the same recording as t0"}
 
 
 def test_a_duplicate_takes_the_place_of_a_first_that_went_away(journal: Journal, tmp_path: Path) -> None:
     rows = [listed(tmp_path, number) for number in range(3)]
     found = {f"t{n}": replace(examination(n), words=words(0)) for n in range(3)}
-    assert list(run(journal, rows, found).values()) == [TrackOutcome.KEPT, TrackOutcome.DUPLICATE, TrackOutcome.DUPLICATE]
+    assert list(run(journal, rows, found).values()) == [
+        TrackOutcome.KEPT,
+        TrackOutcome.DUPLICATE,
+        TrackOutcome.DUPLICATE,
+    ]
     assert run(journal, rows[1:], found) == {"t1": TrackOutcome.KEPT, "t2": TrackOutcome.DUPLICATE}
     excluded = [rows[0], replace(rows[1], excluded=TrackOutcome.SET_APART), rows[2]]
     outcomes = run(journal, excluded, found)

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from whosings.metrics import (
     calibration_error,
-    top_k_credit,
     detection_cost,
     equal_error_rate,
     expected_ranks,
     interval,
     reliability,
+    top_k_credit,
 )
 
 

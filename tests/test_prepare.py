@@ -213,7 +213,10 @@ def test_stems_that_a_table_has_are_kept(library: Path, tmp_path: Path) -> None:
 def test_excluded_tracks_are_told(library: Path, tmp_path: Path) -> None:
     rows = [Listed(Track("x", "", library / "Ann/0.flac"), TrackOutcome.NO_SINGER, "no tag")]
     found = prepare(rows, tmp_path / "out", workers=0)
-    assert [(stage.outcome, stage.tracks) for stage in found.stages] == [(TrackOutcome.NO_SINGER, 1), (TrackOutcome.KEPT, 0)]
+    assert [(stage.outcome, stage.tracks) for stage in found.stages] == [
+        (TrackOutcome.NO_SINGER, 1),
+        (TrackOutcome.KEPT, 0),
+    ]
     assert outcomes(tmp_path / "out") == {"x": "no singer"}
 
 

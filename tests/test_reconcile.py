@@ -14,9 +14,9 @@ from whosings.annotations.records import (
     ArtistKey,
     ArtistRecord,
     Credit,
+    CreditRole,
     Kind,
     Member,
-    CreditRole,
     Source,
     TrackRecord,
 )
@@ -223,7 +223,11 @@ def test_two_lead_vocalists():
 
 def test_producer_as_main_artist_with_anothers_voice():
     decision = decided(said(BRAINZ, SONG, credit("dj"), credit("ada", LEAD), isrcs=(CODE,)))
-    assert (decision.outcome, decision.reason, singers(decision)) == (DecisionOutcome.APART, Reason.OTHER_VOICE, ["Ada Moor"])
+    assert (decision.outcome, decision.reason, singers(decision)) == (
+        DecisionOutcome.APART,
+        Reason.OTHER_VOICE,
+        ["Ada Moor"],
+    )
 
 
 def test_producer_with_a_feature_is_no_singer():

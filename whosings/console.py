@@ -13,10 +13,12 @@ from typing import Any
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as RichProgress
 from rich.table import Table
 
 from whosings.errors import WhosingsError
+from whosings.progress import Progress
 
 _UNBOUNDED = 1000  # letters a line
 
@@ -37,13 +39,13 @@ class Report:
     failures: list[WhosingsError] = field(default_factory=list)
 
     @contextmanager
-    def bars(self) -> Iterator[Callable[[str, int], Callable[[], None]]]:
+    def bars(self) -> Iterator[Progress]:
         """Progress bars on standard error, if that is a terminal: (label, steps) -> what to call after each step.
 
         0 steps are an unknown number of them.
         """
         columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-        with Progress(
+        with RichProgress(
             TextColumn("{task.description}"),
             *columns,
             console=self.err,

@@ -7,7 +7,7 @@ the head and the mean voices of the same remaining tracks then name the held-bac
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +18,7 @@ from whosings.config import HeadConfig
 from whosings.errors import GalleryError
 from whosings.gallery import EnrolledTrack, FittedHead, Gallery
 from whosings.metrics import top_k_credit
+from whosings.progress import Progress, silent
 from whosings.sampling import sort_key
 
 _LEAST = 3  # tracks of a singer, one of them held back
@@ -45,7 +46,7 @@ def fit_gallery(
     gallery: Gallery,
     config: HeadConfig | None = None,
     seed: int = 0,
-    progress: Callable[[str, int], Callable[[], None]] = lambda label, steps: lambda: None,
+    progress: Progress = silent,
 ) -> Fitted:
     """Train a head on a gallery and keep it if it names held-back tracks better than the mean voices do.
 

@@ -35,6 +35,7 @@ from whosings.devices import open_device
 from whosings.errors import AudioError, ManifestError, MissingFileError, WhosingsError
 from whosings.files import content_hash, write_atomic
 from whosings.parallel import Done, each
+from whosings.progress import Progress, silent
 from whosings.vocals.activity import PIECE_S, Activity
 from whosings.vocals.detector import shipped_detector
 from whosings.vocals.separation import SeparationJob, separate_track
@@ -42,7 +43,6 @@ from whosings.vocals.separation import SeparationJob, separate_track
 MANIFEST, TRACKS, SUMMARY, JOURNAL = "manifest.parquet", "tracks.csv", "summary.json", "journal.sqlite"
 AUDIO, STEMS = "audio", "stems"
 
-Progress = Callable[[str, int], Callable[[], None]]
 
 _EVERY_TRACK = pa.schema(
     [
@@ -123,7 +123,7 @@ def prepare(
     rules: Rules | None = None,
     separation: SeparationJob | None = None,
     workers: int = 1,
-    progress: Progress = lambda label, steps: lambda: None,
+    progress: Progress = silent,
 ) -> Prepared:
     """Run the whole preparation, or what is left of it.
 

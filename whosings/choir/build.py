@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from whosings.choir.plan import Part, Plan, Preset, make_plan
 from whosings.errors import ConfigError, WhosingsError
 from whosings.files import content_hash, write_atomic
 from whosings.parallel import each
+from whosings.progress import Progress, silent
 
 MANIFEST, CHECKSUMS, RECIPE = "choir.parquet", "SHA256SUMS", "choir.json"
 PUBLISHED: Mapping[str, str] = {
@@ -71,7 +72,7 @@ def build(
     material: Material | None = None,
     workers: int = 0,
     conversions: str | Path | None = None,
-    progress: Callable[[str, int], Callable[[], None]] = lambda label, steps: lambda: None,
+    progress: Progress = silent,
 ) -> Built:
     """Make a choir, or what is still missing of it.
 

@@ -9,7 +9,7 @@ is answered twice: as it is, and with its own singer left out of the gallery, wh
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatch
 from pathlib import Path
@@ -31,6 +31,7 @@ from whosings.files import content_hash, write_atomic
 from whosings.gallery import Gallery
 from whosings.identification import Identifier
 from whosings.picture import PictureRow, draw
+from whosings.progress import Progress, silent
 
 _CHOIR = "small"  # the preset of the generated demo
 _STRANGERS = 2  # generated singers who are never enrolled
@@ -137,7 +138,7 @@ def run_demo(
     probes: str | None = None,
     seed: int = 0,
     workers: int = 0,
-    progress: Callable[[str, int], Callable[[], None]] = lambda label, steps: lambda: None,
+    progress: Progress = silent,
 ) -> DemoReport:
     """Enrol, identify, draw.
 
@@ -229,9 +230,7 @@ def _divide(folder: Path, probes: str | None) -> tuple[list[Recording], list[Rec
     return enrolled, held_back
 
 
-def _generate(
-    out: Path, seed: int, workers: int, progress: Callable[[str, int], Callable[[], None]]
-) -> tuple[list[Recording], list[Recording]]:
+def _generate(out: Path, seed: int, workers: int, progress: Progress) -> tuple[list[Recording], list[Recording]]:
     """Singers with a song held back each, strangers, a duet, a voice over another singer's band, and clones."""
     preset = PRESETS[_CHOIR]
     built = build(make_plan(preset, seed), out / "choir", workers=workers, progress=progress)

@@ -13,6 +13,7 @@ import typer
 from whosings.commands.options import Json, refuse_ignored
 from whosings.console import Report, counted, print_json
 from whosings.errors import AnnotationError, ConfigError, MalformedAnswerError, ManifestError
+from whosings.progress import Progress
 
 if TYPE_CHECKING:
     from whosings.annotations.artists import ArtistBook
@@ -47,7 +48,7 @@ class _Reading:
     """Reads dumps: a damaged one is a failure, nothing of it is used, and the rest goes on."""
 
     run: Report
-    bars: Callable[[str, int], Callable[[], None]]
+    bars: Progress
 
     def counting(self, label: str, steps: int, items: Iterable[T]) -> Iterator[T]:
         """The items, with a progress bar; 0 steps are an unknown number of them."""

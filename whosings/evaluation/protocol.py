@@ -12,7 +12,7 @@ Conventions
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +29,7 @@ from whosings.errors import EvaluationError
 from whosings.evaluation.corpus import Corpus, without_copies
 from whosings.evaluation.results import Row, is_done, run_path, write_run
 from whosings.metrics import expected_ranks, top_k_credit
+from whosings.progress import Progress, silent
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ def evaluate(
     folder: Path,
     clones: Sequence[Track] = (),
     device: str = "cpu",
-    progress: Callable[[str, int], Callable[[], None]] = lambda label, steps: lambda: None,
+    progress: Progress = silent,
 ) -> int:
     """Runs of one setting, each into its file; those that are there already are kept. Returns how many were made.
 

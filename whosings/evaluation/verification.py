@@ -10,7 +10,6 @@ Conventions
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from whosings.evaluation.protocol import SingerPool
 from whosings.gallery import Gallery
 from whosings.identification import Identifier
 from whosings.metrics import Bin, calibration_error, detection_cost, equal_error_rate, reliability
+from whosings.progress import Progress, silent
 from whosings.sampling import sort_key
 from whosings.vocals.activity import Activity
 
@@ -120,7 +120,7 @@ def open_set(
     clones: tuple[Track, ...] = (),
     seed: int = 0,
     unknown_prior: float = UNKNOWN_PRIOR,
-    progress: Callable[[str, int], Callable[[], None]] = lambda label, steps: lambda: None,
+    progress: Progress = silent,
 ) -> OpenSet:
     """What ``identify`` answers when half of the singers are not enrolled.
 
