@@ -129,7 +129,7 @@ def test_stored_vectors_are_the_tracks(gallery):
 
 
 def test_another_encoder_is_refused(tmp_path, gallery):
-    with pytest.raises(GalleryError, match="holds embeddings of encoder aaaaaaaaaaaa, not of bbbbbbbbbbbb"):
+    with pytest.raises(GalleryError, match="was made with encoder aaaaaaaaaaaa, not encoder bbbbbbbbbbbb"):
         gallery.add("Ann", made(1, fingerprint="b" * 64), "1")
     with pytest.raises(GalleryError, match="was made with encoder aaaaaaaaaaaa, not encoder bbbbbbbbbbbb"):
         Gallery(gallery.path, "b" * 64)

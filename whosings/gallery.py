@@ -146,9 +146,7 @@ class Gallery(SqliteFile):
         Raises:
             GalleryError: the embeddings are another encoder's, or hold no vocal segment; or the name is empty.
         """
-        if track.fingerprint != self.fingerprint:
-            problem = f"holds embeddings of encoder {self.fingerprint[:12]}, not of {track.fingerprint[:12]}"
-            raise GalleryError(self.path, problem, "use one encoder for both")
+        self.refuse_other(track.fingerprint)
         if not singer.strip():
             raise GalleryError(self.path, "a singer needs a name", "give one")
         if len(track.vectors) == 0:

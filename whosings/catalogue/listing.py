@@ -14,8 +14,7 @@ from pathlib import Path
 
 from tinytag import TinyTag, TinyTagException
 
-from whosings.audio import AUDIO_ENDINGS
-from whosings.catalogue.manifest import Track, read_manifest
+from whosings.catalogue.manifest import Track, audio_files, read_manifest
 from whosings.catalogue.track_status import Listed, TrackOutcome
 from whosings.errors import ManifestError
 
@@ -45,24 +44,11 @@ def folder_tracks(root: str | Path, leave_out: str | Path | None = None) -> Iter
     if not root.is_dir():
         raise ManifestError(root, "no such folder", "check the path")
     found = False
-    avoided = (root.resolve(),) if leave_out is None else (root.resolve(), Path(leave_out).resolve())
-    for path in _sorted_files(root, avoided):
+    for path in audio_files(root, None if leave_out is None else Path(leave_out)):
         found = True
         yield _tagged(path, root)
     if not found:
         raise ManifestError(root, "holds no audio files", "name a folder of songs")
-
-
-def _sorted_files(folder: Path, avoided: tuple[Path, ...]) -> Iterator[Path]:
-    """Folder by folder, so that a large library is never a list in memory; links back to a parent are not followed."""
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith("."):
-            continue
-        if path.is_dir():
-            if (real := path.resolve()) not in avoided:
-                yield from _sorted_files(path, (*avoided, real))
-        elif path.suffix.lower() in AUDIO_ENDINGS:
-            yield path
 
 
 def _tagged(path: Path, root: Path) -> Track:

@@ -11,7 +11,7 @@ Conventions
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -207,14 +207,35 @@ def from_folder(root: str | Path) -> Manifest:
     root = Path(root)
     if not root.is_dir():
         raise ManifestError(root, "no such folder", "check the path")
-    files = sorted(
-        p for p in root.glob("*/**/*") if p.suffix.lower() in AUDIO_ENDINGS and p.name[0] != "." and p.is_file()
-    )
+    files = [path for path in audio_files(root) if path.parent != root]
     if not files:
         raise ManifestError(root, "holds no audio files in folders named by singer", "arrange it as Singer/song.mp3")
     return Manifest(
         tuple(Track(str(f.relative_to(root)), f.relative_to(root).parts[0], f, title=f.stem) for f in files)
     )
+
+
+def audio_files(folder: Path, leave_out: Path | None = None) -> Iterator[Path]:
+    """Audio files below a folder, hidden files and folders left out, each folder in the order of its names.
+
+    A large library is never a list in memory, and links back to a parent are not followed.
+
+    Args:
+        leave_out: a folder that is not entered.
+    """
+    avoided = {folder.resolve(), *(() if leave_out is None else (leave_out.resolve(),))}
+    yield from _below(folder, avoided)
+
+
+def _below(folder: Path, avoided: set[Path]) -> Iterator[Path]:
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith("."):
+            continue
+        if path.is_dir():
+            if (real := path.resolve()) not in avoided:
+                yield from _below(path, avoided | {real})
+        elif path.suffix.lower() in AUDIO_ENDINGS:
+            yield path
 
 
 def _track(row: dict[str, Any], root: Path) -> Track:
