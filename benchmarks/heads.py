@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from whosings.classifier import Lesson, Tracks, train_heads, vote
+from whosings.classifier import HeadData, Tracks, train_heads, vote
 from whosings.config import HeadConfig
 
 SEGMENTS, TRACKS = 40, 5  # of a singer: test, validation, three to train
@@ -69,11 +69,11 @@ def main() -> None:
         write(vectors, Path(folder))
         config = HeadConfig(hidden=(512, 256), max_epochs=60)
         theirs = [usual_way(Path(folder), given.dimensions, few, config, 60, seed).accuracy for seed in range(2)]
-        lessons = [lesson(few, seed) for seed in range(5)]
+        data = [head_data(few, seed) for seed in range(5)]
         test = tracks(few, slice(0, 1))
         mine = [
             np.mean(vote(head, vectors, test).counts.argmax(axis=1) == np.arange(few))
-            for head in train_heads(vectors, lessons, config)
+            for head in train_heads(vectors, data, config)
         ]
     measure.table(
         (f"way, {few} singers, trained to the end", "top-1", "deviation"),
@@ -86,7 +86,7 @@ def main() -> None:
         matrix = made(singers, given.dimensions, each)
         config = HeadConfig(precision="bf16", max_epochs=1)
         begin = time.perf_counter()
-        train_heads(matrix, [lesson(singers, seed, each) for seed in range(runs)], config)
+        train_heads(matrix, [head_data(singers, seed, each) for seed in range(runs)], config)
         growth.append((singers, each, time.perf_counter() - begin))
     measure.table(("singers", "tracks a singer", title), growth)
     summary |= {"top_1_usual": float(np.mean(theirs)), "top_1_ours": float(np.mean(mine)), "threads": threads}
@@ -109,8 +109,8 @@ def tracks(classes: int, columns: slice, each: int = TRACKS) -> Tracks:
     return Tracks(label, start.reshape(-1), np.full(start.size, SEGMENTS))
 
 
-def lesson(classes: int, seed: int, each: int = TRACKS) -> Lesson:
-    return Lesson(tracks(classes, slice(2, None), each), tracks(classes, slice(1, 2), each), classes, seed)
+def head_data(classes: int, seed: int, each: int = TRACKS) -> HeadData:
+    return HeadData(tracks(classes, slice(2, None), each), tracks(classes, slice(1, 2), each), classes, seed)
 
 
 Plan = tuple[str, str, int]  # kind of head, precision, runs at once
@@ -121,7 +121,7 @@ def ours(vectors: torch.Tensor, classes: int, runs: int, plan: Plan) -> None:
     kind, precision, together = plan
     config = HeadConfig(kind=kind, precision=precision, max_epochs=1)  # type: ignore[arg-type]
     for first in range(0, runs, together):
-        train_heads(vectors, [lesson(classes, seed) for seed in range(first, first + together)], config)
+        train_heads(vectors, [head_data(classes, seed) for seed in range(first, first + together)], config)
 
 
 def prepared(dimensions: int, classes: int, runs: int, plan: Plan) -> Callable[[], None]:

@@ -45,8 +45,8 @@ class Tracks:
 
 
 @dataclass(frozen=True)
-class Lesson:
-    """What one run's head learns.
+class HeadData:
+    """The data of one run's head.
 
     Attributes:
         train, validation: tracks of every class.
@@ -117,27 +117,27 @@ class Head:
 
 def train_heads(
     vectors: Tensor,
-    lessons: Sequence[Lesson],
+    data: Sequence[HeadData],
     config: HeadConfig,
     progress: Callable[[int], None] = lambda running: None,
 ) -> tuple[Head, ...]:
-    """A head for each lesson, all trained at once, each until it stops.
+    """Train a head on each data set, all at once, each until it stops.
 
     Args:
         vectors: (rows, dimensions) on the device that is to compute; rows of unit length or not (then consider
             standardising them before).
-        lessons: all with as many classes.
+        data: all with as many classes.
         progress: called after each epoch with the number of heads still in training.
 
     Raises:
-        EvaluationError: lessons with different numbers of classes, or a class without training track or segments.
+        EvaluationError: data with different numbers of classes, or a class without training track or segments.
     """
-    if len({lesson.classes for lesson in lessons}) > 1:
+    if len({one.classes for one in data}) > 1:
         raise EvaluationError("the runs", "have different numbers of classes", "train them in groups")
-    samplers = [_Sampler(lesson, config, vectors.device) for lesson in lessons]
+    samplers = [_Sampler(one, config, vectors.device) for one in data]
     if config.kind == "prototype":
-        return tuple(Head(config, _prototypes(vectors, lesson), 0) for lesson in lessons)
-    return _Trainer(vectors, lessons, samplers, config).run(progress)
+        return tuple(Head(config, _prototypes(vectors, one), 0) for one in data)
+    return _Trainer(vectors, data, samplers, config).run(progress)
 
 
 def vote(head: Head, vectors: Tensor, tracks: Tracks) -> Votes:
@@ -159,22 +159,22 @@ def vote(head: Head, vectors: Tensor, tracks: Tracks) -> Votes:
 class _Sampler:
     """Draws segments of one run."""
 
-    def __init__(self, lesson: Lesson, config: HeadConfig, device: torch.device) -> None:
-        for name, tracks in (("training", lesson.train), ("validation", lesson.validation)):
-            counts = np.bincount(tracks.label, minlength=lesson.classes)
-            if counts.size != lesson.classes or (counts == 0).any() or (tracks.length <= 0).any():
+    def __init__(self, data: HeadData, config: HeadConfig, device: torch.device) -> None:
+        for name, tracks in (("training", data.train), ("validation", data.validation)):
+            counts = np.bincount(tracks.label, minlength=data.classes)
+            if counts.size != data.classes or (counts == 0).any() or (tracks.length <= 0).any():
                 raise EvaluationError("a run", f"has a class without {name} track or segments", "leave it out")
-        order = np.argsort(lesson.train.label, kind="stable")
-        counts = np.bincount(lesson.train.label, minlength=lesson.classes)
+        order = np.argsort(data.train.label, kind="stable")
+        counts = np.bincount(data.train.label, minlength=data.classes)
 
         def on_device(values: Rows) -> Tensor:
             return torch.from_numpy(np.ascontiguousarray(values)).to(device)
 
         self._count, self._first = on_device(counts), on_device(np.cumsum(counts) - counts)
-        self._start, self._length = on_device(lesson.train.start[order]), on_device(lesson.train.length[order])
+        self._start, self._length = on_device(data.train.start[order]), on_device(data.train.length[order])
         self._shape = (config.iterations_per_epoch, config.batch)
-        self._generator = torch.Generator(device).manual_seed(lesson.seed)
-        held = lesson.validation
+        self._generator = torch.Generator(device).manual_seed(data.seed)
+        held = data.validation
         strata = torch.arange(config.validation_segments, device=device)
         draws = torch.rand(held.start.size, strata.numel(), generator=self._generator, device=device)
         # One of each quarter of a track's segments: different ones, where there are as many.
@@ -201,15 +201,15 @@ class _Trainer:
     """The heads still in training as stacked weights, and the best of each so far."""
 
     def __init__(
-        self, vectors: Tensor, lessons: Sequence[Lesson], samplers: Sequence[_Sampler], config: HeadConfig
+        self, vectors: Tensor, data: Sequence[HeadData], samplers: Sequence[_Sampler], config: HeadConfig
     ) -> None:
         self._vectors, self._config = vectors, config
         self._samplers = list(samplers)
-        self._owner = list(range(len(lessons)))
-        self._best: list[Head] = [Head(config, {}, 0, float("inf")) for _ in lessons]
-        self._rate = [config.learning_rate] * len(lessons)
-        self._since_drop, self._since_best = [0] * len(lessons), [0] * len(lessons)
-        sizes = [vectors.shape[1], *(config.hidden if config.kind == "projector" else ()), lessons[0].classes]
+        self._owner = list(range(len(data)))
+        self._best: list[Head] = [Head(config, {}, 0, float("inf")) for _ in data]
+        self._rate = [config.learning_rate] * len(data)
+        self._since_drop, self._since_best = [0] * len(data), [0] * len(data)
+        sizes = [vectors.shape[1], *(config.hidden if config.kind == "projector" else ()), data[0].classes]
         state: dict[str, list[Tensor]] = {}
         for sampler in samplers:
             for name, value in _initial(sizes, sampler).items():
@@ -334,9 +334,9 @@ def _batch_norm(state: dict[str, Tensor], name: str, run: int, rows: Tensor, tra
     return F.batch_norm(rows, of["mean"], of["variance"], of["scale"], of["shift"], training, _MOMENTUM, _EPS)
 
 
-def _prototypes(vectors: Tensor, lesson: Lesson) -> dict[str, Tensor]:
+def _prototypes(vectors: Tensor, one: HeadData) -> dict[str, Tensor]:
     """Mean over a singer's tracks of each track's mean unit embedding, as a gallery keeps it."""
-    tracks = lesson.train
+    tracks = one.train
     means = torch.stack(
         [
             F.normalize(vectors[start : start + length], dim=-1).mean(dim=0)
@@ -344,8 +344,8 @@ def _prototypes(vectors: Tensor, lesson: Lesson) -> dict[str, Tensor]:
         ]
     )
     label = torch.from_numpy(tracks.label).to(vectors.device)
-    sums = means.new_zeros(lesson.classes, means.shape[1]).index_add_(0, label, means)
-    counts = torch.bincount(label, minlength=lesson.classes)
+    sums = means.new_zeros(one.classes, means.shape[1]).index_add_(0, label, means)
+    counts = torch.bincount(label, minlength=one.classes)
     return {"out.weight": F.normalize(sums / counts[:, None], dim=-1).T.contiguous()}
 
 

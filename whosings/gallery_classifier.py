@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from whosings.classifier import Head, Lesson, Tracks, train_heads, vote
+from whosings.classifier import Head, HeadData, Tracks, train_heads, vote
 from whosings.config import HeadConfig
 from whosings.errors import GalleryError
 from whosings.gallery import EnrolledTrack, FittedHead, Gallery
@@ -68,7 +68,7 @@ def fit_gallery(
     step = progress("fitting", 3 if config.kind != "prototype" else 2)
 
     def learned(groups: Sequence[Sequence[EnrolledTrack]], kind: HeadConfig) -> Head:
-        found = train_heads(rows.vectors, [rows.lesson(groups, seed)], kind)[0]
+        found = train_heads(rows.vectors, [rows.one(groups, seed)], kind)[0]
         step()
         return found
 
@@ -102,8 +102,8 @@ class _Rows:
         places = [(label, *self._place[track.singer, track.sha256]) for label, track in labelled]
         return Tracks(*(np.array(column, np.int64) for column in zip(*places, strict=True)))
 
-    def lesson(self, groups: Sequence[Sequence[EnrolledTrack]], seed: int) -> Lesson:
+    def one(self, groups: Sequence[Sequence[EnrolledTrack]], seed: int) -> HeadData:
         """The last track of a singer stops the training; one that is alone also trains."""
         train = [(label, track) for label, own in enumerate(groups) for track in own[: max(1, len(own) - 1)]]
         validation = [(label, own[-1]) for label, own in enumerate(groups)]
-        return Lesson(self.tracks(train), self.tracks(validation), len(groups), seed)
+        return HeadData(self.tracks(train), self.tracks(validation), len(groups), seed)

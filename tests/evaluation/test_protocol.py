@@ -125,7 +125,7 @@ def test_album_and_training_tracks_are_told(tmp_path):
 
 @pytest.mark.parametrize("role", ["test", "validation"])
 def test_no_copy_of_a_test_or_validation_track_trains(role, monkeypatch):
-    """Rows of every lesson are looked up: none belongs to a held-out track or to its copy."""
+    """Rows of all data are looked up: none belongs to a held-out track or to its copy."""
     made = scene()
     held = getattr(made.split, role).tracks[4]
     copied = next(t for t in made.split.train.tracks if t.singer_id == "s07")
@@ -134,10 +134,10 @@ def test_no_copy_of_a_test_or_validation_track_trains(role, monkeypatch):
     pool = enrol(split, made.corpus)
     setting = Setting("closed", "made", HEAD, None)
     singers = protocol._draw(setting, pool, (), 0)
-    lesson = protocol._lesson(setting, singers, made.corpus, 0)
+    data = protocol._head_data(setting, singers, made.corpus, 0)
     starts = {int(made.corpus.first[place]): name for name, place in made.corpus.place.items()}
-    trained = {starts[start] for start in lesson.train.start.tolist()}
-    validated = {starts[start] for start in lesson.validation.start.tolist()}
+    trained = {starts[start] for start in data.train.start.tolist()}
+    validated = {starts[start] for start in data.validation.start.tolist()}
     held_out = {t.track_id for t in (*split.validation.tracks, *split.test.tracks)}
     assert copied.track_id not in trained and not trained & held_out
     assert trained == {t.track_id for t in train} - {copied.track_id}

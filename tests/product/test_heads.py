@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from whosings.classifier import Head, Lesson, Tracks, _Sampler, train_heads, vote
+from whosings.classifier import Head, HeadData, Tracks, _Sampler, train_heads, vote
 from whosings.config import HeadConfig
 from whosings.errors import EvaluationError
 
@@ -31,8 +31,8 @@ def some(start, columns, segments=7):
     return Tracks(label, chosen.reshape(-1), np.full(chosen.size, segments))
 
 
-def lesson(start, seed=0):
-    return Lesson(some(start, slice(2, None)), some(start, slice(1, 2)), len(start), seed)
+def head_data(start, seed=0):
+    return HeadData(some(start, slice(2, None)), some(start, slice(1, 2)), len(start), seed)
 
 
 def plain(vectors, task, config):
@@ -78,8 +78,8 @@ def test_a_head_learns_what_a_plain_network_learns(changes):
     config = SMALL.model_copy(update=changes)
     vectors, start = made()
     vectors = vectors.double()  # in which no rounding grows to a difference
-    head = train_heads(vectors, [lesson(start, 3)], config)[0]
-    network, losses = plain(vectors, lesson(start, 3), config)
+    head = train_heads(vectors, [head_data(start, 3)], config)[0]
+    network, losses = plain(vectors, head_data(start, 3), config)
     assert head.loss == pytest.approx(min(losses), rel=1e-9)
     assert head.epochs == int(np.argmin(losses)) + 1
     if head.epochs == len(losses):  # the network is still the best one
@@ -94,8 +94,8 @@ def test_rates_fall_and_training_stops_as_with_the_plain_network():
     config = SMALL.model_copy(update={"max_epochs": 40, "plateau_epochs": 2, "stop_epochs": 5, "learning_rate": 0.003})
     vectors, start = made(spread=30.0)
     seen = []
-    heads = train_heads(vectors.double(), [lesson(start, 1)], config, seen.append)
-    _, losses = plain(vectors.double(), lesson(start, 1), config)
+    heads = train_heads(vectors.double(), [head_data(start, 1)], config, seen.append)
+    _, losses = plain(vectors.double(), head_data(start, 1), config)
     assert len(losses) < 40 and len(seen) == len(losses) and seen[-1] == 0
     assert heads[0].epochs == int(np.argmin(losses)) + 1
     assert heads[0].loss == pytest.approx(min(losses), rel=1e-9)
@@ -109,10 +109,12 @@ def test_a_run_does_not_depend_on_the_runs_beside_it(kind, precision):
         update={"kind": kind, "precision": precision, "max_epochs": 60, "plateau_epochs": 1, "stop_epochs": 2}
     )
     vectors, start = made(spread=6.0)
-    together = train_heads(vectors, [lesson(start[order], seed) for seed, order in enumerate(_orders(start))], config)
+    together = train_heads(
+        vectors, [head_data(start[order], seed) for seed, order in enumerate(_orders(start))], config
+    )
     assert len({head.epochs for head in together}) > 1 or kind == "prototype"
     for seed, order in enumerate(_orders(start)):
-        alone = train_heads(vectors, [lesson(start[order], seed)], config)[0]
+        alone = train_heads(vectors, [head_data(start[order], seed)], config)[0]
         assert alone.epochs == together[seed].epochs
         for name, value in alone.weights.items():
             assert torch.equal(value, together[seed].weights[name]), name
@@ -127,7 +129,7 @@ def test_separable_embeddings_are_told_apart_and_random_ones_at_chance(kind):
     config = HeadConfig(kind=kind, hidden=(64, 32), max_epochs=30, iterations_per_epoch=16)
     for spread, low, high in ((0.2, 1.0, 1.0), (1e6, 0.0, 0.2)):
         vectors, start = made(singers=20, spread=spread, dimensions=16)
-        head = train_heads(vectors, [lesson(start)], config)[0]
+        head = train_heads(vectors, [head_data(start)], config)[0]
         votes = vote(head, vectors, some(start, slice(0, 1)))
         for scores in (votes.counts, votes.means):
             assert low <= np.mean(scores.argmax(axis=1) == np.arange(20)) <= high
@@ -135,7 +137,7 @@ def test_separable_embeddings_are_told_apart_and_random_ones_at_chance(kind):
 
 def test_votes_are_counted_as_one_would():
     vectors, start = made()
-    head = train_heads(vectors, [lesson(start)], SMALL)[0]
+    head = train_heads(vectors, [head_data(start)], SMALL)[0]
     tracks = Tracks(np.array([0, 1, 2]), np.array([0, 30, 7]), np.array([5, 0, 9]))
     votes = vote(head, vectors, tracks)
     answers = head(vectors)
@@ -148,14 +150,14 @@ def test_votes_are_counted_as_one_would():
 def test_a_segment_between_two_equal_prototypes_votes_half_for_each():
     vectors = torch.eye(2).repeat(2, 1)
     tracks = Tracks(np.array([0, 1]), np.array([0, 0]), np.array([1, 1]))
-    head = train_heads(vectors, [Lesson(tracks, tracks, 2, 0)], HeadConfig(kind="prototype"))[0]
+    head = train_heads(vectors, [HeadData(tracks, tracks, 2, 0)], HeadConfig(kind="prototype"))[0]
     np.testing.assert_allclose(vote(head, vectors, Tracks(*np.array([[0], [0], [1]]))).counts, [[0.5, 0.5]])
 
 
 def test_prototypes_weigh_tracks_alike():
     vectors = F.normalize(torch.randn(10, 4, generator=torch.Generator().manual_seed(0)), dim=1)
     tracks = Tracks(np.array([0, 0, 1]), np.array([0, 1, 5]), np.array([1, 4, 5]))
-    head = train_heads(vectors, [Lesson(tracks, tracks, 2, 0)], HeadConfig(kind="prototype"))[0]
+    head = train_heads(vectors, [HeadData(tracks, tracks, 2, 0)], HeadConfig(kind="prototype"))[0]
     wanted = F.normalize((vectors[0] + vectors[1:5].mean(dim=0)) / 2, dim=0)
     torch.testing.assert_close(head.weights["out.weight"][:, 0], wanted)
 
@@ -164,7 +166,7 @@ def test_draws_are_uniform_over_singers_then_tracks_then_segments():
     """Singer 0 has one track of one segment, singer 1 two tracks of one and nine."""
     tracks = Tracks(np.array([0, 1, 1]), np.array([0, 1, 2]), np.array([1, 1, 9]))
     config = SMALL.model_copy(update={"iterations_per_epoch": 100, "batch": 500})
-    rows, labels = _Sampler(Lesson(tracks, tracks, 2, 0), config, torch.device("cpu")).epoch()
+    rows, labels = _Sampler(HeadData(tracks, tracks, 2, 0), config, torch.device("cpu")).epoch()
     counts = np.bincount(rows.flatten().numpy(), minlength=11) / rows.numel()
     np.testing.assert_allclose(counts, [0.5, 0.25, *[0.25 / 9] * 9], atol=0.01)
     assert torch.equal(labels == 0, rows == 0)
@@ -173,7 +175,7 @@ def test_draws_are_uniform_over_singers_then_tracks_then_segments():
 def test_four_different_validation_segments_of_each_track():
     tracks = Tracks(np.array([0, 1]), np.array([0, 10]), np.array([10, 4]))
     for seed in range(20):
-        sampler = _Sampler(Lesson(tracks, tracks, 2, seed), SMALL, torch.device("cpu"))
+        sampler = _Sampler(HeadData(tracks, tracks, 2, seed), SMALL, torch.device("cpu"))
         first, second = sampler.validation.reshape(2, 4).tolist()
         assert len(set(first)) == 4 and set(first) <= set(range(10))
         assert second == [10, 11, 12, 13]
@@ -181,14 +183,14 @@ def test_four_different_validation_segments_of_each_track():
 
 def test_heads_survive_bytes():
     vectors, start = made()
-    head = train_heads(vectors, [lesson(start)], SMALL)[0]
+    head = train_heads(vectors, [head_data(start)], SMALL)[0]
     assert torch.equal(Head.from_bytes(head.to_bytes(), SMALL)(vectors), head(vectors))
 
 
 def test_lessons_that_cannot_be_learned():
     vectors, start = made()
     with pytest.raises(EvaluationError, match="numbers of classes"):
-        train_heads(vectors, [lesson(start), lesson(start[:3])], SMALL)
-    task = lesson(start)
+        train_heads(vectors, [head_data(start), head_data(start[:3])], SMALL)
+    task = head_data(start)
     with pytest.raises(EvaluationError, match="class without validation track"):
-        train_heads(vectors, [Lesson(task.train, some(start[:3], slice(1, 2)), 6, 0)], SMALL)
+        train_heads(vectors, [HeadData(task.train, some(start[:3], slice(1, 2)), 6, 0)], SMALL)

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from whosings.catalogue.manifest import Track
 from whosings.catalogue.roles import ROLES, SingerSplit, album_key
 from whosings.catalogue.splits import LeftOut
-from whosings.classifier import Head, Lesson, Votes, train_heads, vote
+from whosings.classifier import Head, HeadData, Votes, train_heads, vote
 from whosings.config import HEADS, HeadConfig
 from whosings.errors import EvaluationError
 from whosings.evaluation.corpus import Corpus, without_copies
@@ -133,9 +133,9 @@ def evaluate(
     for first in range(0, len(todo), setting.together):
         runs = todo[first : first + setting.together]
         drawn = [_draw(setting, pool, wanted, run) for run in runs]
-        lessons = [_lesson(setting, singers, corpus, run) for singers, run in zip(drawn, runs, strict=True)]
+        data = [_head_data(setting, singers, corpus, run) for singers, run in zip(drawn, runs, strict=True)]
         epoch = progress(f"epochs of {len(runs)} heads", 0)
-        heads = train_heads(vectors, lessons, setting.config, lambda running, tick=epoch: tick())  # type: ignore[misc]
+        heads = train_heads(vectors, data, setting.config, lambda running, tick=epoch: tick())  # type: ignore[misc]
         for run, singers, head in zip(runs, drawn, heads, strict=True):
             rows = list(_score(setting, run, singers, head, vectors, corpus, wanted))
             write_run(rows, run_path(folder, setting.name, run), recipe)
@@ -196,11 +196,11 @@ def _draw(setting: Setting, pool: SingerPool, clones: Sequence[Track], run: int)
     return [pool.singers[name] for name in sorted([*always, *(others[number] for number in drawn)])]
 
 
-def _lesson(setting: Setting, singers: Sequence[PoolSinger], corpus: Corpus, run: int) -> Lesson:
+def _head_data(setting: Setting, singers: Sequence[PoolSinger], corpus: Corpus, run: int) -> HeadData:
     train = [(track, label) for label, singer in enumerate(singers) for track in singer.train]
     classes = len(singers)
     seed = int(np.random.default_rng([setting.seed, classes, run, 1]).integers(2**62))
-    return Lesson(
+    return HeadData(
         corpus.rows([track for track, _ in train], [label for _, label in train]),
         corpus.rows([singer.validation for singer in singers], range(classes)),
         classes,
