@@ -68,7 +68,7 @@ _ALIASES = ("list", "remove")  # of a gallery's verbs, which once stood alone
 
 
 class _Grouped(TyperGroup):
-    """Help that lists verbs by what they are for; the types are those of a Click that Typer carries inside."""
+    """Help that lists verbs by what they are for; the types are those of the Click inside Typer 0.29."""
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         for title, verbs in _GROUPS.items():

@@ -62,7 +62,7 @@ def refuse_ignored(context: typer.Context, what: str, counts_for: Mapping[str, C
     """
     for name, places in counts_for.items():
         source = context.get_parameter_source(name)
-        # By its name, because Typer may carry a Click of its own inside, whose members equal nobody else's.
+        # By its name, because Typer 0.29 carries a Click of its own inside, whose enumerations equal nobody else's.
         if source is not None and source.name == "COMMANDLINE" and what not in places:
             option = "--" + name.replace("_", "-")
             raise typer.BadParameter(f"{option} changes nothing for {what}; it counts for {', '.join(places)}")
