@@ -2,6 +2,7 @@
 
 import importlib.util
 import math
+import shutil
 from copy import deepcopy
 from pathlib import Path
 
@@ -150,6 +151,19 @@ def test_balancing_changes_weights_but_not_what_they_compute(both) -> None:
     again = deepcopy(even)
     again.balance()
     assert all(torch.equal(a, b) for a, b in zip(again.parameters(), even.parameters(), strict=True))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+def test_the_compiled_network_computes_the_same() -> None:
+    """With a number of steps that no piece divides: torch 2.13 compiles some ways to repeat a gate wrongly."""
+    torch.manual_seed(0)
+    config = SMALL.model_copy(update={"mask": MaskConfig(channels=(2, 3, 4), width=8, blocks=1)})
+    encoder = Campplus(config, BANK).eval().requires_grad_(False)
+    heard = torch.randn(2, 1, 16, 2 * 250 - 3, generator=torch.Generator().manual_seed(4)) * 3 + 5
+    with torch.inference_mode():
+        wanted, got = encoder(heard.clone()), torch.compile(encoder)(heard.clone())
+    assert torch.allclose(got, wanted, rtol=1e-3, atol=1e-4 * float(wanted.abs().max()))
 
 
 def test_level_and_batch_do_not_matter(both) -> None:

@@ -13,7 +13,7 @@ import pytest
 from whosings import __version__
 
 ROOT = Path(__file__).parents[2]
-SOURCES = ("whosings", "tests", "docs", "recipes", "benchmarks", "notebooks", ".ci")
+SOURCES = ("whosings", "tests", "docs", "recipes", "benchmarks", "notebooks", "findings", ".ci")
 
 
 @pytest.fixture(scope="module")

@@ -98,7 +98,8 @@ class VoiceMask(nn.Module):
             seen = block(seen)
         worth = None
         if self.frame is not None:
-            worth = self.frame(seen)[..., 0].repeat_interleave(2**_LEVELS, dim=1)[:, :frames]
+            step = torch.arange(frames, device=seen.device) // 2**_LEVELS  # not repeated and cut, as in ``campplus``
+            worth = self.frame(seen)[..., 0].index_select(1, step)
         maps = maps + self.spread(seen.transpose(1, 2)).unflatten(1, maps.shape[1:3])
         maps = self.back[-1](maps)
         for up, back, skip in zip(reversed(self.up), reversed(self.back[:-1]), reversed(kept), strict=True):
