@@ -235,8 +235,8 @@ class _DenseLayer(nn.Module):
         # The context is one for all steps of a piece: the gate is worked out a piece, not a step.
         pieces = F.avg_pool1d(inner, _PIECE, stride=_PIECE, ceil_mode=True) + inner.mean(dim=2, keepdim=True)
         gates = torch.sigmoid(self.excite(F.relu(self.squeeze(pieces))))
-        # Not repeated and cut to length: torch.compile of torch 2.13 multiplies by wrong numbers then (on CPUs, without a
-        # word), see findings/compiled-repeats.sh.
+        # Not repeated and cut to length, because torch.compile of torch 2.13 multiplies by wrong numbers then, on CPUs
+        # and without a word (findings/compiled-repeats.sh).
         piece = torch.arange(steps, device=maps.device) // _PIECE
         gated: Tensor = self.local(inner) * gates.index_select(2, piece)
         return gated
