@@ -153,6 +153,7 @@ class Verification:
         threshold: the least score that is, for recordings with so much singing; None where there are not enough vocals,
             and where a higher score says no more.
         false_accept_rate: share of pairs of different singers that reach the threshold, and ``measured_on`` what.
+        checked: a sentence on the rates that were seen elsewhere; empty where nobody looked.
     """
 
     first: str
@@ -165,3 +166,4 @@ class Verification:
     measured_on: str
     fingerprint: str
     notice: str = NOTICE
+    checked: str = ""

@@ -74,6 +74,7 @@ class Calibration:
             number of segments does not matter.
         spread: root mean square of the scores among voices of different singers of one place; 0 where that is not
             known.
+        checked: a sentence on the rates that were seen where it was not fitted; empty where nobody looked.
     """
 
     centre: tuple[float, ...]
@@ -87,6 +88,7 @@ class Calibration:
     material: str
     noise: float
     spread: float = 0.0
+    checked: str = ""
 
     def reach(self, *segments: NDArray[Any] | float) -> Scores:
         """The share of a score, 0 to 1, that voices of so many segments can reach."""

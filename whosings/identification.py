@@ -289,6 +289,7 @@ class Verifier:
             calibration.false_accept_rate,
             calibration.material,
             self._embedder.fingerprint,
+            checked=calibration.checked,
         )
 
 

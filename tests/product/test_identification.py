@@ -10,11 +10,11 @@ import whosings
 from tests.product.test_gallery import made
 from whosings import identification
 from whosings.answer import NOTICE, Verdict
-from whosings.calibration import UNKNOWN_PRIOR, Calibration, Logistic, best_posteriors
+from whosings.calibration import UNKNOWN_PRIOR, Calibration, Logistic, best_posteriors, calibration_of
 from whosings.calibration_fitting import calibrate
 from whosings.config import MODELS
 from whosings.embedding import Embeddings, TrackEmbedder
-from whosings.encoder.checkpoint import Checkpoint, build
+from whosings.encoder.checkpoint import Checkpoint, build, load_checkpoint
 from whosings.errors import CheckpointError, ConfigError, GalleryError
 from whosings.evaluation.verification import open_set
 from whosings.gallery import Gallery
@@ -313,3 +313,11 @@ def test_the_score_that_counts_depends_on_what_was_heard_and_enrolled(known, tmp
     assert found.threshold == pytest.approx(KNOWN.least_score(reach))
     assert found.probability == pytest.approx(1 / (1 + np.exp(-reach * (35 * found.score - 18 * reach))))
     assert found.same == (found.score >= found.threshold)
+
+
+@pytest.mark.parametrize("name", ["default", "fast"])
+def test_encoders_that_ship_say_what_passes_on_real_singers(name):
+    calibration = calibration_of(load_checkpoint(name))
+    assert "real singers who took no part" in calibration.checked
+    verifier = Verifier(calibrated(replace(KNOWN, checked="Elsewhere more pass.")))
+    assert verifier.compare(track([3] * 5, 1), track([3] * 5, 2)).checked == "Elsewhere more pass."

@@ -162,9 +162,11 @@ def verify(
     else:
         says = "one singer" if result.same else "not certain enough to call it one singer"
         least = "none" if result.threshold is None else f"{result.threshold:.2f}"
-        typer.echo(
-            f"{says}: probability {result.probability:.1%} at even odds, score {result.score:.2f} "
-            f"(threshold {least})\n"
+        lines = (
+            f"{says}: probability {result.probability:.1%} at even odds, score {result.score:.2f} (threshold {least})",
             f"The threshold lets {result.false_accept_rate:.0%} of pairs of different singers pass, "
-            f"measured on {result.measured_on}.\n{result.notice}"
+            f"measured on {result.measured_on}.",
+            result.checked,
+            result.notice,
         )
+        typer.echo("\n".join(line for line in lines if line))
