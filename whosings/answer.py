@@ -36,7 +36,8 @@ COLOURS = (
 )
 """Of singers, in the order in which they are shown."""
 
-_GREY = "#6b7280"
+SOMEBODY_ELSE = "#6b7280"
+"""Colour of anybody who is not enrolled."""
 
 
 class Verdict(StrEnum):
@@ -131,7 +132,7 @@ class Answer:
             return ""
         parts = []
         for part in self.timeline:
-            colour = _GREY if part.singer is None else COLOURS[names.index(part.singer) % len(COLOURS)]
+            colour = SOMEBODY_ELSE if part.singer is None else COLOURS[names.index(part.singer) % len(COLOURS)]
             title = f"{part.start_s:.0f} s: {part.singer or 'somebody else'} ({part.probability:.0%})"
             parts.append(
                 f'<rect x="{part.start_s:.2f}" width="{part.duration_s:.2f}" height="1" fill="{colour}" '

@@ -94,12 +94,13 @@ class Identifier:
         ranking = _by_voices(probe, ready, self._unknown_prior, with_parts=heard is None)
         if heard is not None:
             ranking = _by_head(heard, ranking)
+        shares = ranking.named / len(ranking.best)
         candidates = tuple(
             Candidate(
                 voices.names[who],
                 float(ranking.scores[who]),
                 float(ranking.probabilities[who]),
-                float(ranking.named[who] / len(ranking.best)),
+                float(shares[who]),
             )
             for who in ranking.order[:top]
         )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from whosings.answer import COLOURS, NOTICE, Answer, TimelineSegment, Verdict
+from whosings.answer import COLOURS, NOTICE, SOMEBODY_ELSE, Answer, TimelineSegment, Verdict
 from whosings.audio import FloatArray, Segment
 from whosings.files import atomic
 from whosings.opinion import Opinion
@@ -17,7 +17,7 @@ from whosings.opinion import Opinion
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_NOBODY, _NO_VOICE = "#6b7280", "#d6dae0"
+_NO_VOICE = "#d6dae0"
 _COLUMNS = 1200  # of the picture's waveform
 _LONGEST = 44  # letters of a name or title
 
@@ -50,7 +50,7 @@ def draw(scenes: Sequence[PictureRow], path: str | Path) -> None:
     names = list(dict.fromkeys(s.singer for scene in scenes for s in scene.answer.timeline if s.singer is not None))
     colours = {name: COLOURS[number % len(COLOURS)] for number, name in enumerate(names)}
     legend = [Patch(color=colour, label=_brief(name)) for name, colour in list(colours.items())[:12]]
-    legend += [Patch(color=_NOBODY, label="somebody else"), Patch(color=_NO_VOICE, label="no singing found")]
+    legend += [Patch(color=SOMEBODY_ELSE, label="somebody else"), Patch(color=_NO_VOICE, label="no singing found")]
     longest = max(len(str(patch.get_label())) for patch in legend)
     with matplotlib.rc_context({"text.parse_math": False}):  # a singer may be called Ca$h
         figure = Figure(figsize=(11, 1.0 + 1.15 * len(scenes)), layout="constrained")
@@ -60,7 +60,7 @@ def draw(scenes: Sequence[PictureRow], path: str | Path) -> None:
         rows[-1].set_xlabel("seconds")
         columns = max(1, min(7, len(legend), 170 // (8 + longest)))
         figure.legend(handles=legend, loc="outside upper center", ncols=columns, frameon=False, fontsize=8)
-        figure.supxlabel(NOTICE, fontsize=7, color=_NOBODY)
+        figure.supxlabel(NOTICE, fontsize=7, color=SOMEBODY_ELSE)
         with atomic(path) as beside:
             figure.savefig(beside, dpi=130)
 
@@ -120,7 +120,7 @@ def _shade(timeline: Sequence[TimelineSegment], second: float, colours: dict[str
     for segment in over:
         weight[segment.singer] = weight.get(segment.singer, 0.0) + segment.probability
     who = max(weight, key=lambda name: weight[name])
-    return colours[who] if who is not None else _NOBODY, 0.35 + 0.65 * min(1.0, weight[who] / len(over))
+    return colours[who] if who is not None else SOMEBODY_ELSE, 0.35 + 0.65 * min(1.0, weight[who] / len(over))
 
 
 def _envelope(samples: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -29,7 +29,7 @@ def read_table(path: Path, schema: pa.Schema, required: Sequence[str]) -> pa.Tab
     """
     if not path.exists():
         raise ManifestError(path, "no such file", "check the path")
-    _check_ending(path)
+    check_ending(path)
     try:
         if path.suffix == ".parquet":
             table = pa.parquet.read_table(path)
@@ -75,7 +75,7 @@ def write_table(rows: Iterable[Mapping[str, Any]], schema: pa.Schema, path: Path
     Raises:
         ManifestError: an ending other than ``.parquet`` and ``.csv``.
     """
-    _check_ending(path)
+    check_ending(path)
     csv = path.suffix == ".csv"
     lists = _list_columns(schema)
     waiting, count = iter(rows), 0
@@ -90,7 +90,12 @@ def write_table(rows: Iterable[Mapping[str, Any]], schema: pa.Schema, path: Path
     return count
 
 
-def _check_ending(path: Path) -> None:
+def check_ending(path: Path) -> None:
+    """Refuse a table of another kind than Parquet or CSV.
+
+    Raises:
+        ManifestError: the file's ending is neither ``.parquet`` nor ``.csv``.
+    """
     if path.suffix not in (".parquet", ".csv"):
         raise ManifestError(path, f"has the ending {path.suffix or '(none)'}", "use .parquet or .csv")
 

@@ -12,7 +12,7 @@ import typer
 
 from whosings.commands.options import Json, refuse_ignored
 from whosings.console import Report, counted, print_json
-from whosings.errors import AnnotationError, ConfigError, MalformedAnswerError, ManifestError
+from whosings.errors import AnnotationError, ConfigError, MalformedAnswerError
 from whosings.progress import Progress
 
 if TYPE_CHECKING:
@@ -189,13 +189,14 @@ def _named(path: Path | None, read: Callable[[Path], Iterator[T]]) -> list[_Dump
 
 def _check_paths(written: Sequence[Path], source: Path, dumps: Sequence[Path]) -> None:
     """What would fail after hours fails now."""
+    from whosings.catalogue.table_files import check_ending
+
     for path in dumps:
         if not path.exists() or path.is_dir():
             raise AnnotationError(path, "no such file", "check the path")
     taken = {path.resolve() for path in (source, *dumps)}
     for path in written:
-        if path.suffix not in (".parquet", ".csv"):
-            raise ManifestError(path, f"has the ending {path.suffix or '(none)'}", "use .parquet or .csv")
+        check_ending(path)
         if path.resolve() in taken:
             raise typer.BadParameter(f"{path} would be overwritten; give another name")
         taken.add(path.resolve())

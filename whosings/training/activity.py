@@ -31,7 +31,7 @@ from whosings.audio import SAMPLE_RATE
 from whosings.errors import MissingExtraError, TrainingError
 from whosings.files import atomic
 from whosings.spectrogram import LogMel
-from whosings.training.distillation.state import keep, resume
+from whosings.training.state import keep, resume
 from whosings.vocals.activity import PIECE_S
 from whosings.vocals.detector import FRAME_S, FRONT_END, LEVEL, ActivityNetwork, Curve, save_detector
 

@@ -37,7 +37,7 @@ from whosings.opinion import ArtefactNetwork, Scale, SecondOpinion, save_opinion
 from whosings.sound.batch_effects import codec
 from whosings.training.contrastive.augment import Chances, produce
 from whosings.training.distillation.bank import to_int16
-from whosings.training.distillation.state import keep, resume
+from whosings.training.state import keep, resume
 from whosings.vocals.activity import trim
 
 VIEW = 2 * SAMPLE_RATE

@@ -29,9 +29,9 @@ from whosings.errors import TrainingError
 from whosings.files import write_atomic
 from whosings.training.distillation.bank import Bank
 from whosings.training.distillation.config import DistillationConfig, StageConfig
-from whosings.training.distillation.state import keep, resume
 from whosings.training.distillation.student import Student, Teacher
 from whosings.training.distillation.views import ViewMaker
+from whosings.training.state import keep, resume
 
 _RECENT = 100  # steps over which a loss is told
 _TOLD_EVERY = 20  # steps
