@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from io import TextIOWrapper
 from typing import Annotated, Any
 
 import typer
@@ -29,6 +30,7 @@ from whosings.commands import (
 )
 from whosings.console import Report
 from whosings.errors import WhosingsError
+from whosings.safe_text import printable
 
 Verb = Callable[..., None]
 
@@ -113,12 +115,15 @@ def _main(
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point: typed errors become one sentence and exit code 1; ``--debug`` shows where they came from."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # what the terminal's encoding lacks is no reason to end
+            stream.reconfigure(errors="backslashreplace")
     try:
         build_app()(words)
     except WhosingsError as error:
         if "--debug" in words:
             raise
-        Report().err.print(str(error), style="red", markup=False)
+        Report().err.print(printable(str(error)), style="red", markup=False)
         sys.exit(1)
     except OSError as error:  # an output that cannot be written, a full disk
         if "--debug" in words:

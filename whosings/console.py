@@ -16,15 +16,24 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 from rich.table import Table
+from rich.text import Text
 
 from whosings.errors import WhosingsError
 from whosings.progress import Progress
+from whosings.safe_text import printable, printable_json
 
 _UNBOUNDED = 1000  # letters a line
 
 
+class _SafeConsole(Console):
+    """A console whose texts cannot steer the terminal: names in them come from files of strangers."""
+
+    def render_str(self, text: str, **how: Any) -> Text:
+        return super().render_str(printable(text, lines=True), **how)
+
+
 def _console(stderr: bool) -> Console:
-    console = Console(stderr=stderr, soft_wrap=True, highlight=False, emoji=False)
+    console = _SafeConsole(stderr=stderr, soft_wrap=True, highlight=False, emoji=False)
     if not console.is_terminal:
         console.width = _UNBOUNDED  # what is piped on is never cut to a screen's width
     return console
@@ -54,7 +63,7 @@ class Report:
         ) as progress:
 
             def start(label: str, steps: int) -> Callable[[], None]:
-                task = progress.add_task(label, total=steps or None)
+                task = progress.add_task(printable(label), total=steps or None)
                 return lambda: progress.advance(task)
 
             yield start
@@ -65,7 +74,7 @@ class Report:
         for column in columns:
             table.add_column(column, no_wrap=True)
         for row in rows:
-            table.add_row(*map(escape, row))
+            table.add_row(*(escape(printable(cell)) for cell in row))
         self.out.print(table)
 
     def finish(self) -> None:
@@ -74,13 +83,18 @@ class Report:
             noun = "failure" if len(self.failures) == 1 else "failures"
             self.err.print(f"{len(self.failures)} {noun}:", style="bold red")
             for error in self.failures:
-                self.err.print(f"  {error}", markup=False)
+                self.err.print(f"  {printable(str(error))}", markup=False)
             raise typer.Exit(1)
 
 
 def print_json(value: Any) -> None:
     """One JSON document on standard output; dataclasses, arrays, paths and enumerations included."""
-    typer.echo(json.dumps(value, default=_plain, ensure_ascii=False, allow_nan=False))
+    typer.echo(printable_json(json.dumps(value, default=_plain, ensure_ascii=False, allow_nan=False)))
+
+
+def print_text(text: str) -> None:
+    """Plain lines on standard output."""
+    typer.echo(printable(text, lines=True))
 
 
 def _plain(value: Any) -> Any:

@@ -10,6 +10,7 @@ interrupted enrolment goes on.
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +25,7 @@ from whosings.config import HeadConfig
 from whosings.embedding import Embeddings
 from whosings.errors import GalleryError
 from whosings.settings import parse
+from whosings.singer_names import name_key, singer_name
 from whosings.sqlite_file import SqliteFile
 
 _FORMAT = "1"
@@ -144,17 +146,16 @@ class Gallery(SqliteFile):
         """Enrol one track of a singer; False where that content is already enrolled for the singer.
 
         Raises:
-            GalleryError: the embeddings are another encoder's, or hold no vocal segment; or the name is empty.
+            GalleryError: the embeddings are another encoder's, or hold no vocal segment; or the name is no name.
         """
         self.refuse_other(track.fingerprint)
-        if not singer.strip():
-            raise GalleryError(self.path, "a singer needs a name", "give one")
         if len(track.vectors) == 0:
             remedy = "use a recording in which the singer is heard"
             raise GalleryError(track.track_id, "holds too little singing to enrol", remedy)
         mean = track.vectors.mean(axis=0)
         start_s, vectors = track.start_s.astype(np.float32), track.vectors.astype(np.float16)
         with self._faults(), self._transaction():
+            singer = self.spelling(singer)
             if self.holds(singer, sha256):
                 return False
             self._drop_head()
@@ -178,7 +179,21 @@ class Gallery(SqliteFile):
         """Whether this content is already enrolled for the singer."""
         query = "SELECT 1 FROM tracks JOIN singers ON singers.id = tracks.singer WHERE name = ? AND sha256 = ?"
         with self._faults():
-            return self._db.execute(query, (singer, sha256)).fetchone() is not None
+            return self._db.execute(query, (self.spelling(singer), sha256)).fetchone() is not None
+
+    def spelling(self, singer: str) -> str:
+        """How a singer is spelt here, whatever the case, blanks and Unicode form; of nobody enrolled, a clean name.
+
+        Raises:
+            GalleryError: the name is empty or no text.
+        """
+        with self._faults():
+            with suppress(UnicodeEncodeError):
+                if self._db.execute("SELECT 1 FROM singers WHERE name = ?", (singer,)).fetchone():
+                    return singer
+            clean = singer_name(singer, self.path, GalleryError)
+            names = self._db.execute("SELECT name FROM singers ORDER BY id")
+            return next((name for (name,) in names if name_key(name) == name_key(clean)), clean)
 
     def remove(self, singer: str) -> None:
         """Forget a singer and all tracks.
@@ -197,13 +212,12 @@ class Gallery(SqliteFile):
         Raises:
             GalleryError: nobody has the old name, somebody has the new one, or it is empty.
         """
-        if not name.strip():
-            raise GalleryError(self.path, "a singer needs a name", "give one")
+        name = singer_name(name, self.path, GalleryError)
         with self._faults(), self._transaction():
-            self._singer_id(singer)
-            if name != singer and self._db.execute("SELECT 1 FROM singers WHERE name = ?", (name,)).fetchone():
-                raise GalleryError(self.path, f"{name} is enrolled already", "merge the two, or choose another name")
-            self._db.execute("UPDATE singers SET name = ? WHERE name = ?", (name, singer))
+            own, taken = self._singer_id(singer), self.spelling(name)
+            if self._db.execute("SELECT 1 FROM singers WHERE name = ? AND id != ?", (taken, own)).fetchone():
+                raise GalleryError(self.path, f"{taken} is enrolled already", "merge the two, or choose another name")
+            self._db.execute("UPDATE singers SET name = ? WHERE id = ?", (name, own))
             self._drop_head()
         self._forget()
 
@@ -213,10 +227,10 @@ class Gallery(SqliteFile):
         Raises:
             GalleryError: one of them is not enrolled, or both are the same.
         """
-        if singer == into:
-            raise GalleryError(self.path, f"{singer} cannot be merged with itself", "name two singers")
         with self._faults(), self._transaction():
             ids = self._singer_id(into), self._singer_id(singer)
+            if ids[0] == ids[1]:
+                raise GalleryError(self.path, f"{singer} cannot be merged with itself", "name two singers")
             query = "SELECT tracks, segments, voice FROM singers WHERE id = ?"
             rows = [self._db.execute(query, (one,)).fetchone() for one in ids]
             voices = [np.frombuffer(row[2], np.float32) for row in rows]
@@ -304,7 +318,7 @@ class Gallery(SqliteFile):
             raise GalleryError(self.path, f"is damaged ({found})", "restore it from a copy, or enrol again")
 
     def _singer_id(self, singer: str) -> int:
-        row = self._db.execute("SELECT id FROM singers WHERE name = ?", (singer,)).fetchone()
+        row = self._db.execute("SELECT id FROM singers WHERE name = ?", (self.spelling(singer),)).fetchone()
         if row is None:
             remedy = "list the names with: whosings gallery list"
             raise GalleryError(self.path, f"nobody named {singer} is enrolled", remedy)

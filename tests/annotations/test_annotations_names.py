@@ -4,14 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from whosings.annotations.names import (
-    is_unnamed,
-    normalise,
-    parse_title,
-    similarity,
-    split_featured,
-    split_names,
-)
+from whosings.annotations.names import normalise, parse_title, similarity
 from whosings.annotations.records import (
     Credit,
     CreditRole,
@@ -22,6 +15,7 @@ from whosings.annotations.records import (
     clean_mbid,
     clean_seconds,
 )
+from whosings.singer_names import is_nobody, split_featured, split_names
 
 
 @pytest.mark.parametrize(
@@ -84,8 +78,8 @@ def test_artists_taken_apart():
 
 
 def test_nobody_in_particular():
-    assert all(map(is_unnamed, ["Various Artists", "[unknown]", "Various", "[no artist]"]))
-    assert not is_unnamed("Ada Moor")
+    assert all(map(is_nobody, ["Various Artists", "[unknown]", "Various", "[no artist]"]))
+    assert not is_nobody("Ada Moor")
 
 
 def test_similarity():

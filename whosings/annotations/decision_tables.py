@@ -17,10 +17,8 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet
-from tinytag import TinyTag, TinyTagException
 
 from whosings.annotations.artists import Singer
-from whosings.annotations.names import is_unnamed, split_featured
 from whosings.annotations.reconcile import Decision, DecisionOutcome
 from whosings.annotations.records import (
     Credit,
@@ -32,11 +30,13 @@ from whosings.annotations.records import (
     clean_seconds,
 )
 from whosings.annotations.verdict import Reason
+from whosings.catalogue.folder_songs import OnRefused, read_tags, whole_names
 from whosings.catalogue.listing import folder_tracks
 from whosings.catalogue.manifest import Manifest, Track, read_manifest
 from whosings.catalogue.table_files import read_table, write_table
 from whosings.catalogue.track_status import Listed, TrackOutcome
 from whosings.errors import ManifestError
+from whosings.singer_names import billing, split_featured
 
 SINGER_COLUMNS = tuple(field.name for field in fields(Singer))
 CATALOGUE_COLUMNS = ("track_id", "title", "artist", "isrc", "duration_s", "musicbrainz_id")
@@ -123,17 +123,21 @@ def read_catalogue(path: str | Path) -> tuple[TrackRecord, ...]:
     )
 
 
-def catalogue_of(source: str | Path) -> Iterator[TrackRecord]:
+def catalogue_of(source: str | Path, on_refused: OnRefused | None = None) -> Iterator[TrackRecord]:
     """The tracks of a folder of audio files, of a track table, or of a table with a column ``artist``.
 
     A folder's and a track table's tracks have the ids by which a preparation knows them.
 
+    Args:
+        on_refused: called with files that cannot be listed; None raises it.
+
     Raises:
         ManifestError: no such folder or table, nothing in it, or a bad table.
+        AudioError: a file's name is not UTF-8, or a folder cannot be opened.
     """
     source = Path(source)
     if source.is_dir():
-        yield from map(tagged_record, folder_tracks(source))
+        yield from map(tagged_record, folder_tracks(source, on_refused))
     elif "artist" in _columns(source):
         yield from read_catalogue(source)
     else:
@@ -146,23 +150,20 @@ def tagged_record(track: Track) -> TrackRecord:
     Where the file tells no artist, ``singer_id`` stands in: the folder's name, or what the table says. The table's
     title comes before the file's.
     """
-    try:
-        tags = TinyTag.get(track.path)
-    except (TinyTagException, OSError, ValueError):  # the decoder says later what is wrong with the file
-        tags = TinyTag()
-    others = tags.other
-    artists = [name.strip() for name in (tags.artist or "", *(others.get("artist") or ()))]
-    named = [name for name in artists if name and not is_unnamed(name)] or [track.singer_id]
+    tags = read_tags(track.path, duration=True)
+    folder = Path(track.track_id).parts[0] if track.track_id else ""
+    said = billing(tags.artists, whole=whole_names(folder, track.path.parent, tags))
+    mains = said.mains or (() if said.guests or not track.singer_id else (track.singer_id,))
     record = catalogue_record(
         track.track_id,
         track.title or tags.title or track.path.stem,
-        named[0],
-        isrc=_first(others, "isrc"),
-        duration_s=tags.duration,
-        # Vorbis comments and MP4 boxes; their "release track id" is another thing.
-        musicbrainz_id=_first(others, "musicbrainz_trackid", "musicbrainz track id"),
+        "",
+        isrc=tags.isrc,
+        duration_s=tags.duration_s,
+        musicbrainz_id=tags.musicbrainz_id,
     )
-    return replace(record, credits=(*record.credits, *(Credit(name) for name in named[1:])))
+    credits = (*map(Credit, mains), *(Credit(name, CreditRole.FEATURED) for name in said.guests))
+    return replace(record, credits=credits)
 
 
 def write_decisions(decisions: Iterable[Decision], path: str | Path) -> Summary:
@@ -288,10 +289,6 @@ def _columns(path: Path) -> list[str]:
             return next(csv.reader(file), [])
     except (OSError, ValueError, csv.Error):
         return []
-
-
-def _first(fields: Mapping[str, list[str]], *names: str) -> str | None:
-    return next((value for name in names for value in fields.get(name) or ()), None)
 
 
 def _row(decision: Decision) -> dict[str, Any]:

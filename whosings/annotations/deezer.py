@@ -17,7 +17,7 @@ import httpx
 from deezer.exceptions import DeezerAPIException, DeezerErrorResponse, DeezerNotFoundError
 
 from whosings.annotations.dumps import json_lines
-from whosings.annotations.names import parse_title, split_featured
+from whosings.annotations.names import parse_title
 from whosings.annotations.records import (
     ArtistRecord,
     Credit,
@@ -30,6 +30,7 @@ from whosings.annotations.records import (
 )
 from whosings.annotations.web import Clock, Pace, Web, WebSettings
 from whosings.errors import MalformedAnswerError, ServiceRefusalError
+from whosings.singer_names import split_featured
 
 ADDRESS = "https://api.deezer.com"
 PACE = Pace(50, 5.0)

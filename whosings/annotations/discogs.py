@@ -20,7 +20,7 @@ from discogs_client.exceptions import DiscogsAPIError, HTTPError
 from discogs_client.fetchers import Fetcher
 
 from whosings.annotations.dumps import xml_children
-from whosings.annotations.names import normalise, parse_title, similarity, split_featured
+from whosings.annotations.names import normalise, parse_title, similarity
 from whosings.annotations.records import (
     ArtistRecord,
     Credit,
@@ -34,6 +34,7 @@ from whosings.annotations.records import (
 )
 from whosings.annotations.web import Clock, Pace, Web, WebSettings
 from whosings.errors import MalformedAnswerError, ServiceRefusalError
+from whosings.singer_names import split_featured
 
 ADDRESS = "https://api.discogs.com"
 PACE_WITH_TOKEN = Pace(60, 60.0)

@@ -18,9 +18,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from whosings.annotations.names import normalise, parse_title, similarity, split_featured, split_names
+from whosings.annotations.names import normalise, parse_title, similarity
 from whosings.annotations.records import CreditRole, Source, TrackRecord
 from whosings.errors import AnnotationError
+from whosings.singer_names import split_featured, split_names
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS record (id INTEGER PRIMARY KEY, source TEXT, source_id TEXT, body TEXT,

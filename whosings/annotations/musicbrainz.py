@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from whosings.annotations.dumps import json_lines
-from whosings.annotations.names import parse_title, split_featured
+from whosings.annotations.names import parse_title
 from whosings.annotations.records import (
     ArtistRecord,
     Credit,
@@ -31,6 +31,7 @@ from whosings.annotations.records import (
 )
 from whosings.annotations.web import Clock, Pace, Web, WebSettings
 from whosings.errors import MalformedAnswerError
+from whosings.singer_names import split_featured
 
 ADDRESS = "https://musicbrainz.org/ws/2"
 PACE = Pace(1, 1.0)

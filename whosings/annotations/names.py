@@ -14,12 +14,12 @@ import unicodedata
 from dataclasses import dataclass
 
 from whosings.errors import MissingExtraError
+from whosings.singer_names import FEATURING, featured_in_title
 
 MissingExtraError.require("rapidfuzz", "comparing titles and names", "annotate")
 
 from rapidfuzz import fuzz  # noqa: E402
 
-_FEATURING = r"(?:feat(?:uring)?|ft)(?:\.\s*|\s+)(?=\S)(?!feat|ft)"
 _VERSIONS = {
     "live": "live", "concert": "live", "unplugged": "acoustic", "acoustic": "acoustic", "remix": "remix",
     "mix": "remix", "rmx": "remix", "dub": "remix", "rework": "remix", "bootleg": "remix", "mashup": "remix",
@@ -36,9 +36,6 @@ _WORD = re.compile(r"[^\W_]+")
 _EDITIONS = re.compile(
     r"\b(?:remaster(?:ed|ing)?|mono|stereo|explicit|clean|bonus track|album version|single version|lp version"
     r"|original version|original mix|(?:\d{4} )?digital remaster|deluxe|anniversary edition)\b"
-)
-_UNNAMED = frozenset(
-    {"various artists", "various", "unknown artist", "unknown", "no artist", "anonymous", "traditional", "n a"}
 )
 
 
@@ -71,14 +68,11 @@ def parse_title(text: str) -> Title:
     if text.isalnum() or not re.search(r"[(\[]| - |\bf(?:ea)?t", text, re.IGNORECASE):
         return Title(normalise(text), frozenset(), ())
     versions: set[str] = set()
-    featured: list[str] = []
 
     def consider(part: str) -> bool:
         """Whether the part says who is featured, which version or which edition, and so is no part of the name."""
-        names = re.match(rf"\s*({_FEATURING}|with\s)\s*(.+)", part, re.IGNORECASE)
-        if names:
-            # "(with you)" is too often a lyric to count as a credit.
-            featured.extend(() if names[1].lower().startswith("with") else split_names(names[2]))
+        # "(with you)" is too often a lyric to count as a credit.
+        if re.match(rf"\s*({FEATURING}|with\s)\s*(.+)", part, re.IGNORECASE):
             return True
         plain = normalise(part)
         rest = _EDITIONS.sub(" ", plain)
@@ -89,9 +83,8 @@ def parse_title(text: str) -> Title:
         return bool(found) or rest != plain
 
     bare = re.sub(r"[(\[]([^()\[\]]*)[)\]]", lambda m: " " if consider(m[1]) else m[0], text)
-    inline = re.search(rf"\s{_FEATURING}([^-()\[\]]+)", bare, re.IGNORECASE)
+    inline = re.search(rf"\s{FEATURING}([^-()\[\]]+)", bare, re.IGNORECASE)
     if inline:
-        featured.extend(split_names(inline[1]))
         bare = bare[: inline.start()] + bare[inline.end() :]
     while " - " in bare:
         head, _, tail = bare.rpartition(" - ")
@@ -99,24 +92,7 @@ def parse_title(text: str) -> Title:
             break
         bare = head
     base = normalise(bare) or normalise(text)
-    return Title(base, frozenset(versions), tuple(dict.fromkeys(featured)))
-
-
-def split_featured(text: str) -> tuple[str, tuple[str, ...]]:
-    """``"A feat. B & C"`` -> ``("A", ("B", "C"))``; the part before is left whole, for "&" may belong to a name."""
-    head, *tail = re.split(rf"\s[(\[]?{_FEATURING}", text.strip(), maxsplit=1, flags=re.IGNORECASE)
-    return head, split_names(tail[0].rstrip(")]")) if tail else ()
-
-
-def split_names(text: str) -> tuple[str, ...]:
-    """Every name in a list of names: commas, "&", "and", "x", "vs.", "with"."""
-    parts = re.split(r"\s*[,;]\s*|\s+(?:&|\+|and|x|vs\.?|with)\s+|\s*/\s*", text.strip(), flags=re.IGNORECASE)
-    return tuple(part for part in (part.strip() for part in parts) if part)
-
-
-def is_unnamed(name: str) -> bool:
-    """Whether the name stands for nobody in particular: "Various Artists", "[unknown]"."""
-    return normalise(name) in _UNNAMED
+    return Title(base, frozenset(versions), featured_in_title(text))
 
 
 def similarity(one: str, other: str) -> float:

@@ -8,8 +8,9 @@ from enum import StrEnum
 
 from whosings.annotations.artists import Artist, ArtistBook, Singer
 from whosings.annotations.matching import Match
-from whosings.annotations.names import is_unnamed, normalise, parse_title, similarity, split_names
+from whosings.annotations.names import normalise, parse_title, similarity
 from whosings.annotations.records import ArtistKey, Credit, CreditRole, Kind, Source, TrackRecord
+from whosings.singer_names import is_nobody, split_names
 
 ALIKE = 92.0
 """Similarity from which two names on one recording are one artist's."""
@@ -81,7 +82,7 @@ class Reader:
         title = parse_title(record.title)
         if title.versions & _SUNG_BY_NOBODY:
             return Statement(record, Reason.INSTRUMENTAL)
-        named = [credit for credit in record.credits if not is_unnamed(credit.name)]
+        named = [credit for credit in record.credits if not is_nobody(credit.name)]
         mains = self._artists(record, named, CreditRole.MAIN)
         leads = self._artists(record, named, CreditRole.LEAD_VOCALS)
         credited = [normalise(credit.name) for credit in named]

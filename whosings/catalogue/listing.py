@@ -1,80 +1,83 @@
-"""The tracks that a preparation begins with, from a folder of songs or a track table.
+"""The tracks that a preparation or an enrolment begins with, from a folder of songs or a track table.
 
 Conventions
 -----------
-- In a folder ``Singer/**/song.mp3`` the first folder names the singer; of files that lie in the folder itself the tag
-  "artist" does, and without one the singer is unknown.
-- Titles, albums, genres and years come from the files' tags where there are any.
+- ``folder_songs`` says which files of a folder are songs and who sings them.
+- A track without a singer, or of several singers, is listed with the reason; annotations may still name its singer.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
-from tinytag import TinyTag, TinyTagException
-
-from whosings.catalogue.manifest import Track, audio_files, read_manifest
+from whosings.catalogue.folder_songs import OnRefused, SingerFrom, Song, folder_songs, refuse_albums
+from whosings.catalogue.manifest import Track, read_manifest, track_of
 from whosings.catalogue.track_status import Listed, TrackOutcome
-from whosings.errors import ManifestError
+from whosings.singer_names import is_nobody
 
 
-def listing(source: str | Path, leave_out: str | Path | None = None) -> Iterator[Listed]:
-    """The tracks of a folder or a track table, in order.
+def listing(
+    source: str | Path,
+    leave_out: str | Path | None = None,
+    singer_from: SingerFrom | None = None,
+    on_refused: OnRefused | None = None,
+) -> Iterator[Listed]:
+    """The tracks of a folder or a track table, in order; a folder's are sorted by path, with it for an id.
 
     Args:
         source: a folder, or a track table (.parquet or .csv).
         leave_out: a folder whose files are no songs of the catalogue: where the result lies.
+        singer_from: what names the singers of a folder's songs; None takes the folder, and the tags of loose files.
+        on_refused: called with what cannot be listed; None raises it.
 
     Raises:
         ManifestError: no such folder or table, nothing in it, or a bad table.
+        AudioError: a name that is not UTF-8, or a folder that cannot be opened.
     """
     source = Path(source)
-    tracks = folder_tracks(source, leave_out) if source.is_dir() else iter(read_manifest(source).tracks)
-    yield from map(_listed, tracks)
+    if source.is_dir():
+        yield from map(_listed_song, folder_songs(source, leave_out, singer_from, on_refused))
+    else:
+        yield from map(_listed_track, read_manifest(source).tracks)
 
 
-def folder_tracks(root: str | Path, leave_out: str | Path | None = None) -> Iterator[Track]:
-    """Every audio file below a folder, hidden ones left out, sorted by path; its id is the path from the folder.
+def enrolment(
+    source: str | Path, singer_from: SingerFrom | None = None, on_refused: OnRefused | None = None
+) -> tuple[Listed, ...]:
+    """As ``listing``, for who is to be enrolled; clones are left out.
+
+    Raises:
+        ManifestError: as ``listing``, or a folder that looks like one artist's albums where ``singer_from`` is None.
+    """
+    if not Path(source).is_dir():
+        return tuple(listed for listed in listing(source) if not listed.track.cloned)
+    songs = tuple(folder_songs(source, None, singer_from, on_refused))
+    if singer_from is None:
+        refuse_albums(source, songs)
+    return tuple(map(_listed_song, songs))
+
+
+def folder_tracks(root: str | Path, on_refused: OnRefused | None = None) -> Iterator[Track]:
+    """The tracks of a folder, whoever sings them.
 
     Raises:
         ManifestError: no such folder, or no audio files in it.
+        AudioError: as ``listing``.
     """
-    root = Path(root)
-    if not root.is_dir():
-        raise ManifestError(root, "no such folder", "check the path")
-    found = False
-    for path in audio_files(root, None if leave_out is None else Path(leave_out)):
-        found = True
-        yield _tagged(path, root)
-    if not found:
-        raise ManifestError(root, "holds no audio files", "name a folder of songs")
+    for song in folder_songs(root, on_refused=on_refused):
+        yield track_of(song)
 
 
-def _tagged(path: Path, root: Path) -> Track:
-    relative = path.relative_to(root)
-    try:
-        tags: TinyTag | None = TinyTag.get(path, duration=False)
-    except (TinyTagException, OSError, ValueError):  # the decoder says later what is wrong with the file
-        tags = None
-
-    def tag(name: str) -> str | None:
-        value = getattr(tags, name, None)
-        return str(value).strip() or None if value is not None else None
-
-    singer = relative.parts[0] if len(relative.parts) > 1 else tag("artist") or ""
-    return Track(
-        track_id=str(relative),
-        singer_id=singer,
-        path=path,
-        title=tag("title") or path.stem,
-        album=tag("album"),
-        genre=tag("genre"),
-        release_date=tag("year"),
-    )
+def _listed_song(song: Song) -> Listed:
+    if len(song.singers) == 1:
+        return Listed(track_of(song))
+    return Listed(track_of(song), TrackOutcome.SET_APART if song.singers else TrackOutcome.NO_SINGER, song.detail)
 
 
-def _listed(track: Track) -> Listed:
-    if track.singer_id:
-        return Listed(track)
-    return Listed(track, TrackOutcome.NO_SINGER, "no folder, tag or table names the singer")
+def _listed_track(track: Track) -> Listed:
+    if is_nobody(track.singer_id):
+        nobody = f"{track.singer_id} is nobody in particular"
+        return Listed(replace(track, singer_id=""), TrackOutcome.NO_SINGER, nobody)
+    return Listed(track)

@@ -6,12 +6,13 @@ Conventions
 - Segment table: ``track_id, start_s, vocal``: a 3-second piece and the probability that somebody sings in it. Its name
   is the track table's with ``.segments`` before the ending: ``songs.parquet`` and ``songs.segments.parquet``.
 - Paths are relative to the manifest's folder unless absolute.
+- Spellings of one singer (``singer_names``) are read as one singer, by the first of them.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -19,9 +20,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from whosings.audio import AUDIO_ENDINGS
+from whosings.catalogue.folder_songs import Song, folder_songs
 from whosings.catalogue.table_files import read_table, write_table
 from whosings.errors import ManifestError
+from whosings.singer_names import Spellings
 
 _TRACK_SCHEMA = pa.schema(
     [
@@ -139,7 +141,8 @@ def read_manifest(path: str | Path) -> Manifest:
     repeated = [track_id for track_id, count in Counter(row["track_id"] for row in rows).items() if count > 1]
     if repeated:
         raise ManifestError(path, f"track_id {repeated[0]} occurs more than once", "give each track an id of its own")
-    tracks = tuple(_track(row, path.parent) for row in rows)
+    spelt = Spellings()
+    tracks = tuple(_track(row, path, spelt) for row in rows)
     if not tracks:
         raise ManifestError(path, "holds no tracks", "check how it was made")
     segments = segments_path(path)
@@ -199,53 +202,44 @@ def write_tracks(tracks: Iterable[Track], pieces: Iterable[Piece], path: str | P
 
 
 def from_folder(root: str | Path) -> Manifest:
-    """A manifest of a folder ``Singer/**/song.ext``: the folder names the singer, the relative path is the track's id.
+    """A manifest of a folder's songs that have one singer, as ``folder_songs`` lists them: the path is a track's id.
 
     Raises:
-        ManifestError: no such folder, or no audio files in its subfolders.
+        ManifestError: no such folder, or no audio files with one singer in it.
+        AudioError: a name that is not UTF-8, or a folder that cannot be opened.
     """
-    root = Path(root)
-    if not root.is_dir():
-        raise ManifestError(root, "no such folder", "check the path")
-    files = [path for path in audio_files(root) if path.parent != root]
-    if not files:
+    tracks = tuple(track_of(song) for song in folder_songs(root) if len(song.singers) == 1)
+    if not tracks:
         raise ManifestError(root, "holds no audio files in folders named by singer", "arrange it as Singer/song.mp3")
-    return Manifest(
-        tuple(Track(str(f.relative_to(root)), f.relative_to(root).parts[0], f, title=f.stem) for f in files)
+    return Manifest(tracks)
+
+
+def track_of(song: Song) -> Track:
+    """A song of a folder as a track; without a singer where it has none, or several."""
+    tags = song.tags
+    return Track(
+        track_id=song.song_id,
+        singer_id=song.singers[0] if len(song.singers) == 1 else "",
+        path=song.path,
+        title=tags.title or song.path.stem,
+        album=tags.album,
+        genre=tags.genre,
+        release_date=tags.year,
     )
 
 
-def audio_files(folder: Path, leave_out: Path | None = None) -> Iterator[Path]:
-    """Audio files below a folder, hidden files and folders left out, each folder in the order of its names.
-
-    A large library is never a list in memory, and links back to a parent are not followed.
-
-    Args:
-        leave_out: a folder that is not entered.
-    """
-    avoided = {folder.resolve(), *(() if leave_out is None else (leave_out.resolve(),))}
-    yield from _below(folder, avoided)
-
-
-def _below(folder: Path, avoided: set[Path]) -> Iterator[Path]:
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith("."):
-            continue
-        if path.is_dir():
-            if (real := path.resolve()) not in avoided:
-                yield from _below(path, avoided | {real})
-        elif path.suffix.lower() in AUDIO_ENDINGS:
-            yield path
-
-
-def _track(row: dict[str, Any], root: Path) -> Track:
+def _track(row: dict[str, Any], table: Path, spelt: Spellings) -> Track:
     def located(name: str | None) -> Path | None:
-        return root / name if name else None
+        return table.parent / name if name else None
 
     values = {key: value for key, value in row.items() if value is not None}
+    band = values.get("instrumental_singer_id")
     return replace(
-        Track(**{**values, "target_singer_ids": tuple(values.get("target_singer_ids", ()))}),
-        path=root / row["path"],
+        Track(**values),
+        singer_id=spelt(row["singer_id"], table),
+        target_singer_ids=tuple(spelt(name, table) for name in values.get("target_singer_ids", ())),
+        instrumental_singer_id=spelt(band, table) if band else None,
+        path=table.parent / row["path"],
         vocals_path=located(row["vocals_path"]),
         instrumental_path=located(row["instrumental_path"]),
     )

@@ -1,6 +1,7 @@
 """Tables on disk: Parquet or CSV by the ending, with a fixed schema, validated when read, written as a stream.
 
-In CSV, lists are separated by ``;`` and booleans are ``true`` or ``false``; an empty cell is no value.
+In CSV, lists are separated by ``;`` and booleans are ``true`` or ``false``; an empty cell is no value. An apostrophe
+stands before text that a spreadsheet would take for a formula, and is taken away when the table is read.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute
 import pyarrow.csv
 import pyarrow.parquet
 
 from whosings.errors import ManifestError
 from whosings.files import atomic
+from whosings.safe_text import from_cell, to_cell
 
 _BATCH = 5_000  # rows in memory while a table is written
 
@@ -39,7 +42,7 @@ def read_table(path: Path, schema: pa.Schema, required: Sequence[str]) -> pa.Tab
                 strings_can_be_null=True,
                 null_values=[""],  # a song may be called NA
             )
-            table = pa.csv.read_csv(path, convert_options=options)
+            table = _without_quotes(pa.csv.read_csv(path, convert_options=options))
     except (pa.ArrowException, OSError) as error:
         raise ManifestError(
             path, f"cannot be read ({str(error).splitlines()[0].rstrip('.')})", "correct the table"
@@ -85,6 +88,7 @@ def write_table(rows: Iterable[Mapping[str, Any]], schema: pa.Schema, path: Path
         while batch := list(islice(waiting, _BATCH)):
             if csv:
                 batch = [{**row, **{name: ";".join(row.get(name) or ()) or None for name in lists}} for row in batch]
+                batch = [{k: to_cell(v) if isinstance(v, str) else v for k, v in row.items()} for row in batch]
             table.write_table(pa.Table.from_pylist(batch, written))
             count += len(batch)
     return count
@@ -98,6 +102,15 @@ def check_ending(path: Path) -> None:
     """
     if path.suffix not in (".parquet", ".csv"):
         raise ManifestError(path, f"has the ending {path.suffix or '(none)'}", "use .parquet or .csv")
+
+
+def _without_quotes(table: pa.Table) -> pa.Table:
+    """The cells as they were before they were kept from spreadsheets."""
+    for place, column in enumerate(table.schema):
+        if pa.types.is_string(column.type) and pa.compute.any(pa.compute.starts_with(table[place], "'")).as_py():
+            cells = [None if text is None else from_cell(text) for text in table[place].to_pylist()]
+            table = table.set_column(place, column.name, pa.array(cells, pa.string()))
+    return table
 
 
 def _list_columns(schema: pa.Schema) -> set[str]:

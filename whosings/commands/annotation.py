@@ -142,7 +142,7 @@ def annotate(
         asked = _services(contact, discogs_token, cache, open_ones) if live else ()
         # SQLite keeps a file without a name on disk where it grows large, and removes it at the end.
         index = open_ones.enter_context(closing(TrackIndex("")))
-        listed = index.add(reading.counting("tags", 0, catalogue_of(source)))
+        listed = index.add(reading.counting("tags", 0, catalogue_of(source, run.failures.append)))
         whole = [reading.read(dump, lambda records: index.add(records, only_related=True)) for dump in tracks]
         if live or any(whole):
             book = _artists(reading, index, listed, asked, artists)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from whosings.commands.options import GALLERY, GalleryFile, Json
-from whosings.console import Report, counted, print_json
+from whosings.console import Report, counted, print_json, print_text
 
 Name = Annotated[str, typer.Argument(help="Name of an enrolled singer.")]
 
@@ -34,7 +34,7 @@ def remove(singer: Name, gallery: GalleryFile = GALLERY, as_json: Json = False) 
 
     with Gallery(gallery) as opened:
         opened.remove(singer)
-    print_json({"removed": singer}) if as_json else typer.echo(f"{singer} is removed from {gallery}")
+    print_json({"removed": singer}) if as_json else print_text(f"{singer} is removed from {gallery}")
 
 
 def rename(
@@ -48,7 +48,7 @@ def rename(
 
     with Gallery(gallery) as opened:
         opened.rename(singer, name)
-    print_json({"renamed": singer, "name": name}) if as_json else typer.echo(f"{singer} is called {name} now")
+    print_json({"renamed": singer, "name": name}) if as_json else print_text(f"{singer} is called {name} now")
 
 
 def merge(
@@ -62,11 +62,12 @@ def merge(
 
     with Gallery(gallery) as opened:
         opened.merge(singer, into)
+        into = opened.spelling(into)
         tracks = next(row.tracks for row in opened.singers() if row.name == into)
     if as_json:
         print_json({"merged": singer, "into": into, "recordings": tracks})
     else:
-        typer.echo(f"{singer} is part of {into} now, who has {counted(tracks, 'recording')}")
+        print_text(f"{singer} is part of {into} now, who has {counted(tracks, 'recording')}")
 
 
 def fit(
@@ -103,4 +104,4 @@ def check(gallery: GalleryFile = GALLERY, as_json: Json = False) -> None:
     if as_json:
         print_json({"whole": True, "singers": len(found), "recordings": tracks, "encoder": opened.encoder})
     else:
-        typer.echo(f"{gallery} is whole: {counted(len(found), 'singer')}, {counted(tracks, 'recording')}")
+        print_text(f"{gallery} is whole: {counted(len(found), 'singer')}, {counted(tracks, 'recording')}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -29,7 +29,16 @@ UnknownPrior = Annotated[
         help="Prior probability that the singer is not enrolled; a lower one names more clones and more strangers.",
     ),
 ]
-Files = Annotated[list[Path], typer.Argument(help="Audio files.", show_default=False)]
+# A file that may not be read is a failure among others, which the verb lists, and no wrong usage.
+Files = Annotated[list[Path], typer.Argument(help="Audio files.", show_default=False, readable=False)]
+SingerFromOption = Annotated[
+    Literal["folder", "tag", "albumartist"] | None,
+    typer.Option(
+        "--singer-from",
+        help="What names the singers of a folder's songs; unless given, the folder, and the tags of loose files.",
+        show_default=False,
+    ),
+]
 
 GALLERY = Path("singers.gallery")
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from whosings.commands.options import Device, Json
+from whosings.commands.options import Device, Json, SingerFromOption
 from whosings.console import Report, print_json
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def prepare(
     annotations: Annotated[
         Path | None, typer.Option(help="Decisions on who sings (.parquet or .csv); keeps tracks with one lead singer.")
     ] = None,
+    singer_from: SingerFromOption = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Number of processes; all cores unless given.")] = None,
     device: Device = "auto",
     as_json: Json = False,
@@ -50,7 +51,7 @@ def prepare(
     from whosings.vocals.separation import SeparationJob
 
     run = Report()
-    tracks = listing(source, leave_out=out)
+    tracks = listing(source, out, singer_from, run.failures.append)
     if annotations is not None:
         tracks = with_decisions(tracks, read_decisions(annotations))
     job = None if separate == "none" else SeparationJob(separate, out, device, whole)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,23 +17,29 @@ from whosings.commands.options import (
     Files,
     GalleryFile,
     Json,
+    SingerFromOption,
     UnknownPrior,
     embedded,
     open_embedder,
 )
-from whosings.console import Report, counted, print_json
-from whosings.errors import AudioError, WhosingsError
+from whosings.console import Report, counted, print_json, print_text
+from whosings.errors import AudioError, GalleryError, WhosingsError
+from whosings.singer_names import singer_name
 
 if TYPE_CHECKING:
     from whosings.answer import Answer
+    from whosings.catalogue.manifest import Track
+    from whosings.embedding import TrackEmbedder
 
 _MOST_DRAWN = 30  # rows of a picture
 
 
 def enrol(
     singer: Annotated[str | None, typer.Argument(help="Name of the singer, unless --from is given.")] = None,
-    files: Annotated[list[Path] | None, typer.Argument(help="Recordings of that singer.")] = None,
+    files: Annotated[list[Path] | None, typer.Argument(help="Recordings of that singer.", readable=False)] = None,
     source: Annotated[Path | None, typer.Option("--from", help="Folder Singer/*.mp3, or a track table.")] = None,
+    singer_from: SingerFromOption = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show who would be enrolled, from what.")] = False,
     gallery: GalleryFile = GALLERY,
     encoder: EncoderName = "default",
     device: Device = "auto",
@@ -42,22 +50,66 @@ def enrol(
     Content that is already enrolled is skipped. If interrupted, rerun the same command to resume.
     """
     from whosings.audio import AUDIO_ENDINGS
-    from whosings.catalogue.manifest import Track, open_manifest
-    from whosings.files import content_hash
-    from whosings.gallery import Gallery
+    from whosings.catalogue.listing import enrolment
+    from whosings.catalogue.manifest import Track
+    from whosings.catalogue.track_status import Listed
 
     run = Report()
     if singer is not None and Path(singer).suffix.lower() in AUDIO_ENDINGS:
         raise typer.BadParameter(f"{singer} looks like a recording; name the singer first")
+    if singer_from is not None and (source is None or not source.is_dir()):
+        raise typer.BadParameter("--singer-from counts for a folder that --from names")
     if source is not None and singer is None:
-        manifest = open_manifest(source)
-        tracks: Sequence[Track] = [track for track in manifest.tracks if not track.cloned]
+        listed = enrolment(source, singer_from, run.failures.append)
     elif singer is not None and files and source is None:
-        tracks = [Track(str(path), singer, path) for path in files]
+        name = singer_name(singer, "enrol", GalleryError)
+        listed = tuple(Listed(Track(str(path), name, path)) for path in files)
     else:
         raise typer.BadParameter("give a singer's name and files, or --from FOLDER")
-    embedder = open_embedder(encoder, device)
-    added = 0
+    tracks = [row.track for row in listed if row.excluded is None]
+    left_out = [_LeftOut(row.track.path, row.detail) for row in listed if row.excluded is not None]
+    if dry_run:
+        _print_plan(run, tracks, left_out, as_json)
+    else:
+        _enrol(run, tracks, left_out, gallery, open_embedder(encoder, device), as_json)
+    run.finish()
+
+
+@dataclass(frozen=True)
+class _LeftOut:
+    """A file that is nobody's, or several people's, and why."""
+
+    path: Path
+    reason: str
+
+
+def _print_plan(run: Report, tracks: Sequence[Track], left_out: Sequence[_LeftOut], as_json: bool) -> None:
+    singers: dict[str, list[Path]] = {}
+    for track in tracks:
+        singers.setdefault(track.singer_id, []).append(track.path)
+    if as_json:
+        print_json({"singers": singers, "left_out": left_out, "failed": [str(e) for e in run.failures]})
+        return
+    run.print_table(
+        ("singer", "recordings", "the first"),
+        [(name, str(len(paths)), str(paths[0])) for name, paths in singers.items()],
+    )
+    run.print_table(("left out", "reason"), [(str(left.path), left.reason) for left in left_out])
+    run.out.print(f"{counted(len(singers), 'singer')} would be enrolled; nothing is changed")
+
+
+def _enrol(
+    run: Report,
+    tracks: Sequence[Track],
+    left_out: Sequence[_LeftOut],
+    gallery: Path,
+    embedder: TrackEmbedder,
+    as_json: bool,
+) -> None:
+    from whosings.files import content_hash
+    from whosings.gallery import Gallery
+
+    added = failed = 0
     with Gallery(gallery, embedder.fingerprint, embedder.name) as opened:
         hashes: dict[str, str] = {}
         for track in tracks:
@@ -73,16 +125,19 @@ def enrol(
                 added += opened.add(track.singer_id, result, hashes[str(track.path)])
             except WhosingsError as error:
                 run.failures.append(error)
-        skipped = len(tracks) - added - len(run.failures)
+                failed += 1
         singers = len(opened.singers())
+    skipped = len(tracks) - added - failed
     if as_json:
-        print_json({"added": added, "skipped": skipped, "singers": singers, "failed": [str(e) for e in run.failures]})
-    else:
-        already = f", {skipped} already there" if skipped else ""
-        run.out.print(
-            f"{counted(added, 'recording')} enrolled{already}; {counted(singers, 'singer')} in {gallery}", markup=False
-        )
-    run.finish()
+        found = {"added": added, "skipped": skipped, "singers": singers, "left_out": left_out}
+        print_json({**found, "failed": [str(e) for e in run.failures]})
+        return
+    already = f", {skipped} already there" if skipped else ""
+    run.out.print(
+        f"{counted(added, 'recording')} enrolled{already}; {counted(singers, 'singer')} in {gallery}", markup=False
+    )
+    for reason, count in Counter(left.reason for left in left_out).most_common():
+        run.err.print(f"{count} left out: {reason}", style="yellow", markup=False)
 
 
 def identify(
@@ -158,7 +213,7 @@ def verify(
     if as_json:
         print_json(result)
     elif result.same is None or result.score is None:
-        typer.echo("not enough vocals to compare")
+        print_text("not enough vocals to compare")
     else:
         says = "one singer" if result.same else "not certain enough to call it one singer"
         least = "none" if result.threshold is None else f"{result.threshold:.2f}"
@@ -169,4 +224,4 @@ def verify(
             result.checked,
             result.notice,
         )
-        typer.echo("\n".join(line for line in lines if line))
+        print_text("\n".join(line for line in lines if line))
