@@ -81,7 +81,8 @@ def serving() -> Iterator[Service]:
             query = {name: values[0] for name, values in parse_qs(parts.query).items()}
             asked = Asked(parts.path, query, dict(self.headers), {name: values[0] for name, values in form.items()})
             reply = service.reply(asked)
-            body = (reply.body if isinstance(reply.body, str) else json.dumps(reply.body)).encode()
+            body = reply.body if isinstance(reply.body, str | bytes) else json.dumps(reply.body)
+            body = body if isinstance(body, bytes) else body.encode()
             self.send_response(reply.status)
             for name, value in {"Content-Type": "application/json", **reply.headers}.items():
                 self.send_header(name, value)

@@ -94,6 +94,30 @@ def test_release_with_roles(service, discogs):
     assert fourth.credits == (Credit("Ada Moor", CreditRole.MAIN, "70"),)
 
 
+@pytest.mark.parametrize(
+    ("role", "expected"),
+    [
+        *((role, CreditRole.LEAD_VOCALS) for role in (
+            "Vocals", "Lead Vocals", "Rap", "MC", "Toasting", "Scat", "Voice", "Solo Vocal", "Soprano Vocals",
+            "Vocals [All Songs]", "Lead Vocals [Uncredited]", "Guitar, Vocals", "Yodeling",
+        )),
+        *((role, CreditRole.BACKING_VOCALS) for role in (
+            "Backing Vocals", "Harmony Vocals", "Choir", "Chorus", "Human Beatbox", "Vocals [Backing]",
+            "Vocals [Additional]", "Vocals [Choir]",
+        )),
+        *((role, None) for role in (
+            "Vocal Coach", "Vocal Arrangement", "Voice Actor", "Vocal Producer", "Vocal Editor", "Narrator",
+            "Spoken Word", "Vocals [Spoken Word]", "Choirmaster", "Chorus Master", "Speech", "Dialogue",
+            "Recorded By [Vocals]", "Producer [Vocal Producer]", "Vocoder", "Talkbox", "Performer",
+        )),
+    ],
+)  # fmt: skip
+def test_roles_of_discogs_list(role, expected):
+    tree = {"id": 1, "title": "x", "tracklist": [{"title": "y", "extraartists": [person(7, "Ada", role)]}]}
+    (track,) = parse_release(tree)
+    assert [credit.role for credit in track.credits] == ([] if expected is None else [expected])
+
+
 def test_search_takes_like_titles_of_the_first_releases(service, discogs):
     def search(asked):
         page = int(asked.query["page"])

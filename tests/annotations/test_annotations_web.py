@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import gzip
+import json
 from collections.abc import Iterator
 from threading import Thread
 
@@ -149,6 +151,20 @@ def test_malformed_json_is_an_error_and_not_kept(service, web):
     with pytest.raises(MalformedAnswerError, match="not JSON"):
         web.ask(f"{service.address}/a")
     assert web.ask(f"{service.address}/a").document == {"x": 1}
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_an_endless_answer_is_refused(service, tmp_path, clock, packed):
+    web = Web("test", Pace(9, 1.0), settings(tmp_path, most_bytes=200_000), clock=clock)
+    body = json.dumps({"long": "x" * 300_000}).encode()
+    zipped = Reply(gzip.compress(body), headers={"Content-Encoding": "gzip"})
+    service.routes["/long"] = zipped if packed else Reply(body)
+    service.routes["/short"] = {"long": "x" * 100_000}
+    with pytest.raises(MalformedAnswerError, match="more than 200,000 bytes"):
+        web.ask(f"{service.address}/long")
+    assert len(web.ask(f"{service.address}/short").document["long"]) == 100_000
+    assert web.ask(f"{service.address}/short").from_cache
+    web.close()
 
 
 def test_nobody_there(tmp_path):

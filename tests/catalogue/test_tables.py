@@ -36,6 +36,16 @@ def test_written_is_read(tmp_path: Path, ending: str, table: list, monkeypatch) 
     assert read_table(path, SCHEMA, ["name"]).to_pylist() == table
 
 
+def test_formulas_do_not_reach_spreadsheets_and_are_read_back(tmp_path: Path) -> None:
+    names = ["=HYPERLINK(1)", "+1", "-1", "@SUM", "\ta", "'=x", "'t Hof", "plain", "＝1"]
+    table = [{"name": name, "level": -1.0, "cloned": None, "targets": [name, "b"]} for name in names]
+    path = tmp_path / "table.csv"
+    write_table(iter(table), SCHEMA, path)
+    cells = [line.split(",")[0].strip('"') for line in path.read_text().splitlines()[1:]]
+    assert cells == [f"'{name}" if name not in ("'t Hof", "plain") else name for name in names]
+    assert read_table(path, SCHEMA, ["name"]).to_pylist() == table
+
+
 def test_optional_columns_are_null(tmp_path: Path) -> None:
     (tmp_path / "table.csv").write_text("name\nann\n")
     assert read_table(tmp_path / "table.csv", SCHEMA, ["name"]).to_pylist() == [

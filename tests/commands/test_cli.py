@@ -108,6 +108,78 @@ def test_enrol_from_a_manifest_leaves_clones_out(run, tmp_path, tiny, small_choi
     assert json.loads(out)["added"] == 3
 
 
+def _library(folder, choir_folder):
+    """A song of one singer, one of two, one of nobody; titles and artists in tags."""
+    songs = sorted((choir_folder / "songs/singer-0000").glob("*.flac"))
+    names = ("Ada/one.flac", "Ada"), ("Ada/two.flac", "Ada feat. Ben"), ("Various Artists/three.flac", "Cy")
+    for (name, artist), song in zip(names, songs, strict=True):
+        samples, rate = soundfile.read(song)
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        with soundfile.SoundFile(folder / name, "w", rate, 1) as file:
+            file.artist = artist
+            file.write(samples)
+    return folder
+
+
+def test_enrol_leaves_out_several_singers_and_nobody(run, tmp_path, tiny, choir_folder):
+    folder, gallery = _library(tmp_path / "lib", choir_folder), tmp_path / "g"
+    words = ("enrol", "--from", folder, "-g", gallery, "--encoder", tiny.folder)
+    code, out, _ = run(*words, "--dry-run", "--json")
+    plan = json.loads(out)
+    assert code == 0 and not gallery.exists()
+    assert plan["singers"] == {"Ada": [str(folder / "Ada/one.flac")]}
+    assert [left["reason"] for left in plan["left_out"]] == [
+        "the tags name several singers: Ada, Ben",
+        "Various Artists is nobody in particular",
+    ]
+    code, out, _ = run(*words, "--dry-run")
+    assert code == 0 and "1 singer would be enrolled; nothing is changed" in out
+    code, out, err = run(*words)
+    assert code == 0 and "1 recording enrolled; 1 singer" in out and "1 left out: Various Artists" in err
+    assert json.loads(run(*words, "--singer-from", "folder", "--json")[1])["added"] == 1, "the guest's song, too"
+    assert json.loads(run(*words, "--singer-from", "tag", "--json")[1])["singers"] == 2
+    assert run("enrol", "Ada", folder / "Ada/one.flac", "--singer-from", "tag", "-g", gallery)[0] == 2
+
+
+def test_one_singer_however_the_name_is_typed(run, tmp_path, tiny, choir_folder):
+    songs, gallery = sorted((choir_folder / "songs/singer-0000").glob("*.flac")), tmp_path / "g"
+    for name, song in zip(("\u00c9va  Moor", "E\u0301va Moor\u200b", "\u00c9VA MOOR"), songs, strict=True):
+        assert run("enrol", name, song, "-g", gallery, "--encoder", tiny.folder)[0] == 0
+    assert [row["name"] for row in json.loads(run("gallery", "list", "-g", gallery, "--json")[1])] == ["\u00c9va Moor"]
+    assert run("gallery", "rename", "\u00e9va moor", "Eva M.", "-g", gallery)[0] == 0
+    assert run("gallery", "remove", "eva m.", "-g", gallery)[0] == 0
+    code, _, err = run("enrol", "\x1b[31mEva", songs[0], "-g", gallery, "--encoder", tiny.folder)
+    assert code == 1 and "no text" in err and "\x1b" not in err
+
+
+def test_files_that_may_not_be_read_are_failures_among_others(run, tmp_path, tiny, choir_folder, singers, monkeypatch):
+    import os
+
+    song = choir_folder / "songs/singer-0000/song-00.flac"
+    locked = tmp_path / "locked.flac"
+    locked.write_bytes(b"no audio")
+    monkeypatch.setattr(os, "access", lambda path, *_, **__: Path(path) != locked)
+    for words in (
+        ["identify", locked, song, "-g", singers],
+        ["enrol", "Eve", locked, song, "-g", singers],
+        ["embed", locked, song, "-o", tmp_path / "e.parquet"],
+    ):
+        code, out, err = run(*words, "--encoder", tiny.folder, "--json")
+        assert code == 1 and "1 failure:" in err and out, words
+
+
+def test_hostile_names_do_not_reach_the_terminal(run, tmp_path, tiny, choir_folder, singers):
+    song = tmp_path / "a\x1b[2J\u202eb.flac"
+    song.symlink_to(choir_folder / "songs/singer-0000/song-00.flac")
+    gone = tmp_path / "gone\x1b[2J\udce9.flac"
+    for json_ in ([], ["--json"]):
+        code, out, err = run("identify", song, gone, "-g", singers, "--encoder", tiny.folder, *json_)
+        assert code == 1 and "gone" in err
+        assert not {"\x1b", "\u202e", "\udce9"} & set(out + err)
+    code, out, err = run("activity", song, gone)
+    assert not {"\x1b", "\u202e", "\udce9"} & set(out + err)
+
+
 def test_identify_draws(run, singers, tiny, choir_folder, tmp_path):
     probe = choir_folder / "songs/singer-0002/song-02.flac"
     code, _, _ = run("identify", probe, "-g", singers, "--encoder", tiny.folder, "--picture", tmp_path / "p.png")

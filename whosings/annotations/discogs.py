@@ -40,8 +40,20 @@ ADDRESS = "https://api.discogs.com"
 PACE_WITH_TOKEN = Pace(60, 60.0)
 PACE_WITHOUT = Pace(25, 60.0)
 _ALIKE = 80.0
-_BACKING = re.compile(r"\b(back(?:ing|ground)|harmony|choir|chorus|additional|group)\b", re.IGNORECASE)
-_SINGING = re.compile(r"\b(vocals?|vocalist|voice|rap|singer|sung by)\b", re.IGNORECASE)
+# Discogs' list of credits: a role is one of these, its detail stands in brackets, and any other is not sung.
+_LEAD = frozenset({
+    "vocals", "lead vocals", "vocal", "lead vocal", "vocalist", "lead vocalist", "solo vocal", "solo vocals",
+    "singer", "sung by", "voice", "rap", "rapper", "mc", "toasting", "scat", "caller", "yodeling", "throat singing",
+    "overtone voice", "vocalese", "joik", "soprano vocals", "mezzo-soprano vocals", "alto vocals", "treble vocals",
+    "contralto vocals", "countertenor vocals", "tenor vocals", "baritone vocals", "bass-baritone vocals",
+    "bass vocals", "featured vocals",
+})  # fmt: skip
+_BEHIND = frozenset({
+    "backing vocals", "background vocals", "backing vocalist", "harmony vocals", "additional vocals",
+    "group vocals", "choir", "chorus", "choir vocals", "chorus vocals", "human beatbox", "beatbox", "eefing",
+})  # fmt: skip
+_SPOKEN_DETAIL = re.compile(r"\[.*\b(spoken|speaking|speech|narrat\w+|sampled?)\b.*\]", re.IGNORECASE)
+_BEHIND_DETAIL = re.compile(r"\[.*\b(back(?:ing|ground)|harmony|choir|chorus|additional|group)\b.*\]", re.IGNORECASE)
 
 
 class Discogs:
@@ -259,11 +271,19 @@ def _extra(person: Mapping[str, Any]) -> Iterator[Credit]:
             role = CreditRole.FEATURED
         elif re.match(r"(re)?mix(ed by)?\b", text.strip(), re.IGNORECASE) and "remix" in text.lower():
             role = CreditRole.REMIXER
-        elif _SINGING.search(re.sub(r"\[.*\]", "", text)):
-            role = CreditRole.BACKING_VOCALS if _BACKING.search(text) else CreditRole.LEAD_VOCALS
+        elif (voice := _voice_of(text)) is not None:
+            role = voice
         else:
             continue
         yield Credit(_plain(person["name"]), role, _id(person))
+
+
+def _voice_of(text: str) -> CreditRole | None:
+    """What a role says of the voice; None of what is not sung: speech, teaching, writing and work on recordings."""
+    role = " ".join(re.sub(r"\[.*?\]", " ", text).casefold().split())
+    if role in _BEHIND or (role in _LEAD and _BEHIND_DETAIL.search(text)):
+        return CreditRole.BACKING_VOCALS
+    return CreditRole.LEAD_VOCALS if role in _LEAD and not _SPOKEN_DETAIL.search(text) else None
 
 
 def _covers(positions: str, number: int, order: Sequence[str]) -> bool:

@@ -90,6 +90,7 @@ class WebSettings:
         attempts: times a request is sent before giving up.
         longest_wait_s: a service that asks for a longer wait is given up on at once.
         timeout_s: to connect, and between bytes.
+        most_bytes: of an answer, unpacked; a longer one is refused. The largest usual ones have a few megabytes.
     """
 
     contact: str
@@ -98,6 +99,7 @@ class WebSettings:
     attempts: int = 6
     longest_wait_s: float = 300.0
     timeout_s: float = 60.0
+    most_bytes: int = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -187,7 +189,7 @@ class Web:
             )
         except Exception as error:
             raise AnnotationError(settings.cache, f"cannot hold a cache ({error})", "name another folder") from error
-        adapter = _PacedAdapter(RateLimiter(pace, self._clock), pace.seconds, exhausted)
+        adapter = _PacedAdapter(RateLimiter(pace, self._clock), pace.seconds, exhausted, settings.most_bytes)
         self._session.mount("https://", adapter)
         self._session.mount("http://", adapter)
         self._retrying = Retrying(
@@ -211,7 +213,7 @@ class Web:
         Raises:
             ServiceBusyError: after every retry, or when asked to wait longer than ``longest_wait_s``.
             ServiceRefusalError: any other status than 200 and 404.
-            MalformedAnswerError: 200 without JSON.
+            MalformedAnswerError: 200 without JSON, or more than ``most_bytes``.
         """
         sent = {"Accept": "application/json", **(headers or {}), "User-Agent": self.user_agent}
         try:
@@ -234,6 +236,9 @@ class Web:
                 headers=dict(headers),
                 timeout=self._settings.timeout_s,
             )
+        except _TooLongError as error:
+            problem = f"answers with more than {self._settings.most_bytes:,} bytes"
+            raise MalformedAnswerError(self.service, problem, "try again later, or report it") from error
         except (requests.ConnectionError, requests.Timeout) as error:
             raise _TooFastError(type(error).__name__) from error
         except requests.RequestException as error:
@@ -295,12 +300,21 @@ class _TooFastError(Exception):
         super().__init__(problem)
 
 
+class _TooLongError(Exception):
+    """An answer of more bytes than are read."""
+
+
 class _PacedAdapter(HTTPAdapter):
     """Waits before what is really sent; the cache's answers do not come this way."""
 
     def __init__(
-        self, limiter: RateLimiter, window_s: float, exhausted: Callable[[Mapping[str, str]], bool] | None
+        self,
+        limiter: RateLimiter,
+        window_s: float,
+        exhausted: Callable[[Mapping[str, str]], bool] | None,
+        most_bytes: int,
     ) -> None:
+        self._most_bytes = most_bytes
         self._limiter = limiter
         self._window_s = window_s
         self._exhausted = exhausted
@@ -308,7 +322,14 @@ class _PacedAdapter(HTTPAdapter):
 
     def send(self, *args: Any, **kwargs: Any) -> requests.Response:
         self._limiter.wait()
-        response = super().send(*args, **kwargs)
+        response = super().send(*args, **{**kwargs, "stream": True})
+        body = bytearray()
+        for piece in response.iter_content(1 << 16):
+            body += piece
+            if len(body) > self._most_bytes:
+                response.close()
+                raise _TooLongError
+        response._content = bytes(body)  # as ``requests`` itself keeps what it has read
         if self._exhausted is not None and self._exhausted(response.headers):
             self._limiter.close(self._window_s)
         return response
