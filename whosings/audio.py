@@ -19,7 +19,6 @@ Conventions
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -31,9 +30,11 @@ import numpy as np
 import soundfile
 import soxr
 
-from whosings.decoding import MARGIN_S, TRUNCATION_TOLERANCE_S, Source, open_source
-from whosings.decoding import AudioInfo as AudioInfo
-from whosings.decoding import FloatArray as FloatArray
+from whosings.containers import ogg_checksum
+from whosings.decoders import MARGIN_S, TRUNCATION_TOLERANCE_S
+from whosings.decoders import AudioInfo as AudioInfo
+from whosings.decoders import FloatArray as FloatArray
+from whosings.decoding import Source, open_source
 from whosings.errors import (
     AudioError,
     EmptyAudioError,
@@ -332,16 +333,6 @@ def _same_serial(stream: bytes) -> bytes:
     while at < len(out):
         size = 27 + out[at + 26] + sum(out[at + 27 : at + 27 + out[at + 26]])
         out[at + 14 : at + 18] = out[at + 22 : at + 26] = bytes(4)
-        out[at + 22 : at + 26] = _ogg_checksum(bytes(out[at : at + size])).to_bytes(4, "little")
+        out[at + 22 : at + 26] = ogg_checksum(bytes(out[at : at + size])).to_bytes(4, "little")
         at += size
     return bytes(out)
-
-
-def _ogg_checksum(page: bytes) -> int:
-    """CRC-32 with Ogg's bit order: zlib's runs the other way, starts from ones and inverts what comes out."""
-    mirror = bytes(int(f"{value:08b}"[::-1], 2) for value in range(256))
-    mirrored = page.translate(mirror)
-    # Starting from zero is starting from ones with the first four bytes inverted.
-    first = bytes(value ^ 0xFF for value in mirrored[:4])
-    found = zlib.crc32(first + mirrored[4:]) ^ 0xFFFFFFFF
-    return int(f"{found:032b}"[::-1], 2)
