@@ -69,6 +69,7 @@ def size_of(file: BinaryIO) -> int:
 
 
 def bytes_at(file: BinaryIO, place: int, size: int) -> bytes:
+    """Up to ``size`` bytes from a place on."""
     file.seek(place)
     return file.read(size)
 

@@ -51,6 +51,7 @@ class AudioInfo:
 
 
 def audio_info(path: Path, rate: int, channels: int, frames: int, kind: str) -> AudioInfo:
+    """A header that makes sense, or an ``AudioError``."""
     if rate not in _SAMPLE_RATES or channels < 1:
         raise damaged(path, f"its header says {channels} channels at {rate} Hz")
     if frames <= 0:
@@ -59,6 +60,7 @@ def audio_info(path: Path, rate: int, channels: int, frames: int, kind: str) -> 
 
 
 def damaged(path: Path, reason: object) -> UnreadableAudioError:
+    """The error for a file that a decoder, or what looks at it before, gives up."""
     for name in ("strerror", "error_string"):  # where FFmpeg and libsndfile put the sentence without the path
         reason = getattr(reason, name, reason)
     text = " ".join(str(reason).split()).rstrip(".")
@@ -74,7 +76,7 @@ _CUT_CHUNK = re.compile(r"(?:data|SSND) : (\d+) \(should be (\d+)\)")
 class SoundFileSource:
     """WAV, FLAC, MP3, OGG and AIFF. Blocks and reads hold native frames, (frames, channels)."""
 
-    def __init__(self, path: Path, opened: BinaryIO, file: Any) -> None:
+    def __init__(self, path: Path, opened: BinaryIO | View, file: Any) -> None:
         self._opened, self._file = opened, file
         frames = file.frames
         # libsndfile silently clips the length of a WAV or AIFF that was cut off; its log tells.
@@ -88,10 +90,12 @@ class SoundFileSource:
             raise
 
     def blocks(self, frames: int) -> Iterator[FloatArray]:
+        """The whole file, about ``frames`` frames at a time."""
         while (block := self._read(frames)).shape[0]:
             yield block
 
     def read(self, start: int, frames: int) -> FloatArray:
+        """Frames from any position on; fewer where the file ends."""
         start = min(start, self._file.frames)
         begin = start
         if self._file.format == "MP3":
@@ -107,6 +111,7 @@ class SoundFileSource:
         return block
 
     def close(self) -> None:
+        """Close the file."""
         self._file.close()
         self._opened.close()
 
@@ -117,11 +122,15 @@ _AV_FORMATS = (
 """FFmpeg's other formats are refused: playlists among them would make it open further files."""
 
 
+_SEEKABLE = frozenset({"aac", "alac", "mp3", "mp3float"})
+"""Codecs whose frames have one size and a short memory; others are decoded from their start."""
+
+
 class AvSource:
     """M4A/AAC and the rest, through PyAV. Positions are counted from the first sample of a whole-file decode."""
 
     def __init__(self, path: Path, file: BinaryIO | View, sndfile_says: str) -> None:
-        self._opened = file
+        self._opened: BinaryIO | View = file
         try:
             import av
         except ImportError:
@@ -133,12 +142,11 @@ class AvSource:
         self._av = av
         options = {"protocol_whitelist": "file", "format_whitelist": _AV_FORMATS}
         try:
-            named = not isinstance(file, View) and _is_text(path)
-            if not named:
+            name = str(path.absolute())
+            if isinstance(file, View) or not name.isascii():  # FFmpeg wants UTF-8, which not every name is
                 file.seek(0)
-            source = (
-                str(path.absolute()) if named else file if isinstance(file, View) else View(b"", file, 0, size_of(file))
-            )
+                self._opened = file if isinstance(file, View) else View(b"", file, 0, size_of(file))
+            source = self._opened if isinstance(self._opened, View) else name
             self._container: Any = av.open(source, options=options, metadata_errors="ignore")
         except (av.FFmpegError, ValueError) as error:
             raise self._unknown(path) from error
@@ -158,8 +166,9 @@ class AvSource:
             raise UnreadableAudioError(path, "holds no audio that FFmpeg can decode", "name an audio file")
         self._stream = streams[0]
         kind, rate, channels = self._container.format.name, self._stream.rate or 0, self._stream.channels
+        codec = self._stream.codec_context.name
         self._indexed = kind.startswith(("mov", "matroska", "asf"))
-        # FFmpeg seeks to a packet; only codecs whose frames have one size and no long memory begin there as they go on.
+        self._seeks = self._indexed and codec in _SEEKABLE
         self._exact = kind.startswith("mov") and self._stream.duration is not None
         if self._exact:
             duration = self._stream.duration * self._stream.time_base
@@ -168,7 +177,6 @@ class AvSource:
         else:  # FFmpeg would guess it from the bit rate
             duration = sum((p.duration or 0) * p.time_base for p in self._container.demux(self._stream) if p.size)
             self._container.seek(0)
-        codec = self._stream.codec_context.name
         self.info = audio_info(path, rate, channels, round(duration * rate), f"{kind}/{codec}")
 
     def _decoded(self, start: int) -> Iterator[tuple[int, Any]]:
@@ -178,7 +186,7 @@ class AvSource:
         head = list(islice(decoding, 2))
         opening = round((head[0].pts or 0) * time_base * rate) if head else 0
         origin, position = max(0, opening), min(0, opening)
-        if start > 0 and self._indexed and len(head) == 2:
+        if start > 0 and self._seeks and len(head) == 2:
             self._container.seek(int((start + origin) / rate / time_base), stream=self._stream, backward=True)
             decoding = self._container.decode(self._stream)
             # Time stamps in milliseconds are too coarse; frames of one size say where this one really begins.
@@ -203,16 +211,18 @@ class AvSource:
             place += samples.shape[0]
 
     def _converted(self, start: int) -> Iterator[tuple[int, FloatArray]]:
-        resampler, kind = None, None
+        kind = None
+        resampler: Any = None
         for position, decoded in self._decoded(start):
+            ready = []
             if kind != (kind := (decoded.sample_rate, decoded.layout.name, decoded.format.name)):
-                for frame in resampler.resample(None) if resampler else ():
-                    yield position, frame.to_ndarray().T.astype(np.float32, copy=False)
+                ready = resampler.resample(None) if resampler else []
                 resampler = self._av.AudioResampler(format="fltp", rate=self.info.sample_rate)
-            for frame in resampler.resample(decoded):
+            for frame in (*ready, *resampler.resample(decoded)):
                 yield position, frame.to_ndarray().T.astype(np.float32, copy=False)
 
     def blocks(self, frames: int) -> Iterator[FloatArray]:
+        """The whole file, about ``frames`` frames at a time."""
         held: list[FloatArray] = []
         count = 0
         for position, samples in self._frames():
@@ -225,6 +235,7 @@ class AvSource:
             yield np.concatenate(held)
 
     def read(self, start: int, frames: int) -> FloatArray:
+        """Frames from any position on; fewer where the file ends."""
         parts = [np.zeros((0, self.info.channels), np.float32)]
         for position, samples in self._frames(max(0, start - round(MARGIN_S * self.info.sample_rate))):
             parts.append(samples[max(0, start - position) : max(0, start + frames - position)])
@@ -233,20 +244,13 @@ class AvSource:
         return np.concatenate(parts)
 
     def close(self) -> None:
+        """Close the file."""
         self._container.close()
         self._opened.close()
 
 
-def _is_text(path: Path) -> bool:
-    """Whether FFmpeg can take the name, which it wants as UTF-8."""
-    try:
-        str(path.absolute()).encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 def with_channels(block: FloatArray, channels: int) -> FloatArray:
+    """(frames, channels) where a file's channel count changes on its way: averaged and duplicated."""
     if block.shape[1] == channels:
         return block
     return np.repeat(block.mean(axis=1, keepdims=True), channels, axis=1)

@@ -65,7 +65,9 @@ def _open_container(path: Path, file: BinaryIO) -> Source:
         return _OggSource(path, file)
     if start == b"RIFF" and (longer := wav_with_its_length(file)):
         return _open_stream(path, longer)
-    if not start.startswith((b"RIFF", b"fLaC", b"FORM")) and (mp3 := walk_mp3(file)):
+    if not start.startswith((b"RIFF", b"fLaC", b"FORM")) and (
+        mp3 := walk_mp3(file, junk=path.suffix.lower() == ".mp3")
+    ):
         if not mp3.uniform:
             return AvSource(path, file, "its sampling rate or channel count changes")
         if mp3.header_is_wrong:

@@ -19,6 +19,7 @@ _KBITS = {  # (MPEG-1, layer): kbit/s by the header's four bits
     (False, 2): (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
     (False, 3): (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
 }
+_DECODER_DELAY = 529  # samples, of every decoder of layer 3
 _SEARCH = 1 << 16  # bytes after the tags in which the first frame is looked for
 
 
@@ -105,8 +106,11 @@ class Mp3:
         return abs(self.frames - self.stated) > 1 or not self.clean
 
 
-def walk_mp3(file: BinaryIO) -> Mp3 | None:
-    """Follow the headers of all frames; None if the file does not begin with MPEG audio frames, after tags and junk.
+def walk_mp3(file: BinaryIO, junk: bool = False) -> Mp3 | None:
+    """Follow the headers of all frames; None if the file does not begin with MPEG audio frames, after tags.
+
+    Args:
+        junk: the frames may come after something else. An MP4 may hold such frames as well.
 
     Raises:
         ValueError: in the middle something is no frame, no tag and no padding of zeros.
@@ -116,7 +120,7 @@ def walk_mp3(file: BinaryIO) -> Mp3 | None:
         first += tag
     window = bytes_at(file, first, _SEARCH)
     found = next((m.start() for m in re.finditer(b"\xff", window) if _synchronous(window, m.start(), 4)), None)
-    if found is None or window[:4] in (b"fLaC", b"RIFF", b"OggS", b"FORM"):
+    if found is None or (found and not junk) or window[:4] in (b"fLaC", b"RIFF", b"OggS", b"FORM"):
         return None
     first += found
     place = _xing_place(window[found : found + 4])
@@ -203,9 +207,13 @@ def mp3_with_its_length(file: BinaryIO, mp3: Mp3) -> View:
     head[2] = head[2] & 0x0C | 0x90  # a bit rate at which the header has room
     frame = _frame(bytes(head))
     assert frame is not None
-    states = bytes(head) + bytes(place - 4) + b"Xing" + struct.pack(">II", 1, mp3.frames)
+    silence = bytes(head).ljust(frame.length, b"\0")
+    # Decoders skip their own delay where a header stands, and nothing where none does: they skip a frame of silence.
+    skipped = (frame.samples - _DECODER_DELAY << 12).to_bytes(3, "big")
+    states = b"Xing" + struct.pack(">II", 1, mp3.frames + 1) + b"LAME3.100" + bytes(12) + skipped
+    states = silence[:place] + states + silence[place + len(states) :] + silence
     first = mp3.first
     if mp3.has_header:
         own = _frame(bytes_at(file, first, 4))
         first += own.length if own else 0
-    return View(states.ljust(frame.length, b"\0"), file, first, size)
+    return View(states, file, first, size)
