@@ -214,7 +214,7 @@ class AvSource:
         kind = None
         resampler: Any = None
         for position, decoded in self._decoded(start):
-            ready = []
+            ready: list[Any] = []
             if kind != (kind := (decoded.sample_rate, decoded.layout.name, decoded.format.name)):
                 ready = resampler.resample(None) if resampler else []
                 resampler = self._av.AudioResampler(format="fltp", rate=self.info.sample_rate)
