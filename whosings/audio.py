@@ -5,21 +5,23 @@ Conventions
 - A waveform is a float32 array of shape (channels, samples), 1 or 2 channels, nominal range -1 to 1 (lossy formats may
   overshoot), at ``SAMPLE_RATE``.
 - Channels: to 1 channel, all channels are averaged; to 2 channels, mono is duplicated, stereo kept, and more than two
-  are averaged and duplicated (surround layouts are not told apart).
+  are averaged and duplicated (surround layouts are not told apart). Where channels cancel each other (opposite phase),
+  the first of them stands for their mean: in tenths of a second in which the mean is 30 dB below the channels.
 - Times are seconds from the first sample of the file as decoded from its beginning.
 - WAV, FLAC, MP3, OGG/Opus and AIFF are read by libsndfile; M4A/AAC, Matroska, WMA and more by FFmpeg through PyAV (the
-  ``m4a`` extra). M4A is cut to the length its header states. Streams without length and index (ADTS; MP3 of varying
-  bit rate without a Xing header, where PyAV is there to count it) are decoded from their start.
-- ``read_segment`` seeks: it decodes only the segment and a margin, and agrees with the same samples of a whole-file
-  decode. Largest deviation at full scale 1, of any format: 1e-6 (measured: 4e-7, the resampler's rounding). The one
-  exception: an AAC encoder may code a band as "noise", which FFmpeg draws anew on every decode.
+  ``m4a`` extra). M4A is cut to the length its header states. What an MP3's frames, an Ogg's pages and a WAV's size say
+  counts for more than a header: files joined to one are heard to their end, at the first one's rate.
+- ``read_segment`` agrees with the same samples of a whole-file decode. It seeks in PCM, FLAC, MP3, OGG/Opus, AAC and
+  ALAC, and decodes only the segment and a margin; other codecs, and streams without an index (ADTS), are decoded from
+  their start. Largest deviation at full scale 1, of any format: 1e-6 (measured: 4e-7, the resampler's rounding). The
+  one exception: an AAC encoder may code a band as "noise", which FFmpeg draws anew on every decode.
 - Whatever is wrong with a file, the error is an ``AudioError``. A file that was cut off is told apart where its header
-  states a length; MP3 without such a header, OGG and raw AAC are then merely shorter.
+  states a length or its last Ogg page is not whole; other MP3 and raw AAC are then merely shorter. An MP3 or Ogg with
+  a gap or with damage in its middle is refused. An Ogg without an end-of-stream mark is not: broadcasts have none.
 """
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -31,9 +33,11 @@ import numpy as np
 import soundfile
 import soxr
 
-from whosings.decoding import MARGIN_S, TRUNCATION_TOLERANCE_S, Source, open_source
-from whosings.decoding import AudioInfo as AudioInfo
-from whosings.decoding import FloatArray as FloatArray
+from whosings.containers import ogg_checksum
+from whosings.decoders import MARGIN_S, TRUNCATION_TOLERANCE_S
+from whosings.decoders import AudioInfo as AudioInfo
+from whosings.decoders import FloatArray as FloatArray
+from whosings.decoding import Source, open_source
 from whosings.errors import (
     AudioError,
     EmptyAudioError,
@@ -41,6 +45,7 @@ from whosings.errors import (
     TooLongError,
     TooShortError,
     TruncatedAudioError,
+    printable,
 )
 from whosings.files import atomic
 
@@ -62,6 +67,8 @@ Channels = Literal[1, 2]
 
 _OPUS_LEVEL = 0.75  # about 64 kbit/s a channel
 _BLOCK_S = 30.0  # seconds decoded at a time
+_CANCELLED = 1e-3  # the mean's power against the channels': channels of opposite phase
+_AUDIBLE = 1e-6  # mean square
 _BLOCK_VALUES = 1 << 24  # and never more than this, whatever rate and channel count a header claims
 
 
@@ -221,14 +228,22 @@ def _decoded(source: Source, sample_rate: int, channels: Channels, block_s: floa
     """A whole file in blocks of (samples, channels) at ``sample_rate``."""
     info = source.info
     _check_duration(info, info.frames)
-    frames = 0
+    frames, cell = 0, _cell(info)
 
     def mixed() -> Iterator[FloatArray]:
         nonlocal frames
+        rest = np.zeros((0, info.channels), np.float32)
         for block in source.blocks(max(1, min(round(block_s * info.sample_rate), _BLOCK_VALUES // info.channels))):
             frames += block.shape[0]
             _check_duration(info, frames)
-            yield _mix(block, channels)
+            if info.channels in (1, channels):
+                yield _mix(block, channels, cell)
+                continue
+            block = np.concatenate([rest, block]) if rest.shape[0] else block
+            whole = block.shape[0] // cell * cell
+            rest = block[whole:]
+            yield _mix(block[:whole], channels, cell)
+        yield _mix(rest, channels, cell)
 
     yield from _resampled(mixed(), info.sample_rate, sample_rate, channels)
     _check_length(info, frames)
@@ -259,10 +274,12 @@ def _read_segment(
     grid = max(0, first - margin) // step_out
     skip = first - grid * step_out
     frames = -(-(skip + count + margin) // step_out) * step_in
-    native = source.read(grid * step_in, frames)
-    if native.shape[0] < frames:
-        _check_length(info, grid * step_in + native.shape[0])
-    mixed = _mix(native, channels)
+    cell = _cell(info) if info.channels not in (1, channels) else 1
+    lead = grid * step_in % cell
+    native = source.read(grid * step_in - lead, -(-(lead + frames) // cell) * cell)
+    if native.shape[0] < lead + frames:
+        _check_length(info, grid * step_in - lead + native.shape[0])
+    mixed = _mix(native, channels, cell)[lead : lead + frames]
     if info.sample_rate != SAMPLE_RATE:
         mixed = soxr.resample(mixed, info.sample_rate, SAMPLE_RATE)
     samples = mixed[skip : skip + count]
@@ -289,7 +306,7 @@ def _segment(interleaved: FloatArray, start_s: float, path: str | Path, track_id
     if not np.isfinite(interleaved).all():
         raise _not_finite(path)
     samples = np.ascontiguousarray(interleaved.T, dtype=np.float32)
-    return Segment(samples, start_s, str(path) if track_id is None else track_id)
+    return Segment(samples, start_s, printable(path) if track_id is None else track_id)
 
 
 def _empty(path: str | Path) -> EmptyAudioError:
@@ -300,13 +317,24 @@ def _not_finite(path: str | Path) -> NonFiniteAudioError:
     return NonFiniteAudioError(path, "contains NaN or infinite samples", "export it again from its source")
 
 
-def _mix(block: FloatArray, channels: Channels) -> FloatArray:
-    """(frames, any) -> (frames, channels); see the module's conventions."""
+def _cell(info: AudioInfo) -> int:
+    """Native frames, counted from the file's first, for which it is decided together whether channels cancel."""
+    return max(1, info.sample_rate // 10)
+
+
+def _mix(block: FloatArray, channels: Channels, cell: int) -> FloatArray:
+    """(frames, any) -> (frames, channels); see the module's conventions. The block begins with a cell."""
     if block.shape[1] == channels:
         return block
     with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused later, in a sentence
         # A matrix product: the mean along a short axis takes ten times as long.
         mono = block @ np.full((block.shape[1], 1), 1 / block.shape[1], np.float32)
+        if block.shape[1] > 1:
+            starts = np.arange(0, block.shape[0], cell)
+            level, left = (np.add.reduceat(np.einsum("ij,ij->i", x, x), starts) for x in (block, mono))
+            audible = level > _AUDIBLE * block.shape[1] * cell
+            for start in starts[audible & (left < _CANCELLED * level / block.shape[1])]:
+                mono[start : start + cell] = block[start : start + cell, :1]
     return mono if channels == 1 else np.repeat(mono, 2, axis=1)
 
 
@@ -332,16 +360,6 @@ def _same_serial(stream: bytes) -> bytes:
     while at < len(out):
         size = 27 + out[at + 26] + sum(out[at + 27 : at + 27 + out[at + 26]])
         out[at + 14 : at + 18] = out[at + 22 : at + 26] = bytes(4)
-        out[at + 22 : at + 26] = _ogg_checksum(bytes(out[at : at + size])).to_bytes(4, "little")
+        out[at + 22 : at + 26] = ogg_checksum(bytes(out[at : at + size])).to_bytes(4, "little")
         at += size
     return bytes(out)
-
-
-def _ogg_checksum(page: bytes) -> int:
-    """CRC-32 with Ogg's bit order: zlib's runs the other way, starts from ones and inverts what comes out."""
-    mirror = bytes(int(f"{value:08b}"[::-1], 2) for value in range(256))
-    mirrored = page.translate(mirror)
-    # Starting from zero is starting from ones with the first four bytes inverted.
-    first = bytes(value ^ 0xFF for value in mirrored[:4])
-    found = zlib.crc32(first + mirrored[4:]) ^ 0xFFFFFFFF
-    return int(f"{found:032b}"[::-1], 2)

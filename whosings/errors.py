@@ -6,6 +6,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 
+def printable(name: str | Path) -> str:
+    """A name that every output and table takes: bytes of a file's name that are not UTF-8 are escaped."""
+    return str(name).encode(errors="backslashreplace").decode()
+
+
 class WhosingsError(Exception):
     """Base of every error this package raises on purpose.
 
@@ -16,10 +21,10 @@ class WhosingsError(Exception):
     """
 
     def __init__(self, subject: str | Path, problem: str, remedy: str) -> None:
-        self.subject = str(subject)
+        self.subject = printable(subject)
         self.problem = problem
         self.remedy = remedy
-        super().__init__(f"{subject}: {problem}; {remedy}.")
+        super().__init__(f"{self.subject}: {problem}; {remedy}.")
 
     def __reduce__(self) -> tuple[type[WhosingsError], tuple[str, str, str]]:
         """Errors cross process boundaries (data-loading workers) whole."""
