@@ -45,9 +45,9 @@ from whosings.errors import (
     TooLongError,
     TooShortError,
     TruncatedAudioError,
-    printable,
 )
 from whosings.files import atomic
+from whosings.safe_text import encodable
 
 SAMPLE_RATE = 16_000
 """Hz; every waveform in this package (paper, section 4.1)."""
@@ -306,7 +306,7 @@ def _segment(interleaved: FloatArray, start_s: float, path: str | Path, track_id
     if not np.isfinite(interleaved).all():
         raise _not_finite(path)
     samples = np.ascontiguousarray(interleaved.T, dtype=np.float32)
-    return Segment(samples, start_s, printable(path) if track_id is None else track_id)
+    return Segment(samples, start_s, encodable(path) if track_id is None else track_id)
 
 
 def _empty(path: str | Path) -> EmptyAudioError:

@@ -5,10 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 from pathlib import Path
 
-
-def printable(name: str | Path) -> str:
-    """A name that every output and table takes: bytes of a file's name that are not UTF-8 are escaped."""
-    return str(name).encode(errors="backslashreplace").decode()
+from whosings.safe_text import encodable
 
 
 class WhosingsError(Exception):
@@ -21,7 +18,7 @@ class WhosingsError(Exception):
     """
 
     def __init__(self, subject: str | Path, problem: str, remedy: str) -> None:
-        self.subject = printable(subject)
+        self.subject = encodable(subject)
         self.problem = problem
         self.remedy = remedy
         super().__init__(f"{self.subject}: {problem}; {remedy}.")

@@ -7,6 +7,7 @@ the direction of writing, start a spreadsheet's formula (OWASP, CSV injection) o
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 # Controls, what turns the direction of writing, invisible tags, halves of characters.
 _UNPRINTABLE = re.compile(
@@ -15,6 +16,11 @@ _UNPRINTABLE = re.compile(
 _FORMULA = re.compile("'*[=+\\-@\t\r\n＝＋－＠]")
 _MARKUP = re.compile(r"[\\`*_{}\[\]()#+!|~$-]")
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+
+
+def encodable(name: str | Path) -> str:
+    """A name that every table takes: bytes of a file's name that are not UTF-8 are shown as escapes."""
+    return str(name).encode(errors="backslashreplace").decode()
 
 
 def printable(text: str, lines: bool = False) -> str:
