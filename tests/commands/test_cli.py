@@ -187,6 +187,16 @@ def test_identify_draws(run, singers, tiny, choir_folder, tmp_path):
     assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_picture_never_replaces_what_is_read(run, singers, tiny, choir_folder, tmp_path):
+    probe = tmp_path / "song.png"  # a name that lies does not matter to decoders
+    probe.write_bytes((choir_folder / "songs/singer-0002/song-02.flac").read_bytes())
+    before = probe.read_bytes()
+    for picture, says in ((probe, "also an input"), (tmp_path / "p.jpg", "should end with .png"), (tmp_path, ".png")):
+        code, out, err = run("identify", probe, "-g", singers, "--encoder", tiny.folder, "--picture", picture)
+        assert code == 2 and says in err and out == ""
+    assert probe.read_bytes() == before
+
+
 def test_verify(run, tiny, choir_folder):
     files = [choir_folder / f"songs/singer-000{n}/song-00.flac" for n in (0, 1)]
     code, out, _ = run("verify", files[0], files[0], "--encoder", tiny.folder, "--json")

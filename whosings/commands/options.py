@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -75,3 +75,13 @@ def refuse_ignored(context: typer.Context, what: str, counts_for: Mapping[str, C
         if source is not None and source.name == "COMMANDLINE" and what not in places:
             option = "--" + name.replace("_", "-")
             raise typer.BadParameter(f"{option} changes nothing for {what}; it counts for {', '.join(places)}")
+
+
+def refuse_output(option: str, path: Path, endings: Collection[str], inputs: Iterable[Path]) -> None:
+    """Refuse, before any work, an output of another type than its ending says, or one that would replace an input."""
+    if path.suffix.lower() not in endings:
+        raise typer.BadParameter(f"{path} should end with {' or '.join(endings)}", param_hint=option)
+    if path.is_dir():
+        raise typer.BadParameter(f"{path} is a folder; name a file", param_hint=option)
+    if path.exists() and any(given.exists() and path.samefile(given) for given in inputs):
+        raise typer.BadParameter(f"{path} is also an input and would be lost; name another file", param_hint=option)

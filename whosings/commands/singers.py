@@ -21,6 +21,7 @@ from whosings.commands.options import (
     UnknownPrior,
     embedded,
     open_embedder,
+    refuse_output,
 )
 from whosings.console import Report, counted, print_json, print_text
 from whosings.errors import AudioError, GalleryError, WhosingsError
@@ -160,6 +161,8 @@ def identify(
     from whosings.picture import PictureRow, draw
 
     run = Report()
+    if picture is not None:
+        refuse_output("--picture", picture, (".png",), [*files, gallery])
     embedder = open_embedder(encoder, device, SecondOpinion())
     answers: list[tuple[Path, Answer]] = []
     with Gallery(gallery) as opened:
