@@ -162,15 +162,17 @@ class GalleryFile(SqliteFile):
         for singer in singers:
             marks = []
             for found in self._db.execute(f"{query} WHERE singer = ? ORDER BY id", (singer.number,)).fetchall():
-                row = self._track_row(found, singer.name, width)
+                row = self._track_row(found, singer, width)
                 marks.append(row.mark)
                 yield row
             self._all_there(singer, marks)
 
-    def _track_row(self, found: tuple[Any, ...], name: str, width: int) -> TrackRow:
+    def _track_row(self, found: tuple[Any, ...], owner: SingerRow, width: int) -> TrackRow:
         singer, number, sha256, segments, source, start_s, vectors, digest = found
-        wrong = self._damaged(f"a recording of {name} does not match its digest, or is none")
+        wrong = self._damaged(f"a recording of {owner.name} does not match its digest, or is none")
         if self._has_digests and digest != as_hex(digest_of(number, sha256, segments, source, start_s, vectors)):
+            raise wrong
+        if singer != owner.number:  # the index and the table disagree
             raise wrong
         try:
             rows = np.frombuffer(vectors, np.float16).reshape(-1, width).astype(np.float32)

@@ -132,6 +132,8 @@ class SqliteFile(ABC):
             yield
         except DatabaseError as error:
             raise self._told(error) from error
+        except UnicodeDecodeError as error:  # SQLite quotes the file, and sqlite3 cannot read its message
+            raise self._fault(Fault.DAMAGED, "what it holds is no text") from error
 
     def _told(self, error: DatabaseError) -> WhosingsError:
         code = getattr(error, "sqlite_errorcode", None)
