@@ -148,7 +148,8 @@ class Calibration:
         numbers = (*self.centre, *(n for line in lines for n in (line.scale, line.offset)), self.noise, self.spread)
         rules = {
             "numbers that are none": all(map(_is_number, (*numbers, self.threshold, self.false_accept_rate))),
-            "counts that are none": all(isinstance(n, int) and n >= 0 for n in counts) and self.passed <= self.strangers,
+            "counts that are none": all(isinstance(n, int) and n >= 0 for n in counts)
+            and self.passed <= self.strangers,
             "words that are none": isinstance(self.material, str) and isinstance(self.checked, str),
         }
         if all(rules.values()):

@@ -113,4 +113,4 @@ def as_hex(digest: int) -> str:
 def sealed(facts: Mapping[str, str]) -> dict[str, str]:
     """Facts with a digest over them."""
     rest = {key: value for key, value in facts.items() if key != "digest"}
-    return {**rest, "digest": as_hex(digest_of(sorted(rest.items())))}
+    return {**rest, "digest": as_hex(digest_of(sorted(rest.items(), key=repr)))}

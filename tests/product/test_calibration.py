@@ -381,7 +381,8 @@ def test_the_threshold_lets_pass_what_it_says(seed):
     tracks, singers = uneven(20, 0.9, seed)
     found = calibrate(tracks, singers, "")
     _, different = naive_pairs(tracks, singers)
-    assert found.false_accept_rate == FALSE_ACCEPT_RATE == 0.01
+    assert found.false_accept_rate == FALSE_ACCEPT_RATE == 0.01 and found.threshold > 0
+    assert found.strangers == len(different)
     passed = np.mean(naive_ratios(found.pair, different, found.noise) >= found.threshold)
     assert abs(passed - 0.01) <= 1.5 / len(different)  # one trial, and rounding
 
@@ -607,7 +608,9 @@ def test_a_card_with_a_field_too_many_or_too_few():
         card = {key: value for key, value in card.items() if value is not None}
         with pytest.raises(CheckpointError, match="carries no calibration"):
             calibration_of(SimpleNamespace(card={"calibration": card}, fingerprint="f" * 64, dimensions=2))
-    assert calibration_of(SimpleNamespace(card={"calibration": whole.to_card()}, fingerprint="f", dimensions=2)) == whole
+    assert (
+        calibration_of(SimpleNamespace(card={"calibration": whole.to_card()}, fingerprint="f", dimensions=2)) == whole
+    )
 
 
 GOOD = Calibration((0.0, 1.0), Logistic(2, 1), Logistic(3, 1), Logistic(4, 1), 0.5, 0.01, 3, 4, "m", 2.0, 0.1)
@@ -668,3 +671,11 @@ def test_shipped_calibrations_have_digests(name):
     checkpoint = load_checkpoint(name)
     assert "digest" in checkpoint.card["calibration"]
     assert calibration_of(checkpoint).faults() == []
+
+
+def test_few_trials_promise_no_more_than_they_show():
+    tracks, singers = catalogue(3, 2, 1, 0.2)
+    found = calibrate(tracks, singers, "")
+    assert found.strangers == 12 and found.passed == 0
+    assert found.false_accept_rate == 3 / 12 and found.threshold >= 0
+    assert found.faults() == []

@@ -26,6 +26,7 @@ def activity(files: Files, as_json: Json = False) -> None:
         for path in files:
             try:
                 whole = audio.load(path)
+                audio.refuse_short(path, whole.duration_s)
                 found = detector(whole.samples)
                 rows.append({"file": str(path), **asdict(found)})
                 if not as_json:
@@ -52,12 +53,13 @@ def embed(
     run = Report()
     embedder = open_embedder(encoder, device)
     with EmbeddingStore(out, embedder.fingerprint) as store:
-        todo = [path for path in dict.fromkeys(files) if str(path) not in store]
-        for result in embedded(run, embedder, todo, "embedding"):
+        hashes = {path: _hash(path) for path in files}
+        todo = [path for path, sha256 in hashes.items() if not store.holds(path, sha256)]
+        for path, result in zip(todo, embedded(run, embedder, todo, "embedding"), strict=True):
             if isinstance(result, AudioError):
                 run.failures.append(result)
             else:
-                store.add(result)
+                store.add(result, path, hashes[path])
         segments = store.finish()
     if as_json:
         print_json(
@@ -71,3 +73,12 @@ def embed(
     else:
         run.out.print(f"{counted(segments, 'segment')} in {out}", markup=False)
     run.finish()
+
+
+def _hash(path: Path) -> str:
+    from whosings.files import content_hash
+
+    try:
+        return content_hash(path)
+    except OSError:
+        return ""  # the decoder says what is wrong with it
