@@ -21,20 +21,20 @@ from whosings.files import atomic
 
 @dataclass(frozen=True)
 class _Stored:
-    """A track with its name in the table, its file's absolute path, and the hash of the content."""
+    """A track with its name in the table, its source, and the hash of the content."""
 
     track: Embeddings
     name: str
-    path: str
+    source: str
     sha256: str
 
 
 class EmbeddingStore:
     """Embeddings of a run on their way to one Parquet file; use it as a context manager.
 
-    Columns ``track_id, sha256, path, start_s, vocal, embedding`` (float16, fixed length), the encoder's fingerprint in
-    the metadata. A track is known by its content's hash and its absolute path: a file that was replaced is embedded
-    again in the place of the old one, and two files that were given by one name are two tracks.
+    Columns ``track_id, sha256, source, start_s, vocal, embedding`` (float16, fixed length), the encoder's fingerprint
+    in the metadata. A track is known by its content's hash and its source, the file's absolute path: a file that was
+    replaced is embedded again in the place of the old one, and two files that were given by one name are two tracks.
     Until ``finish``, tracks lie in parts beside the file, so that an interrupted run loses at most one part.
 
     Args:
@@ -49,25 +49,30 @@ class EmbeddingStore:
         self._folder = self._path.with_name(f"{self._path.name}.parts")
         self._waiting: list[_Stored] = []
         self._tables: list[pa.Table] = []
-        self._done: dict[str, str] = {}  # content hash by path
-        self._owner: dict[str, str] = {}  # path by name
+        self._done: dict[str, str] = {}  # content hash by source
+        self._owner: dict[str, str] = {}  # source by name
         parts = sorted(part for part in self._folder.glob("*.parquet") if part.name[0] != ".")
         for part in [self._path, *parts]:
             if part.exists():
                 table = self._read(part)
-                rows = zip(*(table[name].to_pylist() for name in ("path", "sha256", "track_id")), strict=True)
-                for path, sha256, name in dict.fromkeys(rows):
-                    self._forget(path)  # a crash while finishing leaves parts that the file holds, too
-                    self._done[path], self._owner[name] = sha256, path
+                rows = zip(*(table[name].to_pylist() for name in ("source", "sha256", "track_id")), strict=True)
+                for source, sha256, name in dict.fromkeys(rows):
+                    self._forget(source)  # a crash while finishing leaves parts that the file holds, too
+                    self._done[source], self._owner[name] = sha256, source
                 self._tables.append(table)
 
-    def holds(self, path: Path, sha256: str) -> bool:
-        """Whether the embeddings of a file with this content are stored; a track without singing never is."""
-        return self._done.get(str(path.resolve())) == sha256
+    def holds(self, source: str | Path, sha256: str) -> bool:
+        """Whether the embeddings of a source with this content are stored; a track without singing never is."""
+        return self._done.get(str(source)) == sha256
 
-    def add(self, track: Embeddings, path: Path, sha256: str) -> None:
-        """Take a track's embeddings; its name is the file's whole path where another file has the name."""
-        place = str(path.resolve())
+    def add(self, track: Embeddings, source: str | Path, sha256: str) -> None:
+        """Take a track's embeddings; its name becomes its source where that of another one has the name.
+
+        Args:
+            source: what tells it from all others: the file's absolute path, or its id in a catalogue.
+            sha256: of the content.
+        """
+        place = str(source)
         name = track.track_id if self._owner.get(track.track_id, place) == place else place
         self._forget(place)
         self._waiting.append(_Stored(track, name, place, sha256))
@@ -75,10 +80,10 @@ class EmbeddingStore:
         if len(self._waiting) >= self._size:
             self._flush()
 
-    def _forget(self, path: str) -> None:
-        if path in self._done:
-            self._tables = [table.filter(pc.field("path") != path) for table in self._tables]
-            self._waiting = [one for one in self._waiting if one.path != path]
+    def _forget(self, source: str) -> None:
+        if source in self._done:
+            self._tables = [table.filter(pc.field("source") != source) for table in self._tables]
+            self._waiting = [one for one in self._waiting if one.source != source]
 
     def finish(self) -> int:
         """Write the file, if there is anything to write, and clear the parts away; the number of segments in it."""
@@ -116,7 +121,7 @@ class EmbeddingStore:
             {
                 "track_id": repeated("name"),
                 "sha256": repeated("sha256"),
-                "path": repeated("path"),
+                "source": repeated("source"),
                 "start_s": pa.array([float(s) for one in stored for s in one.track.start_s], pa.float64()),
                 "vocal": pa.array([float(v) for one in stored for v in one.track.vocal], pa.float64()),
                 "embedding": pa.FixedSizeListArray.from_arrays(pa.array(np.concatenate(vectors)), dimensions),
@@ -135,7 +140,7 @@ class EmbeddingStore:
                 f"holds embeddings of encoder {fingerprint[:12]}, not {self._fingerprint[:12]}",
                 "name another file, or that encoder",
             )
-        if not {"track_id", "sha256", "path"} <= set(table.column_names):
+        if not {"track_id", "sha256", "source"} <= set(table.column_names):
             problem = "does not say which files its embeddings are of, as older versions wrote it"
             raise ManifestError(path, problem, "embed again into another file")
         return table

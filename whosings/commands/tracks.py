@@ -49,17 +49,18 @@ def embed(
 ) -> None:
     """Write embeddings of sung segments to one Parquet file. If interrupted, rerun to resume."""
     from whosings.embedding_store import EmbeddingStore
+    from whosings.files import hash_if_readable
 
     run = Report()
     embedder = open_embedder(encoder, device)
     with EmbeddingStore(out, embedder.fingerprint) as store:
-        hashes = {path: _hash(path) for path in files}
-        todo = [path for path, sha256 in hashes.items() if not store.holds(path, sha256)]
+        hashes = {path: hash_if_readable(path) for path in files}
+        todo = [path for path, sha256 in hashes.items() if not store.holds(path.resolve(), sha256)]
         for path, result in zip(todo, embedded(run, embedder, todo, "embedding"), strict=True):
             if isinstance(result, AudioError):
                 run.failures.append(result)
             else:
-                store.add(result, path, hashes[path])
+                store.add(result, path.resolve(), hashes[path])
         segments = store.finish()
     if as_json:
         print_json(
@@ -73,12 +74,3 @@ def embed(
     else:
         run.out.print(f"{counted(segments, 'segment')} in {out}", markup=False)
     run.finish()
-
-
-def _hash(path: Path) -> str:
-    from whosings.files import content_hash
-
-    try:
-        return content_hash(path)
-    except OSError:
-        return ""  # the decoder says what is wrong with it
