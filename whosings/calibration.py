@@ -14,6 +14,8 @@ Conventions
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -74,6 +76,8 @@ class Calibration:
             number of segments does not matter.
         spread: root mean square of the scores among voices of different singers of one place; 0 where that is not
             known.
+        strangers, passed: pairs of different singers on which the threshold was set, and how many of them reach it; 0
+            where that was not kept.
         checked: a sentence on the rates that were seen where it was not fitted; empty where nobody looked.
     """
 
@@ -89,6 +93,8 @@ class Calibration:
     noise: float
     spread: float = 0.0
     checked: str = ""
+    strangers: int = 0
+    passed: int = 0
 
     def reach(self, *segments: NDArray[Any] | float) -> Scores:
         """The share of a score, 0 to 1, that voices of so many segments can reach."""
@@ -135,20 +141,51 @@ class Calibration:
         track, segment = (replace(line, scale=share * line.scale) for line in (moved.track, moved.segment))
         return replace(moved, track=track, segment=segment)
 
+    def faults(self) -> list[str]:
+        """What cannot be in a calibration, as clauses; empty where all is well."""
+        lines = (self.track, self.segment, self.pair)
+        counts = (self.same_trials, self.different_trials, self.strangers, self.passed)
+        numbers = (*self.centre, *(n for line in lines for n in (line.scale, line.offset)), self.noise, self.spread)
+        rules = {
+            "numbers that are none": all(map(_is_number, (*numbers, self.threshold, self.false_accept_rate))),
+            "counts that are none": all(isinstance(n, int) and n >= 0 for n in counts)
+            and self.passed <= self.strangers,
+            "words that are none": isinstance(self.material, str) and isinstance(self.checked, str),
+        }
+        if all(rules.values()):
+            rules |= {
+                "no mean voice": len(self.centre) > 0,
+                "a negative noise or spread": self.noise >= 0 and self.spread >= 0,
+                "a false-accept rate that is none": 0 < self.false_accept_rate < 1,
+            }
+        return [what for what, well in rules.items() if not well]
+
     def to_card(self) -> dict[str, Any]:
-        """As plain values, for a checkpoint's card."""
-        return asdict(self)
+        """As plain values with a digest over them, for a checkpoint's card."""
+        values = asdict(self)
+        return {**values, "digest": _digest(values)}
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def _digest(values: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 def calibration_of(checkpoint: Checkpoint) -> Calibration:
-    """The calibration that a checkpoint carries.
+    """The calibration that a checkpoint carries, checked; cards of before there were digests have none.
 
     Raises:
-        CheckpointError: it carries none.
+        CheckpointError: it carries none, or a damaged one.
     """
+    subject = f"encoder {checkpoint.fingerprint[:12]}"
+    remedy = "copy or download it again, or run: whosings calibrate"
     try:
         values = dict(checkpoint.card["calibration"])
-        return Calibration(
+        digest = values.pop("digest", None)
+        found = Calibration(
             **{
                 **values,
                 "centre": tuple(values["centre"]),
@@ -159,10 +196,18 @@ def calibration_of(checkpoint: Checkpoint) -> Calibration:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(
-            f"encoder {checkpoint.fingerprint[:12]}",
+            subject,
             "carries no calibration, so its scores have no meaning as probabilities",
             "run: whosings calibrate",
         ) from error
+    if digest not in (None, _digest(values)):
+        raise CheckpointError(subject, "carries a calibration that does not match its digest", remedy)
+    faults = found.faults()
+    if len(found.centre) != checkpoint.dimensions:
+        faults.append(f"a mean voice of {len(found.centre)} numbers, not {checkpoint.dimensions}")
+    if faults:
+        raise CheckpointError(subject, f"carries a calibration with {' and '.join(faults)}", remedy)
+    return found
 
 
 @dataclass(frozen=True)

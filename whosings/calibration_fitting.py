@@ -26,6 +26,7 @@ from whosings.calibration import (
 )
 from whosings.errors import TrainingError
 
+_TRIALS_A_RATE = 3  # none of 3 / rate trials passing shows that rate with 95 % confidence
 _TRIALS = 200_000  # of different singers and one kind, at most
 
 
@@ -77,6 +78,9 @@ def calibrate(
     track there. Voices are made without one of their singer's tracks, where there are several: the singer's own without
     the one that is compared, others' so that they are of as many. So that long and short recordings are both known,
     whole tracks are compared, then the middle half of their segments, the middle quarter and so on, down to one.
+
+    The false-accept rate that is stated is ``FALSE_ACCEPT_RATE``, or what the pairs of strangers can show where they
+    are fewer than three over that rate. The threshold is never under 0 nats.
 
     Args:
         tracks: for each track, unit embeddings (segments, dimensions) in order; tracks without segments are left out.
@@ -146,18 +150,23 @@ def calibrate(
     pairs = _pairs(heard, sizes, who, where)
     noise = _fit_noise(by_track, pairs)
     line = pairs.line(noise)
-    # Just above the first trial that must not pass: with few trials, too, no more than the stated share does.
     near = _pairs(heard, sizes, who, where * (kinds.max() + 1) + kinds)
     strangers = np.sort(line(near.scores, near.reach(noise))[~near.same])
+    # Just above the first trial that must not pass; and never where one singer is the less likely explanation.
+    first = float(np.nextafter(strangers[-1 - int(FALSE_ACCEPT_RATE * strangers.size)], np.inf))
+    threshold = max(0.0, first)
     return replace(
         draft,
         track=by_track.line(noise),
         segment=singly.line(noise),
         pair=line,
-        threshold=float(np.nextafter(strangers[-1 - int(FALSE_ACCEPT_RATE * strangers.size)], np.inf)),
+        threshold=threshold,
+        false_accept_rate=min(0.99, max(FALSE_ACCEPT_RATE, _TRIALS_A_RATE / strangers.size)),
         same_trials=int(by_track.same.sum()),
         different_trials=int((~by_track.same).sum()),
         noise=noise,
+        strangers=int(strangers.size),
+        passed=int((strangers >= threshold).sum()),
     )
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet
 
 from whosings.embedding import Embeddings
@@ -17,10 +19,22 @@ from whosings.errors import ManifestError
 from whosings.files import atomic
 
 
+@dataclass(frozen=True)
+class _Stored:
+    """A track with its name in the table, its source, and the hash of the content."""
+
+    track: Embeddings
+    name: str
+    source: str
+    sha256: str
+
+
 class EmbeddingStore:
     """Embeddings of a run on their way to one Parquet file; use it as a context manager.
 
-    Columns ``track_id, start_s, vocal, embedding`` (float16, fixed length), the encoder's fingerprint in the metadata.
+    Columns ``track_id, sha256, source, start_s, vocal, embedding`` (float16, fixed length), the encoder's fingerprint
+    in the metadata. A track is known by its content's hash and its source, the file's absolute path: a file that was
+    replaced is embedded again in the place of the old one, and two files that were given by one name are two tracks.
     Until ``finish``, tracks lie in parts beside the file, so that an interrupted run loses at most one part.
 
     Args:
@@ -33,28 +47,43 @@ class EmbeddingStore:
     def __init__(self, path: str | Path, fingerprint: str, tracks_a_part: int = 64) -> None:
         self._path, self._fingerprint, self._size = Path(path), fingerprint, tracks_a_part
         self._folder = self._path.with_name(f"{self._path.name}.parts")
-        self._waiting: list[Embeddings] = []
+        self._waiting: list[_Stored] = []
         self._tables: list[pa.Table] = []
-        self._done: set[str] = set()
+        self._done: dict[str, str] = {}  # content hash by source
+        self._owner: dict[str, str] = {}  # source by name
         parts = sorted(part for part in self._folder.glob("*.parquet") if part.name[0] != ".")
         for part in [self._path, *parts]:
             if part.exists():
-                table = self._read(part)  # a crash while finishing leaves parts that the file holds, too
-                names = table["track_id"].to_pylist()
-                table = table.filter(pa.array([name not in self._done for name in names], pa.bool_()))
-                self._done.update(names)
+                table = self._read(part)
+                rows = zip(*(table[name].to_pylist() for name in ("source", "sha256", "track_id")), strict=True)
+                for source, sha256, name in dict.fromkeys(rows):
+                    self._forget(source)  # a crash while finishing leaves parts that the file holds, too
+                    self._done[source], self._owner[name] = sha256, source
                 self._tables.append(table)
 
-    def __contains__(self, track_id: str) -> bool:
-        """Whether the track's embeddings are stored; a track without singing never is."""
-        return track_id in self._done
+    def holds(self, source: str | Path, sha256: str) -> bool:
+        """Whether the embeddings of a source with this content are stored; a track without singing never is."""
+        return self._done.get(str(source)) == sha256
 
-    def add(self, track: Embeddings) -> None:
-        """Take a track's embeddings."""
-        self._waiting.append(track)
-        self._done.add(track.track_id)
+    def add(self, track: Embeddings, source: str | Path, sha256: str) -> None:
+        """Take a track's embeddings; its name becomes its source where that of another one has the name.
+
+        Args:
+            source: what tells it from all others: the file's absolute path, or its id in a catalogue.
+            sha256: of the content.
+        """
+        place = str(source)
+        name = track.track_id if self._owner.get(track.track_id, place) == place else place
+        self._forget(place)
+        self._waiting.append(_Stored(track, name, place, sha256))
+        self._done[place], self._owner[name] = sha256, place
         if len(self._waiting) >= self._size:
             self._flush()
+
+    def _forget(self, source: str) -> None:
+        if source in self._done:
+            self._tables = [table.filter(pc.field("source") != source) for table in self._tables]
+            self._waiting = [one for one in self._waiting if one.source != source]
 
     def finish(self) -> int:
         """Write the file, if there is anything to write, and clear the parts away; the number of segments in it."""
@@ -81,14 +110,20 @@ class EmbeddingStore:
             _write_parquet(self._tables[-1], self._folder / f"{time.time_ns():020d}.parquet")
             self._waiting = []
 
-    def _table(self, tracks: Sequence[Embeddings]) -> pa.Table:
-        dimensions = tracks[0].vectors.shape[1]
-        vectors = [track.vectors.astype(np.float16).reshape(-1) for track in tracks]
+    def _table(self, stored: Sequence[_Stored]) -> pa.Table:
+        dimensions = stored[0].track.vectors.shape[1]
+        vectors = [one.track.vectors.astype(np.float16).reshape(-1) for one in stored]
+
+        def repeated(name: str) -> pa.Array:
+            return pa.array([getattr(one, name) for one in stored for _ in one.track.start_s], pa.string())
+
         return pa.table(
             {
-                "track_id": pa.array([track.track_id for track in tracks for _ in track.start_s], pa.string()),
-                "start_s": pa.array([float(s) for track in tracks for s in track.start_s], pa.float64()),
-                "vocal": pa.array([float(v) for track in tracks for v in track.vocal], pa.float64()),
+                "track_id": repeated("name"),
+                "sha256": repeated("sha256"),
+                "source": repeated("source"),
+                "start_s": pa.array([float(s) for one in stored for s in one.track.start_s], pa.float64()),
+                "vocal": pa.array([float(v) for one in stored for v in one.track.vocal], pa.float64()),
                 "embedding": pa.FixedSizeListArray.from_arrays(pa.array(np.concatenate(vectors)), dimensions),
             }
         ).replace_schema_metadata({"fingerprint": self._fingerprint})
@@ -105,6 +140,9 @@ class EmbeddingStore:
                 f"holds embeddings of encoder {fingerprint[:12]}, not {self._fingerprint[:12]}",
                 "name another file, or that encoder",
             )
+        if not {"track_id", "sha256", "source"} <= set(table.column_names):
+            problem = "does not say which files its embeddings are of, as older versions wrote it"
+            raise ManifestError(path, problem, "embed again into another file")
         return table
 
 

@@ -73,6 +73,14 @@ def content_hash(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def hash_if_readable(path: str | Path) -> str:
+    """SHA-256 of a file; empty where there is no file that can be read, of which the decoder says what is wrong."""
+    try:
+        return content_hash(path)
+    except OSError:
+        return ""
+
+
 def _sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:

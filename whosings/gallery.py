@@ -10,41 +10,27 @@ interrupted enrolment goes on.
 from __future__ import annotations
 
 import json
-from contextlib import suppress
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from sqlite3 import DatabaseError, NotSupportedError, OperationalError
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 
 from whosings.audio import FloatArray
 from whosings.classifier import Head
 from whosings.config import HeadConfig
 from whosings.embedding import Embeddings
-from whosings.errors import GalleryError
+from whosings.errors import ConfigError, GalleryError
+from whosings.gallery_file import GalleryFile
+from whosings.gallery_rows import SingerRow, singer_row
+from whosings.safe_text import encodable
 from whosings.settings import parse
 from whosings.singer_names import name_key, singer_name
-from whosings.sqlite_file import SqliteFile
 
-_FORMAT = "1"
-_SCHEMA = """
-CREATE TABLE singers (
-    id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,
-    tracks INTEGER NOT NULL, segments INTEGER NOT NULL, voice BLOB NOT NULL
-);
-CREATE TABLE tracks (
-    id INTEGER PRIMARY KEY, singer INTEGER NOT NULL REFERENCES singers ON DELETE CASCADE,
-    sha256 TEXT NOT NULL, source TEXT NOT NULL, start_s BLOB NOT NULL, vectors BLOB NOT NULL,
-    UNIQUE (singer, sha256)
-);
-"""
-_HEAD = """
-CREATE TABLE head (
-    names TEXT NOT NULL, config TEXT NOT NULL, weights BLOB NOT NULL, accuracy REAL NOT NULL, before REAL NOT NULL
-)
-"""
 FORMER = {"eb0b109bbcd16ea9b39e0287baaab49740c852eb7a2d14174ab396413709a5de": "fast, once default"}
 """Names of encoders in galleries that kept none; ``fast`` shipped as ``default`` once."""
 
@@ -80,11 +66,18 @@ class Voices:
 
 @dataclass(frozen=True)
 class EnrolledTrack:
-    """One enrolled track: float32 (segments, dimensions) of unit length."""
+    """One enrolled track: float32 (segments, dimensions) of unit length.
+
+    Attributes:
+        segments: how many it counts for; of a short recording, a part of one.
+        source: the recording's name when it was enrolled.
+    """
 
     singer: str
     sha256: str
     vectors: FloatArray
+    segments: float
+    source: str
 
 
 @dataclass(frozen=True)
@@ -102,8 +95,10 @@ class FittedHead:
     before: float
 
 
-class Gallery(SqliteFile):
+class Gallery(GalleryFile):
     """A gallery on disk; use it as a context manager, or ``close`` it.
+
+    Whatever is read is checked against its digest: a damaged file is told, and is never believed.
 
     Args:
         path: its file; made when it does not exist and ``fingerprint`` is given.
@@ -111,7 +106,7 @@ class Gallery(SqliteFile):
         encoder: what people call that encoder; a new gallery keeps it, so that a message can say it.
 
     Raises:
-        GalleryError: missing, damaged, not a gallery, or another encoder's.
+        GalleryError: missing, damaged, not a gallery, another encoder's, or it cannot be used now.
     """
 
     def __init__(self, path: str | Path, fingerprint: str | None = None, encoder: str = "") -> None:
@@ -119,8 +114,9 @@ class Gallery(SqliteFile):
             raise GalleryError(path, "no such gallery", "enrol singers first: whosings enrol NAME FILES")
         if Path(path).is_dir():
             raise GalleryError(path, "is a folder, not a gallery", "name a file")
-        facts = None if fingerprint is None else {"fingerprint": fingerprint, "encoder": encoder}
-        super().__init__(path, _FORMAT, _SCHEMA, facts, "PRAGMA foreign_keys = ON")
+        self._spellings: dict[str, list[str]] = {}
+        self._spelt_in: int | None = None  # SQLite's data version when they were read
+        super().__init__(path, None if fingerprint is None else {"fingerprint": fingerprint, "encoder": encoder})
         self.fingerprint = self._facts["fingerprint"]
         self.encoder = self._facts.get("encoder") or FORMER.get(self.fingerprint, "")
         if fingerprint is not None:
@@ -152,34 +148,33 @@ class Gallery(SqliteFile):
         if len(track.vectors) == 0:
             remedy = "use a recording in which the singer is heard"
             raise GalleryError(track.track_id, "holds too little singing to enrol", remedy)
-        mean = track.vectors.mean(axis=0)
+        if not np.isfinite(track.vectors).all():
+            raise GalleryError(track.track_id, "has embeddings that are no numbers", "use another recording or encoder")
         start_s, vectors = track.start_s.astype(np.float32), track.vectors.astype(np.float16)
-        with self._faults(), self._transaction():
+        with self._writing():
             singer = self.spelling(singer)
-            if self.holds(singer, sha256):
+            found = self._find(singer)
+            row, held = found if found is not None else (None, {})
+            if sha256 in held:
                 return False
-            self._drop_head()
-            row = self._db.execute("SELECT id, voice FROM singers WHERE name = ?", (singer,)).fetchone()
-            voice = mean if row is None else np.frombuffer(row[1], np.float32) + mean
+            mean, amount = track.vectors.mean(axis=0), float(track.amount)
             if row is None:
-                self._db.execute("INSERT INTO singers (name, tracks, segments, voice) VALUES (?, 0, 0, x'')", (singer,))
-            self._db.execute(
-                "UPDATE singers SET tracks = tracks + 1, segments = segments + ?, voice = ? WHERE name = ?",
-                (track.amount, voice.astype(np.float32).tobytes(), singer),
-            )
-            self._db.execute(
-                "INSERT INTO tracks (singer, sha256, source, start_s, vectors) "
-                "SELECT id, ?, ?, ?, ? FROM singers WHERE name = ?",
-                (sha256, track.track_id, start_s.tobytes(), vectors.tobytes(), singer),
-            )
-        self._forget()
+                row = singer_row(singer, 0, 0.0, np.zeros_like(mean), 0)
+                self._store(None, row)
+            if row.vector.shape != mean.shape:
+                raise self._damaged(f"{singer} has embeddings of {row.vector.size} numbers, not {mean.size}")
+            source = encodable(track.track_id)
+            mark = self._put_track(row.number, sha256, amount, source, start_s.tobytes(), vectors.tobytes())
+            self._store(row, row.changed(1, amount, mean, mark))
+        self._spellings.setdefault(name_key(singer), [singer])
+        self._forget(names=False)  # to read all of them again for each new singer takes long
         return True
 
     def holds(self, singer: str, sha256: str) -> bool:
         """Whether this content is already enrolled for the singer."""
-        query = "SELECT 1 FROM tracks JOIN singers ON singers.id = tracks.singer WHERE name = ? AND sha256 = ?"
         with self._faults():
-            return self._db.execute(query, (self.spelling(singer), sha256)).fetchone() is not None
+            found = self._steadily(lambda: self._find(self.spelling(singer)))
+        return found is not None and sha256 in found[1]
 
     def spelling(self, singer: str) -> str:
         """How a singer is spelt here, whatever the case, blanks and Unicode form; of nobody enrolled, a clean name.
@@ -187,13 +182,17 @@ class Gallery(SqliteFile):
         Raises:
             GalleryError: the name is empty or no text.
         """
+        clean = singer_name(singer, self.path, GalleryError)
         with self._faults():
-            with suppress(UnicodeEncodeError):
-                if self._db.execute("SELECT 1 FROM singers WHERE name = ?", (singer,)).fetchone():
-                    return singer
-            clean = singer_name(singer, self.path, GalleryError)
-            names = self._db.execute("SELECT name FROM singers ORDER BY id")
-            return next((name for (name,) in names if name_key(name) == name_key(clean)), clean)
+            version = self._db.execute("PRAGMA data_version").fetchone()[0]  # another one, where others wrote
+            if version != self._spelt_in:
+                names = self._db.execute("SELECT name FROM singers NOT INDEXED ORDER BY id").fetchall()
+                self._spellings = {}
+                for (name,) in names:
+                    self._spellings.setdefault(name_key(str(name)), []).append(name)
+                self._spelt_in = version
+        known = self._spellings.get(name_key(clean), [clean])
+        return singer if singer in known else known[0]
 
     def remove(self, singer: str) -> None:
         """Forget a singer and all tracks.
@@ -201,9 +200,8 @@ class Gallery(SqliteFile):
         Raises:
             GalleryError: nobody of that name is enrolled.
         """
-        with self._faults(), self._transaction():
-            self._db.execute("DELETE FROM singers WHERE id = ?", (self._singer_id(singer),))
-            self._drop_head()
+        with self._writing():
+            self._store(self._enrolled(singer)[0], None)
         self._forget()
 
     def rename(self, singer: str, name: str) -> None:
@@ -213,12 +211,12 @@ class Gallery(SqliteFile):
             GalleryError: nobody has the old name, somebody has the new one, or it is empty.
         """
         name = singer_name(name, self.path, GalleryError)
-        with self._faults(), self._transaction():
-            own, taken = self._singer_id(singer), self.spelling(name)
-            if self._db.execute("SELECT 1 FROM singers WHERE name = ? AND id != ?", (taken, own)).fetchone():
+        with self._writing():
+            row, _ = self._enrolled(singer)
+            taken = self.spelling(name)
+            if taken != row.name and self._find(taken) is not None:
                 raise GalleryError(self.path, f"{taken} is enrolled already", "merge the two, or choose another name")
-            self._db.execute("UPDATE singers SET name = ? WHERE id = ?", (name, own))
-            self._drop_head()
+            self._store(row, row.changed(0, 0.0, np.zeros_like(row.vector), 0, name))
         self._forget()
 
     def merge(self, singer: str, into: str) -> None:
@@ -227,34 +225,24 @@ class Gallery(SqliteFile):
         Raises:
             GalleryError: one of them is not enrolled, or both are the same.
         """
-        with self._faults(), self._transaction():
-            ids = self._singer_id(into), self._singer_id(singer)
-            if ids[0] == ids[1]:
+        with self._writing():
+            (whole, held), (part, _) = self._enrolled(into), self._enrolled(singer)
+            if whole.name == part.name:
                 raise GalleryError(self.path, f"{singer} cannot be merged with itself", "name two singers")
-            query = "SELECT tracks, segments, voice FROM singers WHERE id = ?"
-            rows = [self._db.execute(query, (one,)).fetchone() for one in ids]
-            voices = [np.frombuffer(row[2], np.float32) for row in rows]
-            query = (
-                "SELECT a.vectors FROM tracks AS a JOIN tracks AS b USING (sha256) WHERE b.singer = ? AND a.singer = ?"
-            )
-            twice = [_read_vectors(row[0], voices[0].size) for row in self._db.execute(query, ids)]
-            self._db.execute("UPDATE OR IGNORE tracks SET singer = ? WHERE singer = ?", ids)
-            self._db.execute("DELETE FROM singers WHERE id = ?", ids[1:])  # and the tracks that both had
-            voice = np.sum(voices + [-vectors.mean(axis=0) for vectors in twice], axis=0, dtype=np.float32)
-            tracks = rows[0][0] + rows[1][0] - len(twice)
-            segments = rows[0][1] + rows[1][1] - sum(map(len, twice))
-            self._db.execute(
-                "UPDATE singers SET tracks = ?, segments = ?, voice = ? WHERE id = ?",
-                (tracks, segments, voice.tobytes(), ids[0]),
-            )
-            self._drop_head()
+            if len(whole.voice) != len(part.voice):
+                raise self._damaged("voices are of different lengths")
+            rest = part
+            for track in [t for t in self._track_rows([part], part.vector.size) if t.sha256 in held]:
+                rest = rest.changed(-1, -track.segments, -track.vectors.mean(axis=0), -track.mark)
+                self._db.execute("DELETE FROM tracks WHERE id = ?", (track.number,))
+            self._db.execute("UPDATE tracks SET singer = ? WHERE singer = ?", (whole.number, part.number))
+            self._store(part, None)
+            self._store(whole, whole.changed(rest.tracks, rest.segments, rest.vector, rest.content))
         self._forget()
 
     def singers(self) -> tuple[EnrolledSinger, ...]:
         """Who is enrolled, by name."""
-        with self._faults():
-            rows = self._db.execute("SELECT name, tracks, segments FROM singers ORDER BY name")
-            return tuple(EnrolledSinger(*row) for row in rows)
+        return tuple(EnrolledSinger(row.name, row.tracks, row.segments) for row in self._singer_rows())
 
     @cached_property
     def voices(self) -> Voices:
@@ -263,51 +251,61 @@ class Gallery(SqliteFile):
         Raises:
             GalleryError: nobody is enrolled.
         """
-        with self._faults():
-            rows = self._db.execute("SELECT name, tracks, segments, voice FROM singers ORDER BY name").fetchall()
+        rows = self._singer_rows()
         if not rows:
             raise GalleryError(self.path, "nobody is enrolled", "enrol singers first: whosings enrol NAME FILES")
-        vectors = np.frombuffer(b"".join(row[3] for row in rows), np.float32).reshape(len(rows), -1)
-        tracks = np.array([row[1] for row in rows], np.float32)
-        segments = np.array([row[2] for row in rows], np.float64)
-        return Voices(tuple(row[0] for row in rows), np.asarray(vectors / tracks[:, None], np.float32), segments)
+        segments = np.array([row.segments for row in rows], np.float64)
+        return Voices(tuple(row.name for row in rows), self._matrix(rows), segments)
 
-    def tracks(self) -> tuple[EnrolledTrack, ...]:
-        """Everything that is enrolled, by singer and in the order of enrolment."""
-        query = "SELECT name, sha256, vectors FROM tracks JOIN singers ON singers.id = tracks.singer"
-        with self._faults():
-            rows = self._db.execute(f"{query} ORDER BY name, tracks.id").fetchall()
-        width = self.voices.vectors.shape[1] if rows else 1
-        return tuple(EnrolledTrack(name, sha256, _read_vectors(blob, width)) for name, sha256, blob in rows)
+    def tracks(self, singers: Collection[str] | None = None) -> tuple[EnrolledTrack, ...]:
+        """Everything that is enrolled, or that of some singers, by singer and in the order of enrolment."""
+
+        def read() -> tuple[EnrolledTrack, ...]:
+            rows = [row for row in self._singer_rows() if singers is None or row.name in singers]
+            names = {row.number: row.name for row in rows}
+            found = self._track_rows(rows, self._matrix(rows).shape[1]) if rows else ()
+            return tuple(EnrolledTrack(names[t.singer], t.sha256, t.vectors, t.segments, t.source) for t in found)
+
+        return self._steadily(read)
 
     def keep_head(self, fitted: FittedHead | None) -> None:
         """Store a head for ``identify`` to vote with, in the place of another one; None forgets it.
 
         It is forgotten, too, whenever a singer or a track comes or goes.
         """
-        with self._faults(), self._transaction():
-            self._drop_head()
-            if fitted is not None:
-                self._db.execute(_HEAD)
-                weights, config = fitted.head.to_bytes(), fitted.head.config.model_dump_json()
-                row = (json.dumps(fitted.names), config, weights, fitted.accuracy, fitted.before)
-                self._db.execute("INSERT INTO head VALUES (?, ?, ?, ?, ?)", row)
+        row = None
+        if fitted is not None:
+            weights, config = fitted.head.to_bytes(), fitted.head.config.model_dump_json()
+            row = (json.dumps(fitted.names), config, weights, float(fitted.accuracy), float(fitted.before))
+        with self._writing():
+            self._put_head(row)
         self.__dict__.pop("head", None)
 
     @cached_property
     def head(self) -> FittedHead | None:
-        """The head that was fitted on the gallery as it is; None where there is none."""
-        with self._faults():
-            # Galleries of before there were heads, and those that may only be read, have no such table.
-            if self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'head'").fetchone() is None:
-                return None
-            row = self._db.execute("SELECT names, config, weights, accuracy, before FROM head").fetchone()
-        names, config, weights, accuracy, before = row
-        head = Head.from_bytes(weights, parse(HeadConfig, json.loads(config), str(self.path)))
-        return FittedHead(tuple(json.loads(names)), head, accuracy, before)
+        """The head that was fitted on the gallery as it is; None where there is none.
+
+        Raises:
+            GalleryError: it is damaged, or of other singers than ``voices``, because another process changed them.
+        """
+        row = self._head_row()
+        if row is None:
+            return None
+        try:
+            names = tuple(json.loads(row[0]))
+            head = Head.from_bytes(row[2], parse(HeadConfig, json.loads(row[1]), str(self.path)))
+            tried = head(torch.zeros(1, self.voices.vectors.shape[1]))
+            if tried.shape != (1, len(names)) or not all(value.isfinite().all() for value in head.weights.values()):
+                raise ValueError("the weights are of another shape, or no numbers")
+            found = FittedHead(names, head, float(row[3]), float(row[4]))
+        except (SafetensorError, ConfigError, KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
+            raise self._damaged(f"its classifier cannot be used: {error}") from error
+        if names != self.voices.names:
+            raise GalleryError(self.path, "has a classifier of other singers", "open it again, or fit again")
+        return found
 
     def check(self) -> None:
-        """Read every page of the file.
+        """Read every page and every row of the file, and compare voices and counts with the recordings.
 
         Raises:
             GalleryError: a part of it is damaged.
@@ -315,32 +313,21 @@ class Gallery(SqliteFile):
         with self._faults():
             found = self._db.execute("PRAGMA integrity_check(1)").fetchone()[0]
         if found != "ok":
-            raise GalleryError(self.path, f"is damaged ({found})", "restore it from a copy, or enrol again")
+            raise self._damaged(found)
+        self._steadily(self._verify)
+        if self.singers():
+            self.__dict__.pop("head", None)
+            _ = self.head
 
-    def _singer_id(self, singer: str) -> int:
-        row = self._db.execute("SELECT id FROM singers WHERE name = ?", (self.spelling(singer),)).fetchone()
-        if row is None:
+    def _enrolled(self, singer: str) -> tuple[SingerRow, dict[str, str]]:
+        found = self._find(self.spelling(singer))
+        if found is None:
             remedy = "list the names with: whosings gallery list"
             raise GalleryError(self.path, f"nobody named {singer} is enrolled", remedy)
-        return int(row[0])
+        return found
 
-    def _drop_head(self) -> None:
-        self._db.execute("DROP TABLE IF EXISTS head")
-
-    def _forget(self) -> None:
+    def _forget(self, names: bool = True) -> None:
+        if names:
+            self._spelt_in = None
         for name in ("voices", "head"):
             self.__dict__.pop(name, None)
-
-    def _fault(self, error: DatabaseError) -> GalleryError:
-        if isinstance(error, NotSupportedError):
-            return GalleryError(self.path, f"has {error}", "update whosings, or enrol again")
-        if not isinstance(error, OperationalError):
-            remedy = "restore it from a copy, or enrol again"
-            return GalleryError(self.path, f"is damaged or not a gallery ({error})", remedy)
-        if "no such table" in str(error):
-            return GalleryError(self.path, "is not a gallery", "name a file made by: whosings enrol")
-        return GalleryError(self.path, f"cannot be used ({error})", "check the file and who else uses it")
-
-
-def _read_vectors(blob: bytes, width: int) -> FloatArray:
-    return np.frombuffer(blob, np.float16).reshape(-1, width).astype(np.float32)

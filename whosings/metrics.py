@@ -15,6 +15,7 @@ Metrics
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -163,6 +164,16 @@ def interval(values: Array, singers: Sequence[str], draws: int = 1000, seed: int
     means = totals[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
     low, high = np.percentile(means, [2.5, 97.5])
     return Interval(float(values.mean()), float(low), float(high), int(values.size))
+
+
+def rate_interval(count: int, trials: int) -> Interval:
+    """A rate with Wilson's 95 % interval where ``count`` of ``trials`` were seen; from 0 to 1 without trials."""
+    if trials == 0:
+        return Interval(float("nan"), 0.0, 1.0, 0)
+    z, rate = 1.959964, count / trials
+    middle, half = rate + z**2 / (2 * trials), z * math.sqrt(rate * (1 - rate) / trials + (z / (2 * trials)) ** 2)
+    whole = 1 + z**2 / trials
+    return Interval(rate, max(0.0, (middle - half) / whole), min(1.0, (middle + half) / whole), trials)
 
 
 def _places(votes: Array, targets: NDArray[np.bool_]) -> tuple[Array, Array, Array]:

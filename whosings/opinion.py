@@ -91,6 +91,19 @@ class Scale:
     false_alarm: tuple[float, ...] = (1.0, 0.0)
     found: tuple[float, ...] = (1.0, 0.0)
 
+    def __post_init__(self) -> None:
+        """Refuse a scale that cannot be read.
+
+        Raises:
+            ValueError: numbers that are not finite, thresholds that do not ascend, shares that are none or too few.
+        """
+        shares = (*self.false_alarm, *self.found)
+        whole = len(self.thresholds) == len(self.false_alarm) == len(self.found) > 0
+        ascend = all(low < high for low, high in pairwise(self.thresholds))
+        finite = all(map(math.isfinite, (self.slope, self.middle, *self.thresholds)))
+        if not (whole and ascend and finite and all(0 <= share <= 1 for share in shares)):
+            raise ValueError("no scale")
+
     def score(self, logit: float) -> float:
         """0 to 1."""
         return 1 / (1 + math.exp(-min(60.0, max(-60.0, self.slope * (logit - self.middle)))))

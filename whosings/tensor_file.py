@@ -57,7 +57,7 @@ def opened(path: Path, name: str, foreign: WhosingsError, damaged: WhosingsError
         yield TensorFile(header, tensors)
     except (SafetensorError, OSError) as error:
         raise damaged or foreign from error
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (LookupError, TypeError, ValueError, OverflowError, RuntimeError) as error:
         raise foreign from error
 
 

@@ -221,6 +221,12 @@ def test_activity(run, choir_folder, tmp_path):
     assert "50% sung" in run("activity", tmp_path / "a.wav")[1]
 
 
+def test_activity_refuses_what_is_too_short(run, tmp_path):
+    soundfile.write(tmp_path / "a.wav", np.zeros(1), RATE)
+    code, _, err = run("activity", tmp_path / "a.wav")
+    assert code == 1 and "lasts 0.00 s, less than 1" in err
+
+
 def test_embed_goes_on_where_it_stopped(run, tmp_path, tiny, choir_folder):
     files = sorted((choir_folder / "songs").glob("*/song-00.flac"))
     out = tmp_path / "e.parquet"

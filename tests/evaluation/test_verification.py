@@ -20,7 +20,7 @@ def embedder(made, seed=99):
     other = scene(singers=30, clones=0, spread=0.6, seed=seed).corpus
     tracks = [other.vectors[a:b] for a, b in zip(other.first, other.first[1:], strict=False)]
     card = {"calibration": calibrate(tracks, [track.singer_id for track in other.tracks], "made").to_card()}
-    checkpoint = SimpleNamespace(card=card, fingerprint="made", name="made")
+    checkpoint = SimpleNamespace(card=card, fingerprint="made", name="made", dimensions=other.vectors.shape[1])
     front_end = SimpleNamespace(segment_s=6.0)
     return SimpleNamespace(checkpoint=checkpoint, fingerprint="made", name="made", front_end=front_end)
 

@@ -13,6 +13,7 @@ from whosings.metrics import (
     equal_error_rate,
     expected_ranks,
     interval,
+    rate_interval,
     reliability,
     top_k_credit,
 )
@@ -129,3 +130,14 @@ def test_intervals_are_over_singers():
 def test_intervals_need_values():
     with pytest.raises(ValueError):
         interval(np.array([]), [])
+
+
+@pytest.mark.parametrize(("count", "trials"), [(0, 13), (1, 13), (13, 13), (30, 3000)])
+def test_the_interval_of_a_rate_is_wilsons(count, trials):
+    from scipy.stats import binomtest
+
+    expected = binomtest(count, trials).proportion_ci(method="wilson")
+    found = rate_interval(count, trials)
+    assert (found.mean, found.count) == (count / trials, trials)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-6)
+    assert (rate_interval(0, 0).low, rate_interval(0, 0).high) == (0, 1)

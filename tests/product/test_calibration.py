@@ -1,6 +1,8 @@
 """Scores to probabilities against closed forms and plain loops."""
 
+import json
 import math
+import re
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -19,7 +21,7 @@ from whosings.calibration import (
 )
 from whosings.calibration_fitting import calibrate, fit_logistic, in_places
 from whosings.config import FrontEndConfig, ModelConfig, TransformerConfig
-from whosings.encoder.checkpoint import build, load_checkpoint, rewrite_card, save_checkpoint
+from whosings.encoder.checkpoint import SHIPPED, build, load_checkpoint, rewrite_card, save_checkpoint
 from whosings.errors import CheckpointError, TrainingError
 
 TINY = ModelConfig(
@@ -379,7 +381,8 @@ def test_the_threshold_lets_pass_what_it_says(seed):
     tracks, singers = uneven(20, 0.9, seed)
     found = calibrate(tracks, singers, "")
     _, different = naive_pairs(tracks, singers)
-    assert found.false_accept_rate == FALSE_ACCEPT_RATE == 0.01
+    assert found.false_accept_rate == FALSE_ACCEPT_RATE == 0.01 and found.threshold > 0
+    assert found.strangers == len(different)
     passed = np.mean(naive_ratios(found.pair, different, found.noise) >= found.threshold)
     assert abs(passed - 0.01) <= 1.5 / len(different)  # one trial, and rounding
 
@@ -595,7 +598,7 @@ def test_through_a_checkpoints_card(tmp_path):
 )
 def test_a_card_without_calibration(card):
     with pytest.raises(CheckpointError, match="carries no calibration"):
-        calibration_of(SimpleNamespace(card=card, fingerprint="f" * 64))
+        calibration_of(SimpleNamespace(card=card, fingerprint="f" * 64, dimensions=2))
 
 
 def test_a_card_with_a_field_too_many_or_too_few():
@@ -604,5 +607,75 @@ def test_a_card_with_a_field_too_many_or_too_few():
         card = {**whole.to_card(), **change}
         card = {key: value for key, value in card.items() if value is not None}
         with pytest.raises(CheckpointError, match="carries no calibration"):
-            calibration_of(SimpleNamespace(card={"calibration": card}, fingerprint="f" * 64))
-    assert calibration_of(SimpleNamespace(card={"calibration": whole.to_card()}, fingerprint="f")) == whole
+            calibration_of(SimpleNamespace(card={"calibration": card}, fingerprint="f" * 64, dimensions=2))
+    assert (
+        calibration_of(SimpleNamespace(card={"calibration": whole.to_card()}, fingerprint="f", dimensions=2)) == whole
+    )
+
+
+GOOD = Calibration((0.0, 1.0), Logistic(2, 1), Logistic(3, 1), Logistic(4, 1), 0.5, 0.01, 3, 4, "m", 2.0, 0.1)
+
+
+def read(card):
+    return calibration_of(SimpleNamespace(card={"calibration": card}, fingerprint="f" * 64, dimensions=2))
+
+
+def test_one_changed_digit_of_a_card_is_told():
+    """Of every number: its last digit, as text, is another one."""
+    text = json.dumps(GOOD.to_card())
+    assert read(json.loads(text)) == GOOD
+    seen = 0
+    for match in re.finditer(r"\d+(?=[,}\]])", text):
+        place = match.end() - 1
+        changed = text[:place] + str((int(text[place]) + 1) % 10) + text[place + 1 :]
+        with pytest.raises(CheckpointError, match="encoder ffffffffffff: carries a calibration"):
+            read(json.loads(changed))
+        seen += 1
+    assert seen > 15
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"centre": (0.0,)}, "a mean voice of 1 numbers, not 2"),
+        ({"centre": (0.0, math.nan)}, "numbers that are none"),
+        ({"centre": (0.0, "1")}, "numbers that are none"),
+        ({"track": Logistic(math.inf, 0)}, "numbers that are none"),
+        ({"pair": Logistic(2, None)}, "numbers that are none"),
+        ({"threshold": "2"}, "numbers that are none"),
+        ({"noise": -0.1}, "a negative noise or spread"),
+        ({"spread": -1.0}, "a negative noise or spread"),
+        ({"false_accept_rate": 0.0}, "a false-accept rate that is none"),
+        ({"false_accept_rate": 1}, "a false-accept rate that is none"),
+        ({"same_trials": -1}, "counts that are none"),
+        ({"different_trials": 2.5}, "counts that are none"),
+        ({"material": 3}, "words that are none"),
+    ],
+)
+@pytest.mark.parametrize("with_digest", [False, True])
+def test_what_no_calibration_holds_is_refused_with_and_without_a_digest(change, says, with_digest):
+    card = replace(GOOD, **change).to_card()
+    if not with_digest:
+        del card["digest"]
+    with pytest.raises(CheckpointError, match=says):
+        read(card)
+
+
+def test_cards_of_before_there_were_digests_are_read():
+    card = {k: v for k, v in GOOD.to_card().items() if k not in ("digest", "strangers", "passed", "checked", "spread")}
+    assert read(card) == replace(GOOD, spread=0.0)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_calibrations_have_digests(name):
+    checkpoint = load_checkpoint(name)
+    assert "digest" in checkpoint.card["calibration"]
+    assert calibration_of(checkpoint).faults() == []
+
+
+def test_few_trials_promise_no_more_than_they_show():
+    tracks, singers = catalogue(3, 2, 1, 0.2)
+    found = calibrate(tracks, singers, "")
+    assert found.strangers == 12 and found.passed == 0
+    assert found.false_accept_rate == 3 / 12 and found.threshold >= 0
+    assert found.faults() == []

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pyarrow.parquet
 import pytest
@@ -109,20 +111,21 @@ def test_files_and_decoded_samples_agree(tiny, small_choir):
 
 def test_store_writes_one_table_and_resumes(tiny, tmp_path, small_choir):
     path = tmp_path / "e.parquet"
-    results = [tiny.embedder(track.path) for track in small_choir.tracks[:4]]
+    files = [track.path for track in small_choir.tracks[:4]]
+    results = [tiny.embedder(file) for file in files]
     fingerprint = results[0].fingerprint
     with pytest.raises(RuntimeError), EmbeddingStore(path, fingerprint, tracks_a_part=1) as store:
-        store.add(results[0])
-        store.add(results[1])
+        store.add(results[0], files[0], "0")
+        store.add(results[1], files[1], "1")
         raise RuntimeError("interrupted")
     assert not path.exists()
     with EmbeddingStore(path, fingerprint) as store:
-        assert results[0].track_id in store
-        assert results[2].track_id not in store
-        store.add(results[2])
+        assert store.holds(files[0], "0") and not store.holds(files[0], "1")
+        assert not store.holds(files[2], "2")
+        store.add(results[2], files[2], "2")
         assert store.finish() == sum(len(r.vectors) for r in results[:3])
     with EmbeddingStore(path, fingerprint) as store:  # a finished file is extended
-        store.add(results[3])
+        store.add(results[3], files[3], "3")
         store.finish()
     table = pyarrow.parquet.read_table(path)
     assert table.schema.metadata[b"fingerprint"].decode() == fingerprint
@@ -137,13 +140,39 @@ def test_store_writes_one_table_and_resumes(tiny, tmp_path, small_choir):
 def test_store_refuses_another_encoders_file_and_garbage(tmp_path, tiny, small_choir):
     path = tmp_path / "e.parquet"
     with EmbeddingStore(path, tiny.embedder.checkpoint.fingerprint) as store:
-        store.add(tiny.embedder(small_choir.tracks[0].path))
+        store.add(tiny.embedder(small_choir.tracks[0].path), small_choir.tracks[0].path, "0")
         store.finish()
     with pytest.raises(ManifestError, match="holds embeddings of encoder"):
         EmbeddingStore(path, "0" * 64)
     path.write_text("not a table")
     with pytest.raises(ManifestError, match="is not a table of embeddings"):
         EmbeddingStore(path, "0" * 64)
+
+
+def test_a_replaced_file_is_replaced_and_two_files_of_one_name_are_two_tracks(tiny, tmp_path, small_choir):
+    path = tmp_path / "e.parquet"
+    results = [replace(tiny.embedder(track.path), track_id="song.wav") for track in small_choir.tracks[:3]]
+    with EmbeddingStore(path, results[0].fingerprint, tracks_a_part=1) as store:
+        store.add(results[0], tmp_path / "a" / "song.wav", "0")
+        store.add(results[1], tmp_path / "b" / "song.wav", "1")
+        store.finish()
+    with EmbeddingStore(path, results[0].fingerprint) as store:
+        assert not store.holds(tmp_path / "a" / "song.wav", "2") and store.holds(tmp_path / "b" / "song.wav", "1")
+        store.add(results[2], tmp_path / "a" / "song.wav", "2")
+        store.finish()
+    rows = pyarrow.parquet.read_table(path).to_pylist()
+    for name, sha256, result in (("song.wav", "2", results[2]), (str(tmp_path / "b" / "song.wav"), "1", results[1])):
+        mine = [row for row in rows if row["track_id"] == name]
+        assert {row["sha256"] for row in mine} == {sha256}
+        np.testing.assert_array_equal([row["embedding"] for row in mine], result.vectors.astype(np.float16))
+    assert len(rows) == len(results[1].vectors) + len(results[2].vectors)
+
+
+def test_a_store_of_before_there_were_hashes_is_refused(tmp_path):
+    table = pyarrow.table({"track_id": ["a"], "embedding": [[1.0]]}).replace_schema_metadata({"fingerprint": "0" * 64})
+    pyarrow.parquet.write_table(table, tmp_path / "e.parquet")
+    with pytest.raises(ManifestError, match="as older versions wrote it; embed again into another file"):
+        EmbeddingStore(tmp_path / "e.parquet", "0" * 64)
 
 
 def test_store_of_nothing_writes_nothing(tmp_path):
@@ -158,7 +187,7 @@ def test_store_survives_torn_parts_and_a_crash_while_finishing(tmp_path, tiny, s
     path = tmp_path / "e.parquet"
     result = tiny.embedder(small_choir.tracks[0].path)
     with EmbeddingStore(path, result.fingerprint, tracks_a_part=1) as store:
-        store.add(result)
+        store.add(result, small_choir.tracks[0].path, "0")
         shutil.copytree(tmp_path / "e.parquet.parts", tmp_path / "kept")
         store.finish()
     shutil.move(tmp_path / "kept", tmp_path / "e.parquet.parts")  # as if the parts had not been cleared away

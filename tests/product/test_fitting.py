@@ -122,7 +122,7 @@ def identifier(gallery):
     rng = np.random.default_rng(5)
     tracks = [track(cloud(rng, n)).vectors for n in range(11) for _ in range(4)]
     card = {"calibration": calibrate(tracks, [str(n) for n in range(11) for _ in range(4)], "made").to_card()}
-    checkpoint = SimpleNamespace(fingerprint="made", name="made", card=card)
+    checkpoint = SimpleNamespace(fingerprint="made", name="made", card=card, dimensions=12)
     return Identifier(gallery, SimpleNamespace(checkpoint=checkpoint, fingerprint="made", name="made"))
 
 

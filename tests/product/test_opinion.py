@@ -27,6 +27,7 @@ from whosings.opinion import (
     save_opinion,
 )
 from whosings.picture import opinion_line
+from whosings.tensor_file import write_tensors
 
 ROOT = Path(__file__).parents[2]
 SCALE = Scale(2.0, 0.5, (0.0, 0.5, 1.0), (1.0, 0.2, 0.05), (1.0, 0.8, 0.3))
@@ -186,3 +187,22 @@ def test_measured_shares_fall_with_the_score_and_no_alarm_is_called_impossible()
     for shares in (scale.false_alarm, scale.found):
         assert np.all(np.diff(shares) <= 0) and shares[0] == 1
     assert min(scale.false_alarm) > 0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"channels": []},
+        {"channels": [4, 4, 8]},
+        {"scale": {**dataclasses.asdict(SCALE), "thresholds": []}},
+        {"scale": {**dataclasses.asdict(SCALE), "found": [1.0]}},
+        {"scale": {**dataclasses.asdict(SCALE), "middle": None}},
+        {"scale": {**dataclasses.asdict(SCALE), "thresholds": [0.5, 0.0, 1.0]}},
+    ],
+)
+def test_a_damaged_header_is_told(tmp_path, change) -> None:
+    network = ArtefactNetwork((4, 4, 8, 8))
+    header = {"format": "whosings-opinion-1", "channels": [4, 4, 8, 8], "scale": dataclasses.asdict(SCALE), "card": {}}
+    write_tensors(tmp_path / "o.safetensors", {**header, **change}, network.state_dict())
+    with pytest.raises(CheckpointError, match="is not a second opinion's network"):
+        _ = SecondOpinion(tmp_path / "o.safetensors").scale

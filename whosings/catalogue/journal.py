@@ -10,7 +10,6 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from sqlite3 import DatabaseError, NotSupportedError
 from typing import Any
 
 import numpy as np
@@ -27,7 +26,7 @@ from whosings.catalogue.track_status import (
     track_to_json,
 )
 from whosings.errors import ManifestError
-from whosings.sqlite_file import SqliteFile
+from whosings.sqlite_file import Fault, SqliteFile
 
 _FORMAT = "1"
 _SCHEMA = """
@@ -283,10 +282,12 @@ class Journal(SqliteFile):
             for number, facts, outcome, detail, sha256, length_s, vocal, pieces, stored in rows
         ]  # fmt: skip
 
-    def _fault(self, error: DatabaseError) -> ManifestError:
-        other = isinstance(error, NotSupportedError)
-        what = f"is a journal of {error}" if other else f"is not a journal of a preparation ({error})"
-        return ManifestError(self.path, what, "remove it to begin anew")
+    def _fault(self, fault: Fault, reason: str) -> ManifestError:
+        if fault is Fault.DAMAGED:
+            return ManifestError(self.path, f"is damaged ({reason})", "remove it to begin anew")
+        if fault is Fault.FORMAT:
+            return ManifestError(self.path, f"is a journal of {reason}", "remove it to begin anew")
+        return ManifestError(self.path, f"is not a journal of a preparation ({reason})", "name another folder")
 
 
 def _stamp(path: Path) -> str:

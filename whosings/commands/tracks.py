@@ -26,6 +26,7 @@ def activity(files: Files, as_json: Json = False) -> None:
         for path in files:
             try:
                 whole = audio.load(path)
+                audio.refuse_short(path, whole.duration_s)
                 found = detector(whole.samples)
                 rows.append({"file": str(path), **asdict(found)})
                 if not as_json:
@@ -48,16 +49,18 @@ def embed(
 ) -> None:
     """Write embeddings of sung segments to one Parquet file. If interrupted, rerun to resume."""
     from whosings.embedding_store import EmbeddingStore
+    from whosings.files import hash_if_readable
 
     run = Report()
     embedder = open_embedder(encoder, device)
     with EmbeddingStore(out, embedder.fingerprint) as store:
-        todo = [path for path in dict.fromkeys(files) if str(path) not in store]
-        for result in embedded(run, embedder, todo, "embedding"):
+        hashes = {path: hash_if_readable(path) for path in files}
+        todo = [path for path, sha256 in hashes.items() if not store.holds(path.resolve(), sha256)]
+        for path, result in zip(todo, embedded(run, embedder, todo, "embedding"), strict=True):
             if isinstance(result, AudioError):
                 run.failures.append(result)
             else:
-                store.add(result)
+                store.add(result, path.resolve(), hashes[path])
         segments = store.finish()
     if as_json:
         print_json(

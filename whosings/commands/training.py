@@ -14,6 +14,7 @@ from whosings.commands.options import Json, embedded
 from whosings.config import MODELS, PROJECTORS, load_settings
 from whosings.console import Report, print_json
 from whosings.errors import AudioError, ConfigError, TrainingError
+from whosings.metrics import rate_interval
 from whosings.settings import parse_overrides
 
 _CALIBRATION_SINGERS, _CALIBRATION_TRACKS = 300, 10  # at most: enough for a few numbers, and bounded work
@@ -165,6 +166,11 @@ def calibrate(
             f"calibrated on {found['same_trials']} same-singer and {found['different_trials']} different-singer "
             f"trials; threshold {found['threshold']:.2f} nats for {found['false_accept_rate']:.0%} false accepts"
         )
+        seen = rate_interval(found["passed"], found["strangers"])
+        run.out.print(
+            f"{found['passed']} of {found['strangers']} pairs of different singers pass it: "
+            f"{seen.low:.1%} to {seen.high:.1%}, with 95 % confidence, if the pairs were independent"
+        )
     run.finish()
 
 
@@ -175,6 +181,12 @@ def _calibrate(run: Report, encoder: str, manifest: Any, material: str, stem: st
     from whosings.encoder.checkpoint import load_checkpoint, local_folder, rewrite_card
 
     checkpoint = load_checkpoint(local_folder(encoder))
+    if not material.startswith("validation") and checkpoint.card.get("data") == material:
+        run.err.print(
+            f"{encoder} was trained on {material}: its rates on singers that it knows are no rates for others",
+            style="yellow",
+            markup=False,
+        )
     manifest = sample_real(manifest, _CALIBRATION_SINGERS, _CALIBRATION_TRACKS, seed=0)
     paths = [track.vocals_path if stem == "vocal" and track.vocals_path else track.path for track in manifest.tracks]
     vectors, singers = [], []

@@ -150,6 +150,8 @@ def _read(path: Path) -> TensorFile:
     foreign = CheckpointError(path, "is a checkpoint of another program's model", _TRAIN_HINT)
     damaged = CheckpointError(path, "is damaged or not a safetensors file", "copy or download it again")
     with opened(path, FORMAT, foreign, damaged) as file:
+        if not isinstance(file.header["card"], dict):
+            raise foreign
         return TensorFile({key: file.header[key] for key in ("format", "fingerprint", "model", "card")}, file.tensors)
 
 

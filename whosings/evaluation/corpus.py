@@ -25,7 +25,7 @@ from whosings.classifier import Tracks
 from whosings.embedding import TrackEmbedder
 from whosings.embedding_store import EmbeddingStore
 from whosings.errors import AudioError, EvaluationError
-from whosings.files import content_hash
+from whosings.files import content_hash, hash_if_readable
 
 Stem = Literal["mixture", "vocal"]
 
@@ -105,14 +105,15 @@ def embed_manifest(
         paths[track.track_id] = path
     failures: dict[str, AudioError] = {}
     with EmbeddingStore(store, embedder.fingerprint) as stored:
-        todo = [track_id for track_id in paths if track_id not in stored]
+        hashes = {track_id: hash_if_readable(path) for track_id, path in paths.items()}
+        todo = [track_id for track_id in paths if not stored.holds(track_id, hashes[track_id])]
         for _ in range(len(paths) - len(todo)):
             progress()
         for track_id, result in zip(todo, embedder.many([paths[track_id] for track_id in todo]), strict=True):
             if isinstance(result, AudioError):
                 failures[track_id] = result
             elif len(result.vectors):
-                stored.add(replace(result, track_id=track_id))
+                stored.add(replace(result, track_id=track_id), track_id, hashes[track_id])
             progress()
         if not stored.finish():
             raise EvaluationError("the manifest", "has no track with singing", "check the files")
