@@ -58,8 +58,8 @@ def white(rng: np.random.Generator, shape: tuple[int, ...], device: torch.device
 
 def fast_length(samples: float) -> int:
     """The next even length without a prime factor above 5: others transform slowly."""
-    powers = ((a, b, c) for a in range(1, 23) for b in range(10) for c in range(8))
-    return min(length for a, b, c in powers if (length := 2**a * 3**b * 5**c) >= samples)
+    lengths: list[int] = [2 * 2**a * 3**b * 5**c for a in range(22) for b in range(10) for c in range(8)]
+    return min(length for length in lengths if length >= samples)
 
 
 def amplitude(gain_db: Tensor) -> Tensor:
@@ -88,7 +88,8 @@ def equaliser(knots_db: Array | Tensor, size: int, like: Tensor) -> Tensor:
     hertz = torch.fft.rfftfreq(size, 1 / SAMPLE_RATE, device=like.device).clamp(min=_LOWEST_HZ)
     place = torch.log(hertz / _LOWEST_HZ) * (last / math.log(SAMPLE_RATE / 2 / _LOWEST_HZ))
     tents = (1 - (place - torch.arange(last + 1, device=like.device)[:, None]).abs()).clamp(min=0)
-    return amplitude(knots @ tents).reshape(len(knots), *[1] * (like.dim() - 2), -1)
+    factors: Tensor = amplitude(knots @ tents).reshape(len(knots), *[1] * (like.dim() - 2), -1)
+    return factors
 
 
 def reverberation(tails: Tensor, decay: Amounts, wet: Amounts, late: Amounts = 0.0) -> Tensor:
@@ -231,7 +232,8 @@ def band_limits(low_hz: Amounts, high_hz: Amounts, size: int, like: Tensor) -> T
     hertz = torch.fft.rfftfreq(size, 1 / SAMPLE_RATE, device=like.device)
     below = (column(low_hz, like) / hertz.clamp(min=1.0)) ** 4
     above = (hertz / column(high_hz, like)) ** 32
-    return ((1 + below) * (1 + above)).rsqrt()
+    gains: Tensor = ((1 + below) * (1 + above)).rsqrt()
+    return gains
 
 
 def low_passed(waves: Tensor, edge_hz: Amounts) -> Tensor:
