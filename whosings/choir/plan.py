@@ -51,7 +51,7 @@ class Preset:
 
     Attributes:
         targets: closed singers who are cloned.
-        clones: of each of them.
+        clones: how many clones each of them has.
         duration_s: shortest song.
     """
 
@@ -90,7 +90,7 @@ class Role:
     """One singer to be cast.
 
     Attributes:
-        number: of the singer, unique within a seed.
+        number: the singer's number, unique within a seed.
         base: place of its speaker or diphone voice among those there are; None for a parametric voice.
         tract: length against the base's own.
     """

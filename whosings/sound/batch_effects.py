@@ -180,7 +180,7 @@ def resynthesised(waves: Tensor, turns: Tensor, blur: Array, bands: int = 0, ite
         turns: noise between -1 and 1, (views, 513, samples // 256 + 1).
         blur: how far phases are turned by it before the first iteration, in half turns.
         bands: mel bands that magnitudes go through; 0 leaves them alone.
-        iterations: of Griffin and Lim (1984).
+        iterations: how often phases are estimated anew, as by Griffin and Lim (1984).
     """
     flat, window = waves.flatten(0, 1), torch.hann_window(_VOCODER_FRAME, device=waves.device)
     spectrum = torch.stft(flat, _VOCODER_FRAME, _VOCODER_HOP, window=window, pad_mode="constant", return_complex=True)
@@ -256,7 +256,7 @@ def coloured(noise: Tensor, slope: Array, rms: Tensor, size: int) -> Tensor:
     Args:
         noise: white, (views, bins, 2).
         slope: 0 white, 1 pink (3 dB an octave).
-        rms: of the sound, (views, 1, 1).
+        rms: level of the sound, (views, 1, 1).
     """
     place = torch.arange(noise.shape[1], device=noise.device, dtype=torch.float32).clamp(min=1.0)
     spectrum = torch.view_as_complex(noise)[:, None] * torch.exp(-0.5 * column(slope, noise) * torch.log(place))

@@ -317,6 +317,7 @@ def train(
 def plot_history(history: Sequence[dict[str, float]], path: str | Path) -> None:
     """Training and validation loss against epochs, the best one marked, as a PNG."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.subplots()
@@ -328,7 +329,7 @@ def plot_history(history: Sequence[dict[str, float]], path: str | Path) -> None:
     axes.annotate(
         f"best {best['val_loss']:.3f}", (best["epoch"], best["val_loss"]), xytext=(6, 8), textcoords="offset points"
     )
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set(xlabel="epoch", ylabel="NT-Xent (nats)")
     axes.legend(loc="upper right", frameon=False)
     axes.spines[["top", "right"]].set_visible(False)

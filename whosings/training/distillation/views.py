@@ -34,7 +34,7 @@ _ALIKE = math.log(1.1)  # speeds nearer than this do not make two persons
 
 @dataclass(frozen=True)
 class _Chances:
-    """Of effects on a voice, a band or a record."""
+    """Chances of effects on a voice, a band or a record."""
 
     equaliser: float
     room: float
