@@ -22,12 +22,13 @@ Conventions
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from math import gcd, inf
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import soundfile
@@ -46,7 +47,7 @@ from whosings.errors import (
     TooShortError,
     TruncatedAudioError,
 )
-from whosings.files import atomic
+from whosings.files import atomic, write_atomic
 from whosings.safe_text import encodable
 
 SAMPLE_RATE = 16_000
@@ -191,21 +192,20 @@ def random_segment(
 
 def write_flac(path: str | Path, samples: FloatArray) -> None:
     """Write (channels, samples) at ``SAMPLE_RATE`` as 16-bit FLAC, whole or not at all; beyond -1 to 1 it clips."""
-    with atomic(path) as beside:
-        # The lowest level: 2 % larger than the default's files, and decoded a quarter faster.
-        soundfile.write(beside, samples.T, SAMPLE_RATE, format="FLAC", compression_level=0.0)
+    with flac_writer(path, samples.shape[0]) as write:
+        write(samples)
 
 
 def write_opus(path: str | Path, samples: FloatArray) -> None:
     """Write (channels, samples) at ``SAMPLE_RATE`` as Opus, whole or not at all; one input gives one file."""
-    with atomic(path) as beside:
+    coded = io.BytesIO()
+    with soundfile.SoundFile(
+        coded, "w", SAMPLE_RATE, samples.shape[0], "OPUS", format="OGG", compression_level=_OPUS_LEVEL
+    ) as file:
         # In blocks: libsndfile's Ogg encoders overflow the stack when given minutes at once.
-        with soundfile.SoundFile(
-            beside, "w", SAMPLE_RATE, samples.shape[0], "OPUS", format="OGG", compression_level=_OPUS_LEVEL
-        ) as file:
-            for first in range(0, samples.shape[1], SAMPLE_RATE):
-                file.write(samples.T[first : first + SAMPLE_RATE])
-        beside.write_bytes(_same_serial(beside.read_bytes()))
+        for first in range(0, samples.shape[1], SAMPLE_RATE):
+            file.write(samples.T[first : first + SAMPLE_RATE])
+    write_atomic(path, _same_serial(coded.getvalue()))
 
 
 def refuse_short(subject: str | Path, duration_s: float, remedy: str = "use a longer recording") -> None:
@@ -215,13 +215,37 @@ def refuse_short(subject: str | Path, duration_s: float, remedy: str = "use a lo
 
 
 @contextmanager
-def flac_writer(path: str | Path) -> Iterator[Callable[[FloatArray], None]]:
-    """What to call with each (1, samples) block in turn; the file is as ``write_flac`` makes it, whole or not there."""
-    with (
-        atomic(path) as beside,
-        soundfile.SoundFile(beside, "w", SAMPLE_RATE, 1, "PCM_16", format="FLAC", compression_level=0.0) as file,
-    ):
-        yield lambda block: file.write(block.T)
+def flac_writer(path: str | Path, channels: int = 1) -> Iterator[Callable[[FloatArray], None]]:
+    """What to call with each (channels, samples) block in turn; the file is as ``write_flac`` makes it, or not there.
+
+    Raises:
+        OSError: the file cannot be written, for example because the disk is full.
+    """
+    with atomic(path) as beside, _Output(beside, "w") as output:
+        try:
+            # The lowest level: 2 % larger than the default's files, and decoded a quarter faster.
+            with soundfile.SoundFile(
+                output, "w", SAMPLE_RATE, channels, "PCM_16", format="FLAC", compression_level=0.0
+            ) as file:
+                yield lambda block: file.write(block.T)
+        finally:
+            if output.failure is not None:
+                raise output.failure
+
+
+class _Output(io.FileIO):
+    """A file that remembers why it could not be written: libsndfile does not, and ignores failures at the end."""
+
+    failure: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        written, view = 0, memoryview(data)
+        try:
+            while self.failure is None and written < len(view):
+                written += super().write(view[written:])
+        except OSError as error:
+            self.failure = error
+        return written
 
 
 def _decoded(source: Source, sample_rate: int, channels: Channels, block_s: float) -> Iterator[FloatArray]:

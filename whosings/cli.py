@@ -30,6 +30,7 @@ from whosings.commands import (
 )
 from whosings.console import Report
 from whosings.errors import WhosingsError
+from whosings.files import DISK_FULL
 from whosings.safe_text import printable
 
 Verb = Callable[..., None]
@@ -129,7 +130,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if "--debug" in words:
             raise
         place = f"{error.filename}: " if error.filename else ""
-        Report().err.print(f"{place}{error.strerror or error}; check the path.", style="red", markup=False)
+        remedy = "make room there and run the same command again" if error.errno in DISK_FULL else "check the path"
+        Report().err.print(f"{place}{error.strerror or error}; {remedy}.", style="red", markup=False)
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
@@ -9,6 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
+
+DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""Numbers of the errors for which there is no room."""
 
 
 @contextmanager
@@ -26,6 +30,9 @@ def atomic(path: str | Path) -> Iterator[Path]:
         _sync(beside)
         beside.replace(path)
         _sync(path.parent)
+    except OSError as error:
+        _name(error, path)
+        raise
     finally:
         beside.unlink(missing_ok=True)
 
@@ -51,6 +58,9 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
             shutil.rmtree(old)
         beside.replace(path)
         _sync(path.parent)
+    except OSError as error:
+        _name(error, path)
+        raise
     finally:
         shutil.rmtree(beside, ignore_errors=True)
 
@@ -79,6 +89,12 @@ def hash_if_readable(path: str | Path) -> str:
         return content_hash(path)
     except OSError:
         return ""
+
+
+def _name(error: OSError, path: Path) -> None:
+    """Let an error say which file has no room: a write that fails does not."""
+    if error.errno in DISK_FULL:
+        error.filename = str(path)
 
 
 def _sync(path: Path) -> None:

@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import pickle
 import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -217,3 +219,31 @@ def test_a_write_choir_is_a_choir_without_clones(tmp_path):
 
 def test_published_digests_are_of_presets():
     assert all(len(digest) == 64 for digest in PUBLISHED.values())
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_full_disk_is_one_sentence_and_what_was_made_is_kept(tmp_path, workers):
+    """Without room for the longest of the files."""
+    plan = make_plan(replace(PRESET, targets=0, closed=Part(2, 2), duration_s=3.0), 3)
+    build(plan, tmp_path)
+    longest = max((tmp_path / "songs").rglob("*.flac"), key=lambda path: path.stat().st_size)
+    limit = longest.stat().st_size - 1
+    before = hashes(tmp_path)
+    longest.unlink()
+    code = (
+        "import pickle, resource, sys\n"
+        "from whosings.choir.build import build\n"
+        "if __name__ == '__main__':\n"
+        f"    resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, resource.RLIM_INFINITY))\n"
+        "    try:\n"
+        f"        build(pickle.load(sys.stdin.buffer), {str(tmp_path)!r}, workers={workers})\n"
+        "    except OSError as error:\n"
+        "        print(error)\n"
+    )
+    script = tmp_path / "make.py"
+    script.write_text(code)
+    done = subprocess.run([sys.executable, script], input=pickle.dumps(plan), capture_output=True, check=True)
+    assert done.stdout.decode() == f"[Errno 27] File too large: '{longest}'\n"
+    script.unlink()
+    again = build(plan, tmp_path)
+    assert (again.made, again.kept) == (1, 5) and hashes(tmp_path) == before

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import resource
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -48,6 +52,22 @@ def _convert(folder: Path, choir: Path) -> None:
     name, _, _, source = _blocks("csv").splitlines()[1].split(",")
     track = next(t for t in read_manifest(choir / "choir.parquet").tracks if t.track_id == source)
     write_flac(folder / name, audio.load(track.vocals_path).samples[:, ::-1])
+
+
+@pytest.mark.slow
+def test_the_whole_way_once_runs_as_it_is_written(tmp_path):
+    """From a choir to an answer, by processes of their own, in ten minutes of processor time."""
+    pytest.importorskip("lightning")
+    commands = re.search(r"^```\n(whosings choir starter.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)[1]
+    environment = {**os.environ, "PYTHONPATH": str(PAGE.parents[1])}
+    for command in commands.splitlines():
+        words = [sys.executable, "-m", *shlex.split(command)]
+        done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, (command, done.stderr)
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert used.ru_utime + used.ru_stime < 600  # not by the clock, because the machine may be busy
+    assert done.stdout.splitlines()[0].startswith("song-00.flac: singer-0000 (")
+    assert (tmp_path / "results/report/report.html").exists()
 
 
 @pytest.mark.parametrize("name", sorted(PRESETS))

@@ -1,9 +1,11 @@
 """``whosings choir`` from the command line."""
 
+import errno
 import json
 
 import pytest
 
+from whosings import audio
 from whosings.catalogue.manifest import read_manifest
 from whosings.choir.build import PUBLISHED
 from whosings.choir.soundfont import find_soundfont
@@ -34,7 +36,7 @@ def test_another_seed_does_not_go_into_the_same_folder(run, quick_choir, tmp_pat
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (("huge",), 2, "no preset huge; there are tiny, small, medium, standard"),
+        (("huge",), 2, "no preset huge; there are tiny, starter, small, medium, standard"),
         (("standard-speech",), 1, "is made from speech; name a folder with --speech"),
         (("standard-speech", "--speech", "nowhere"), 1, "nowhere"),
         (("tiny", "--band", "nowhere.sf2"), 1, "nowhere.sf2"),
@@ -57,3 +59,15 @@ def test_a_soundfont_plays_where_there_is_one(run, quick_choir, tmp_path):
         assert code == 0, err
         digests.append(json.loads(out)["digest"])
     assert digests[0] == digests[1] != digests[2]
+
+
+def test_a_full_disk_is_one_sentence_with_what_to_do(run, quick_choir, tmp_path, monkeypatch):
+    def full(path, samples):
+        with audio.atomic(path):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(audio, "write_flac", full)
+    code, _, err = run("choir", "tiny", "--out", tmp_path, "--workers", 1)
+    assert code == 1 and len(err.strip().splitlines()) == 1
+    assert err.strip().endswith(": No space left on device; make room there and run the same command again.")
+    assert str(tmp_path / "songs") in err

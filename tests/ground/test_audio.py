@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import struct
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -617,3 +618,34 @@ def test_blocks_refuse_what_load_refuses(recording: Recordings, tmp_path: Path) 
     cut.write_bytes(recording("pcm16.wav").path.read_bytes()[:900_000])
     refused(TruncatedAudioError, cut, lambda: list(audio.blocks(cut)))
     refused(MissingFileError, tmp_path / "none.wav", lambda: next(audio.blocks(tmp_path / "none.wav")))
+
+
+_NO_ROOM = """
+import resource, sys
+import numpy as np
+from whosings import audio
+
+samples = (0.1 * np.random.default_rng(0).standard_normal((1, 32_000))).astype(np.float32)
+write, path = getattr(audio, sys.argv[1]), sys.argv[2]
+write(path, samples)
+size = audio.Path(path).stat().st_size
+for missing in (1, 100, size // 2):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size - missing, resource.RLIM_INFINITY))
+    try:
+        write(path, samples)
+        sys.exit(f"written with {missing} bytes too few")
+    except OSError as error:
+        print(error)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs limits of POSIX")
+@pytest.mark.parametrize("name", ["write_flac", "write_opus"])
+def test_a_file_for_which_there_is_no_room_is_an_error_that_names_it_and_the_old_one_stays(tmp_path, name):
+    """libsndfile ignores that the last bytes cannot be written: files would be cut short without a word."""
+    path = tmp_path / "full.audio"
+    done = subprocess.run([sys.executable, "-c", _NO_ROOM, name, path], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [f"[Errno 27] File too large: '{path}'"] * 3
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+    assert audio.load(path).duration_s == pytest.approx(2.0, abs=0.01)

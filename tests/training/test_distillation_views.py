@@ -9,10 +9,10 @@ import torch
 from tests.conftest import RATE
 from tests.distillation_fixtures import tone, toy_bank
 from whosings.errors import TrainingError
-from whosings.training.distillation import effects, views
+from whosings.training.distillation import views
 from whosings.training.distillation.bank import Clip, open_bank, to_int16, write_bank
 from whosings.training.distillation.config import ViewsConfig
-from whosings.training.distillation.effects import Draw
+from whosings.training.distillation.draw import Draw
 from whosings.training.distillation.views import ViewMaker
 
 CPU = torch.device("cpu")
@@ -158,26 +158,8 @@ def test_imitations_take_part_only_where_they_are_asked_for(tmp_path):
         ViewMaker(open_bank(tmp_path), ViewsConfig(), 0, CPU)
 
 
-def test_lengths_transform_fast():
-    for wanted in (100, 4321, 40_320, 48_000, 57_600, 65_024):
-        length = effects.fast_length(wanted)
-        assert length % 2 == 0 and abs(length / wanted - 1) < 0.02
-        for factor in (2, 3, 5):
-            while length % factor == 0:
-                length //= factor
-        assert length == 1
-
-
-def test_resampling_keeps_a_sine_a_sine():
-    wave = torch.from_numpy(tone(1000, 1.0)).float()[None]
-    for samples, hertz in ((12_800, 1250.0), (20_000, 800.0)):
-        found = effects.resampled(wave, samples)[0]
-        assert found.numpy() == pytest.approx(tone(hertz, samples / RATE), abs=1e-4)
-    assert effects.resampled(wave, 16_000) is wave
-
-
 def test_an_equaliser_is_smooth_and_bounded_and_differs_from_row_to_row():
-    gains = 20 * torch.log10(effects.equaliser(Draw(0, 0, CPU), 20, 16_000, 9.0))
+    gains = 20 * torch.log10(views._equaliser(Draw(0, 0, CPU), 20, 16_000))
     assert gains.shape == (20, 8001) and gains.abs().max() < 9.01
     octave = gains[:, 2000] - gains[:, 1000]
     assert gains.std(dim=0).min() > 1 and octave.abs().max() < 20 and octave.std() > 1
@@ -186,7 +168,7 @@ def test_an_equaliser_is_smooth_and_bounded_and_differs_from_row_to_row():
 
 def test_a_room_decays_and_stays_under_the_direct_sound():
     size = 16_000
-    added = torch.fft.irfft(effects.room(Draw(0, 0, CPU), 50, size, size), size)
+    added = torch.fft.irfft(views._room(Draw(0, 0, CPU), 50, size, size), size)
     wet_db = 10 * torch.log10(added.square().sum(dim=1))
     assert wet_db.max() < -1.9 and wet_db.min() > -20.1
     assert added[:, : round(0.005 * RATE)].abs().max() < 1e-5
@@ -198,19 +180,10 @@ def test_an_echo_is_the_sound_again():
     size = 9600
     impulse = torch.zeros(30, size)
     impulse[:, 0] = 1
-    added = torch.fft.irfft(torch.fft.rfft(impulse) * effects.echo(Draw(0, 0, CPU), 30, size), size)
+    added = torch.fft.irfft(torch.fft.rfft(impulse) * views._echo(Draw(0, 0, CPU), 30, size), size)
     gain, place = added.max(dim=1)
     assert place.min() >= 240 and place.max() <= 4800 and gain.min() >= 0.3 and gain.max() <= 0.7
     assert added.square().sum(dim=1) == pytest.approx(gain.square().numpy(), rel=1e-3)
-
-
-def test_saturation_keeps_the_peak_and_a_low_pass_what_is_below():
-    wave = torch.from_numpy(0.5 * tone(500, 1.0) + 0.3 * tone(5000, 1.0)).float()[None]
-    driven = effects.saturated(wave, torch.tensor([[4.0]]))
-    assert driven.abs().max().item() == pytest.approx(wave.abs().max().item(), rel=1e-3)
-    assert driven.square().mean() > wave.square().mean()
-    passed = effects.low_passed(wave, torch.tensor([[4000.0]]))
-    assert passed[0].numpy() == pytest.approx(0.5 * tone(500, 1.0), abs=1e-3)
 
 
 def test_how_many_rows_get_an_effect_is_the_chance_in_the_long_run():

@@ -48,7 +48,7 @@ class Built:
 
     Attributes:
         manifest: every track that was made.
-        path: of its table.
+        path: its table.
         sets: how much each holds.
         failures: what could not be made; the rest is there.
         made, kept: tracks made now, and found from an earlier run.

@@ -67,7 +67,7 @@ class Singer:
     """A generated singer.
 
     Attributes:
-        seed: of all that this singer does; no two singers have the same.
+        seed: decides all that this singer does; no two singers have the same.
         manner: how it shapes notes on its records.
     """
 

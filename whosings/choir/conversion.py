@@ -54,7 +54,7 @@ def gather(performances: Iterable[Frames], name: str) -> TargetVoice:
     """A target's voice from its own performances.
 
     Args:
-        name: of the target, for messages.
+        name: how messages call the target.
 
     Raises:
         TooShortError: less than three seconds of singing.

@@ -146,7 +146,7 @@ def run_demo(
         out: folder for the gallery, ``answers.json``, ``timeline.png`` and, without ``songs``, the generated songs.
         songs: folder ``Singer/*.mp3`` (any format); None generates singers.
         probes: pattern of file names that are held back, for example ``*-live*``; None as in the module's text.
-        seed: of the generated singers.
+        seed: decides which singers are generated.
         workers: processes that make them; 0 makes them in this one.
         progress: given a label and a number of steps, returns what is called after each step.
 

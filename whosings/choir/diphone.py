@@ -69,7 +69,7 @@ class DiphoneVoice:
     """A singer made of an installed voice.
 
     Attributes:
-        path: of its database.
+        path: its database.
         diphones: pairs of sounds that it has.
         hertz: its own pitch.
         tract: length against its own; 0.84 or 1.19 make another person of it.

@@ -39,7 +39,7 @@ def read_conversions(folder: str | Path, tracks: tuple[Track, ...]) -> tuple[Con
     """The folder's table.
 
     Args:
-        tracks: of the choir.
+        tracks: the choir's tracks.
 
     Raises:
         ManifestError: no table, a row without values, or a row that names a singer or track that the choir has not.

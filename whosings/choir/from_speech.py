@@ -35,7 +35,7 @@ class Speaker:
     """A singer made of one person's speech.
 
     Attributes:
-        frames: of the speech, loud vowels at a mean power of about 1.
+        frames: the speech, analysed, with loud vowels at a mean power of about 1.
         syllables: (syllables, 3): frames at which the consonants begin, the vowel begins, and it ends.
         centre: comfortable pitch, MIDI number.
     """

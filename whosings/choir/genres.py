@@ -33,7 +33,7 @@ class Genre:
     """Habits of a genre.
 
     Attributes:
-        form: of its songs; the language is the singer's.
+        form: how its songs are built; the language is the singer's.
         tempo: lowest and highest, beats a minute.
         chords, basses, kits: General MIDI programs.
         drums: chance of a drummer.

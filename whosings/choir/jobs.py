@@ -41,7 +41,7 @@ class Material:
         soundfont: that bands play with; None for the built-in band.
         speakers: name and recordings of each speaker.
         voices: diphone voices.
-        format: of the audio files.
+        format: how audio files are coded.
     """
 
     soundfont: Path | None = None

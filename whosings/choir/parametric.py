@@ -143,7 +143,7 @@ class Controls:
         f0: Hz, (frames,), everywhere.
         formants: Hz, (frames, 8).
         voiced_db, noise_db: level of voice and of a consonant's noise, (frames,).
-        noise_hz, noise_width: of that noise, (frames,).
+        noise_hz, noise_width: centre and width of that noise, (frames,).
         labels: index into ``PHONES``, (frames,); ``SILENT`` in rests.
     """
 

@@ -51,7 +51,7 @@ class Preset:
 
     Attributes:
         targets: closed singers who are cloned.
-        clones: of each of them.
+        clones: how many clones each of them has.
         duration_s: shortest song.
     """
 
@@ -68,6 +68,7 @@ PRESETS: Mapping[str, Preset] = {
     preset.name: preset
     for preset in (
         Preset("tiny", Part(4, 3), Part(2, 2), Part(1, 2), targets=2, clones=3, duration_s=8.0),
+        Preset("starter", Part(5, 9), Part(8, 3), Part(4, 3), targets=2, clones=3, duration_s=8.0),
         Preset("small", Part(14, 4), Part(8, 3), Part(4, 2), targets=6, clones=6, duration_s=24.0),
         Preset("medium", Part(64, 5), Part(32, 3), Part(8, 2), targets=32, clones=6, duration_s=24.0),
         Preset("standard", Part(320, 7), Part(200, 4), Part(40, 3), targets=64, clones=6, duration_s=24.0),
@@ -89,7 +90,7 @@ class Role:
     """One singer to be cast.
 
     Attributes:
-        number: of the singer, unique within a seed.
+        number: the singer's number, unique within a seed.
         base: place of its speaker or diphone voice among those there are; None for a parametric voice.
         tract: length against the base's own.
     """

@@ -38,7 +38,7 @@ class Note:
         start_s, duration_s: seconds.
         pitch: MIDI number, 69 is 440 Hz.
         vowel: one of ``VOWELS``.
-        consonant, coda: of ``CONSONANTS``; they open and close the syllable.
+        consonant, coda: keys of ``CONSONANTS``; they open and close the syllable.
     """
 
     start_s: float
@@ -73,7 +73,7 @@ class Form:
     """How songs are built.
 
     Attributes:
-        lengths: of notes, in beats; those named more than once are likelier.
+        lengths: how long notes may be, in beats; those named more than once are likelier.
         leap: largest step, in degrees of the scale.
         reach: semitones from the centre to the ends of the melody's range.
         monotone: chance that a note repeats the one before.

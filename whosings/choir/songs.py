@@ -20,7 +20,7 @@ from whosings.sound.vocoder import Array, Frames, sound
 
 _COMPOSE, _PERFORM, _SONG, _SOUND, _ACCOMPANY, _PRODUCE = range(10, 16)  # streams, apart from those of ``cast``
 PEAK = 0.95
-"""Of the loudest of mixture and stems."""
+"""Peak of the loudest of mixture and stems."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Performance:
     """A song as a singer performs it, before there is sound.
 
     Attributes:
-        seed: of the song; what is still to be drawn for it comes from here.
+        seed: decides what is still to be drawn for the song.
     """
 
     singer: Singer

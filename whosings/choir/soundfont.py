@@ -63,7 +63,7 @@ class Ensemble:
         octave: transposition of the chords, semitones.
         swing: delay of the off-beats, as a share of a beat.
         reverb, chorus: MIDI levels, 0 to 127.
-        levels: of chords, bass, pad, figure, lead and drums, MIDI volumes 0 to 127.
+        levels: loudness of chords, bass, pad, figure, lead and drums, MIDI volumes 0 to 127.
     """
 
     chords: int

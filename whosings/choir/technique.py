@@ -28,8 +28,8 @@ class Technique:
     Attributes:
         breath: 0 to 1: share of the periodic sound that becomes noise; 1 is a whisper.
         tilt_db: dB an octave above 500 Hz: below 0 soft or falsetto, above 0 belted.
-        ring_db: of a trained voice around 3 kHz.
-        open_db: of the lowest harmonic against the rest: falsetto has much of it, a pressed voice little.
+        ring_db: level of a trained voice around 3 kHz.
+        open_db: level of the lowest harmonic against the rest: falsetto has much of it, a pressed voice little.
         jaw: frequencies of the lowest resonances against the usual: above 1 the mouth opens wider.
         larynx: length of the tract against the usual; within 5 %.
     """

@@ -42,7 +42,7 @@ from whosings.training.distillation.bank import Clip, Samples, to_int16
 from whosings.training.second_opinion import Kind, Process, Take
 
 SPEEDS = (1.0, 0.86, 1.16)
-"""Of a speaker's speech; each makes another person."""
+"""Speeds of a speaker's speech; each makes another person."""
 SONGS = 3
 """That a person sings syllable by syllable."""
 _SONG_S, _LONGEST_S = 9.0, 40
@@ -83,7 +83,7 @@ def more_clips(folder: Path, seed: int) -> list[Clip]:
     """Make clips of what another person says, who may be a synthetic voice, and of that person singing.
 
     Args:
-        folder: of the person's recordings, named as the person.
+        folder: where the person's recordings lie; it is named as the person.
 
     Raises:
         AudioError: a recording cannot be read.

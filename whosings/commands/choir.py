@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 
 def choir(
     preset: Annotated[
-        str, typer.Argument(help="Preset: tiny, small, medium, standard, standard-speech, standard-diphone or large.")
+        str,
+        typer.Argument(
+            help="Preset: tiny (for a look), starter (every step in minutes), small, medium, standard, "
+            "standard-speech, standard-diphone or large."
+        ),
     ] = "small",
     out: Annotated[
         Path | None,

@@ -41,7 +41,9 @@ def train(
     projector: Annotated[str | None, typer.Option(help=f"Preset: {', '.join(PROJECTORS)}.")] = None,
     config: Annotated[
         Path | None,
-        typer.Option(help="Preset (mixture, vocal, hybrid, mashup, clmr; default and fast distil), or a TOML file."),
+        typer.Option(
+            help="Preset (mixture, vocal, hybrid, mashup, clmr, starter; default and fast distil), or a TOML file."
+        ),
     ] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="Change a setting, for example training.seed=3.")

@@ -1,16 +1,20 @@
-"""Effects on batches of recordings in torch, on the device where they lie; how much of each, the caller says.
+"""Effects on batches of recordings in torch, on the device where they lie; the caller says how much of each.
 
 Conventions
 -----------
-- Waves are float32 (views, channels, samples) at 16 kHz and come back in the same shape. All channels of a view get the
-  same treatment; no view sees another.
-- Amounts are NumPy arrays (views,), so that whoever draws them gets the same from a seed on every device.
+- Waves are float32 (views, samples) or (views, channels, samples) at 16 kHz and come back in the same shape. All
+  channels of a view get the same treatment, and no view depends on another. ``formants_shifted``, ``resynthesised``,
+  ``compressed``, ``coloured``, ``codec`` and ``corrected`` take waves with channels only.
+- Amounts hold one number a view: NumPy arrays or tensors (views,), or tensors (views, 1).
+- Linear effects are also given as factors of spectra, so that several of them take one pass through the Fourier
+  transform.
 - ``codec`` and ``corrected`` leave torch: they work on the CPU, view by view.
 """
 
 from __future__ import annotations
 
 import io
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -26,8 +30,11 @@ from whosings.sound.vocoder import analyze, sound
 from whosings.spectrogram import htk_filterbank
 
 Array = NDArray[np.float64]
+Amounts = NDArray[Any] | Tensor | float
 
 _SILENT = 1e-9
+_QUIET = 1e-3  # a peak under which nothing is made louder
+_LOWEST_HZ = 60.0  # first knot of an equaliser
 _FRAME, _HOP = 512, 256  # windows of the formant shift
 _ORDER = 18  # of linear prediction: eight formants and the slope
 _LAG_WINDOW_HZ = 40.0  # widens resonances, so that they do not stand on single harmonics
@@ -37,9 +44,10 @@ _FOLLOWER, _FOLLOWER_HOP = 512, 128  # 32 ms
 _MP3_DELAY = 1105  # samples of encoder and decoder, where a low bit rate leaves no room for the header that says so
 
 
-def column(amounts: NDArray[Any], like: Tensor) -> Tensor:
-    """Amounts of each view, (views, 1, 1), where ``like`` lies."""
-    return torch.from_numpy(amounts.astype(np.float32)).to(like.device)[:, None, None]
+def column(amounts: Amounts, like: Tensor) -> Tensor:
+    """Amounts of each view on the device of ``like``, in a shape that multiplies it: (views, 1) or (views, 1, 1)."""
+    given = torch.as_tensor(amounts, dtype=torch.float32, device=like.device)
+    return given.reshape(-1, *[1] * (like.dim() - 1))
 
 
 def white(rng: np.random.Generator, shape: tuple[int, ...], device: torch.device) -> Tensor:
@@ -48,63 +56,101 @@ def white(rng: np.random.Generator, shape: tuple[int, ...], device: torch.device
     return (torch.from_numpy(raw.copy()).to(device).float() + 0.5) / float(np.sqrt((256**2 - 1) / 12))
 
 
-def fast_length(samples: int) -> int:
-    """The next length that transforms fast: 8, 9, 10, 12, 14 or 15 times a power of two."""
-    power = 1 << max(0, (samples - 1).bit_length() - 4)
-    return min(part * power for part in (8, 9, 10, 12, 14, 15, 16) if part * power >= samples)
-
-
-def curve_db(knots_db: Array, size: int, like: Tensor) -> Tensor:
-    """Equalisers as gains in dB, (views, 1, bins) of an FFT of ``size``.
-
-    Args:
-        knots_db: (views, knots): dB at frequencies evenly spaced in octaves from 60 Hz to 8 kHz.
-    """
-    knots = knots_db.shape[1]
-    octaves = np.log(np.clip(np.fft.rfftfreq(size, 1 / SAMPLE_RATE), 60.0, 8000.0) / 60.0)
-    place = octaves / np.log(8000.0 / 60.0) * (knots - 1)
-    tents = np.maximum(0.0, 1.0 - np.abs(place[None] - np.arange(knots)[:, None]))
-    to_bins = torch.from_numpy(tents.astype(np.float32)).to(like.device)
-    return (torch.from_numpy(knots_db.astype(np.float32)).to(like.device) @ to_bins)[:, None]
+def fast_length(samples: float) -> int:
+    """The next even length without a prime factor above 5: others transform slowly."""
+    lengths: list[int] = [2 * 2**a * 3**b * 5**c for a in range(22) for b in range(10) for c in range(8)]
+    return min(length for length in lengths if length >= samples)
 
 
 def amplitude(gain_db: Tensor) -> Tensor:
-    """dB to factors."""
-    return torch.exp(gain_db * (np.log(10.0) / 20.0))
+    """Convert dB to factors."""
+    return torch.exp(gain_db * (math.log(10.0) / 20.0))
 
 
-def responses(tails: Tensor, decay: Array, wet: Array, delay: NDArray[np.intp], repeat: Array) -> Tensor:
-    """Impulse responses of rooms and echoes, (views, 1, samples), the direct sound first.
+def level(waves: Tensor) -> Tensor:
+    """Root of the mean power of each view, in a shape that multiplies the waves, never 0."""
+    return waves.square().mean(_all_but_views(waves), keepdim=True).sqrt().clamp(min=_SILENT)
+
+
+def peak_normalised(waves: Tensor) -> Tensor:
+    """Waves with a peak of 1; what is nearly silent is not made loud."""
+    return waves / _peak(waves).clamp(min=_QUIET)
+
+
+def equaliser(knots_db: Array | Tensor, size: int, like: Tensor) -> Tensor:
+    """Factors of an FFT of ``size``, (views, bins) or (views, 1, bins) as ``like`` has channels or not.
+
+    Args:
+        knots_db: (views, knots): dB at frequencies evenly spaced in octaves from 60 Hz to 8 kHz; straight in between.
+    """
+    knots = torch.as_tensor(knots_db, dtype=torch.float32, device=like.device)
+    last = knots.shape[1] - 1
+    hertz = torch.fft.rfftfreq(size, 1 / SAMPLE_RATE, device=like.device).clamp(min=_LOWEST_HZ)
+    place = torch.log(hertz / _LOWEST_HZ) * (last / math.log(SAMPLE_RATE / 2 / _LOWEST_HZ))
+    tents = (1 - (place - torch.arange(last + 1, device=like.device)[:, None]).abs()).clamp(min=0)
+    factors: Tensor = amplitude(knots @ tents).reshape(len(knots), *[1] * (like.dim() - 2), -1)
+    return factors
+
+
+def reverberation(tails: Tensor, decay: Amounts, wet: Amounts, late: Amounts = 0.0) -> Tensor:
+    """What a room adds to the direct sound: noise that decays exponentially, (views, samples).
 
     Args:
         tails: noise, (views, samples).
-        decay: samples until a tail is 60 dB down; it ends there.
-        wet: amplitude of the whole tail against the direct sound; 0 for no room.
+        decay: samples until it is 60 dB down; it ends there.
+        wet: amplitude of all of it against the direct sound; 0 for no room.
+        late: samples before the first reflection.
+    """
+    place, length = torch.arange(tails.shape[1], device=tails.device)[None], column(decay, tails)
+    shaped = tails * torch.exp(-6.9 * place / length) * (place < length) * (place >= column(late, tails))
+    return shaped * column(wet, tails) / shaped.square().sum(1, keepdim=True).sqrt().clamp(min=_SILENT)
+
+
+def echo(delay: Amounts, gain: Amounts, size: int, like: Tensor) -> Tensor:
+    """What one echo adds, as complex factors of an FFT of ``size``, (views, bins) or (views, 1, bins).
+
+    Args:
+        delay: whole samples until the sound comes again.
+        gain: its amplitude.
+    """
+    turns = torch.arange(size // 2 + 1, device=like.device) * (column(delay, like) / size)
+    return torch.polar(column(gain, like).expand_as(turns), -2 * math.pi * turns)
+
+
+def responses(tails: Tensor, decay: Amounts, wet: Amounts, delay: Amounts, repeat: Amounts) -> Tensor:
+    """Impulse responses of rooms and echoes, (views, 1, samples), the direct sound first.
+
+    Args:
+        tails, decay, wet: as for ``reverberation``.
         delay, repeat: samples to the first echo and its amplitude; each one after is weaker by the same ratio.
     """
     place = torch.arange(tails.shape[1], device=tails.device)[None]
-    length = column(decay, tails)[:, 0]
-    shaped = tails * torch.exp(-6.9 * place / length) * (place < length)
-    shaped = shaped * column(wet, tails)[:, 0] / shaped.square().sum(1, keepdim=True).sqrt().clamp(min=_SILENT)
-    late = column(delay, tails)[:, 0].clamp(min=1)
+    late = column(delay, tails).clamp(min=1)
     order = torch.div(place, late, rounding_mode="floor")
-    level = torch.where(place == order * late, column(repeat, tails)[:, 0] ** order, torch.zeros_like(shaped))
-    return (shaped + torch.where(place == 0, torch.ones_like(level), level))[:, None]
+    repeats = torch.where(place == order * late, column(repeat, tails) ** order, torch.zeros_like(tails))
+    direct_first = torch.where(place == 0, torch.ones_like(repeats), repeats)
+    return (reverberation(tails, decay, wet) + direct_first)[:, None]
+
+
+def stretched(waves: Tensor, samples: int) -> Tensor:
+    """Waves brought to so many samples through the Fourier transform, band-limited; pitch and formants move along."""
+    if waves.shape[-1] == samples:
+        return waves
+    spectrum = torch.fft.rfft(waves)[..., : samples // 2 + 1]
+    found: Tensor = torch.fft.irfft(spectrum, samples) * (samples / waves.shape[-1])
+    return found
 
 
 def resampled(waves: Tensor, ratio: Array) -> Tensor:
     """Faster by ``ratio``, pitch and formants with it; what is missing at the end begins again, what is over is cut.
 
-    Band-limited, through the Fourier transform; the ratio is rounded to half a per cent, for lengths that transform
-    fast.
+    The ratio is rounded to half a per cent, for lengths that transform fast.
     """
-    samples = waves.shape[-1]
-    step = max(1, samples // 200)
-    spectrum = torch.fft.rfft(waves)
+    samples, step = waves.shape[-1], max(1, waves.shape[-1] // 200)
     out = torch.empty_like(waves)
     for view, length in enumerate(np.round(samples / ratio / step).astype(int) * step):
-        short = torch.fft.irfft(spectrum[view], int(length)) * (int(length) / samples)
-        out[view] = short.repeat(1, -(-samples // int(length)))[:, :samples]
+        short = stretched(waves[view], int(length))
+        out[view] = short.repeat(*[1] * (short.dim() - 1), -(-samples // int(length)))[..., :samples]
     return out
 
 
@@ -119,7 +165,7 @@ def formants_shifted(waves: Tensor, factor: Array) -> Tensor:
     predictor = _predictor(torch.fft.irfft(power)[..., : _ORDER + 1])
     bins = torch.arange(_FRAME // 2 + 1, device=waves.device, dtype=torch.float32)
     lag = torch.arange(_ORDER + 1, device=waves.device, dtype=torch.float32) * (2 * torch.pi / _FRAME)
-    source = (bins / column(factor, waves)[:, 0]).clamp(max=_FRAME // 2).repeat_interleave(waves.shape[1], 0)
+    source = (bins / column(factor, bins[None])).clamp(max=_FRAME // 2).repeat_interleave(waves.shape[1], 0)
     here = _inverse_power(predictor, lag[:, None] * bins)
     there = _inverse_power(predictor, lag[:, None] * source[:, None])
     gain = (here / there.clamp(min=_SILENT)).sqrt().clamp(1 / _MOST_GAIN, _MOST_GAIN).transpose(1, 2)
@@ -134,12 +180,12 @@ def resynthesised(waves: Tensor, turns: Tensor, blur: Array, bands: int = 0, ite
         turns: noise between -1 and 1, (views, 513, samples // 256 + 1).
         blur: how far phases are turned by it before the first iteration, in half turns.
         bands: mel bands that magnitudes go through; 0 leaves them alone.
-        iterations: of Griffin and Lim (1984).
+        iterations: how often phases are estimated anew, as by Griffin and Lim (1984).
     """
     flat, window = waves.flatten(0, 1), torch.hann_window(_VOCODER_FRAME, device=waves.device)
     spectrum = torch.stft(flat, _VOCODER_FRAME, _VOCODER_HOP, window=window, pad_mode="constant", return_complex=True)
     magnitude = spectrum.abs()
-    turned = (turns * column(blur * np.pi, waves)).repeat_interleave(waves.shape[1], 0)
+    turned = (turns * column(blur * np.pi, turns)).repeat_interleave(waves.shape[1], 0)
     phase = spectrum / magnitude.clamp(min=_SILENT) * torch.polar(torch.ones_like(turned), turned)
     if bands:
         filters = htk_filterbank(_VOCODER_FRAME, bands, SAMPLE_RATE).to(waves.device)
@@ -174,19 +220,34 @@ def compressed(waves: Tensor, depth_db: Array, ratio: Array) -> Tensor:
     return _with_peak_of(waves * F.interpolate(gain, waves.shape[-1], mode="linear", align_corners=True), waves)
 
 
-def saturated(waves: Tensor, drive: Array) -> Tensor:
+def saturated(waves: Tensor, drive: Amounts) -> Tensor:
     """A soft clipper, driven by the peak times ``drive``; the peak stays."""
     peak = _peak(waves).clamp(min=_SILENT)
     amount = column(drive, waves)
     return torch.tanh(waves * (amount / peak)) * (peak / torch.tanh(amount))
 
 
-def band_limits(low_hz: Array, high_hz: Array, size: int, like: Tensor) -> Tensor:
+def band_limits(low_hz: Amounts, high_hz: Amounts, size: int, like: Tensor) -> Tensor:
     """Gains of a high pass of second order and a low pass of sixteenth, (views, 1, bins); 0 and inf leave all."""
-    hertz = torch.from_numpy(np.fft.rfftfreq(size, 1 / SAMPLE_RATE).astype(np.float32)).to(like.device)
+    hertz = torch.fft.rfftfreq(size, 1 / SAMPLE_RATE, device=like.device)
     below = (column(low_hz, like) / hertz.clamp(min=1.0)) ** 4
     above = (hertz / column(high_hz, like)) ** 32
-    return ((1 + below) * (1 + above)).rsqrt()
+    gains: Tensor = ((1 + below) * (1 + above)).rsqrt()
+    return gains
+
+
+def low_passed(waves: Tensor, edge_hz: Amounts) -> Tensor:
+    """Waves without anything above ``edge_hz``."""
+    spectrum = torch.fft.rfft(waves)
+    hertz = torch.fft.rfftfreq(waves.shape[-1], 1 / SAMPLE_RATE, device=waves.device)
+    passed: Tensor = torch.fft.irfft(spectrum * (hertz < column(edge_hz, waves)), waves.shape[-1])
+    return passed
+
+
+def paused(waves: Tensor, share: Tensor, at_the_beginning: Tensor) -> Tensor:
+    """Waves that are silent for a share of their length, at the beginning or at the end."""
+    place = torch.linspace(0, 1, waves.shape[-1], device=waves.device)
+    return waves.masked_fill(torch.where(at_the_beginning, place < share, place > 1 - share), 0.0)
 
 
 def coloured(noise: Tensor, slope: Array, rms: Tensor, size: int) -> Tensor:
@@ -195,7 +256,7 @@ def coloured(noise: Tensor, slope: Array, rms: Tensor, size: int) -> Tensor:
     Args:
         noise: white, (views, bins, 2).
         slope: 0 white, 1 pink (3 dB an octave).
-        rms: of the sound, (views, 1, 1).
+        rms: level of the sound, (views, 1, 1).
     """
     place = torch.arange(noise.shape[1], device=noise.device, dtype=torch.float32).clamp(min=1.0)
     spectrum = torch.view_as_complex(noise)[:, None] * torch.exp(-0.5 * column(slope, noise) * torch.log(place))
@@ -223,7 +284,7 @@ def corrected(waves: Tensor, seeds: NDArray[np.int64]) -> Tensor:
         semitones = 12 * np.log2(np.where(frames.voiced, frames.f0, 440.0) / 440.0)
         tuned = replace(frames, f0=np.where(frames.voiced, 440.0 * 2 ** (np.round(semitones) / 12), 0.0))
         sung = torch.from_numpy(sound(tuned, np.random.default_rng(int(seed)))[: mono.size]).to(waves.device)
-        out[view] = sung * (_peak(waves[view]) / _peak(sung[None]).clamp(min=_SILENT))
+        out[view] = _with_peak_of(sung[None, None], waves[view : view + 1])[0]
     return out
 
 
@@ -268,9 +329,13 @@ def _inverse_power(predictor: Tensor, turns: Tensor) -> Tensor:
     return (predictor @ torch.cos(turns)).square() + (predictor @ torch.sin(turns)).square()
 
 
+def _all_but_views(waves: Tensor) -> tuple[int, ...]:
+    return tuple(range(1, waves.dim()))
+
+
 def _peak(waves: Tensor) -> Tensor:
-    """Largest sample over channels, kept dimensions."""
-    return waves.abs().amax((-2, -1), keepdim=True)
+    """Largest sample of each view, dimensions kept."""
+    return waves.abs().amax(_all_but_views(waves), keepdim=True)
 
 
 def _with_peak_of(waves: Tensor, model: Tensor) -> Tensor:

@@ -25,9 +25,9 @@ class Chain:
     """One record's effects on the voice; at 0 a stage does nothing. Pitch correction is a matter of ``Manner``.
 
     Attributes:
-        drive_db: into the saturation.
+        drive_db: gain before the saturation.
         double_db: level of a doubled voice against the voice; -inf for none.
-        bands: of a channel vocoder that plays the song's chords.
+        bands: how many bands a channel vocoder has that plays the song's chords.
         echo_db: level of the first echo, half a beat later; -inf for none.
         wet: level of the room, 0 to 1.
         room_s: its decay.

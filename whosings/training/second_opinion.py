@@ -171,7 +171,7 @@ def singing_clips(folder: Path, kinds: Mapping[str, Kind], clips: int) -> Iterat
 
     Args:
         folder: ``singer/recording``, of more than one singer.
-        clips: of each singer that are processed; four times as many are natural.
+        clips: how many clips of each singer are processed; four times as many are natural.
 
     Raises:
         AudioError: a recording cannot be read.
@@ -349,7 +349,7 @@ def export(
     """Write a run's network as ``SecondOpinion`` reads it, with a scale fitted and measured on what did not train.
 
     Args:
-        kinds: of processing, by name.
+        kinds: ways of processing, by name.
         songs: folder of real songs ``*.mp3``, taken to be natural; measured only.
         facts: what the card should say besides: name, data, licence.
 

@@ -196,13 +196,13 @@ def _mixed(
     tails = batch_effects.white(rng, (len(rows), _RESPONSE), voices.device)
     late = batch_effects.responses(tails, decay[rows], wet[rows], delay[rows], repeat[rows])
     spectrum = _on(rows, spectrum, lambda some: some * torch.fft.rfft(late, size))
-    spectrum *= batch_effects.amplitude(batch_effects.curve_db(voice_knots + record_knots, size, voices))
+    spectrum *= batch_effects.equaliser(voice_knots + record_knots, size, voices)
     both, behind = np.flatnonzero(np.isfinite(voice_db)), torch.zeros_like(voices)
     if bands is not None and both.size:
         index = torch.from_numpy(both).to(voices.device)
         some = bands[index]
         band = torch.fft.rfft(some, size)
-        band *= batch_effects.amplitude(batch_effects.curve_db((band_knots + record_knots)[both], size, voices))
+        band *= batch_effects.equaliser((band_knots + record_knots)[both], size, voices)
         balance = _loudness(spectrum, voices)[index] / _loudness(band, some).clamp(min=1e-9)
         band *= balance * batch_effects.column(10 ** (-voice_db[both] / 20), voices)
         behind.index_copy_(0, index, torch.fft.irfft(band, size)[..., :samples])

@@ -18,6 +18,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import sys
 import time
 import warnings
 from collections.abc import Sequence
@@ -28,6 +29,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.distributed as dist
+from rich.progress import MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
 from whosings.catalogue.manifest import Manifest
@@ -234,6 +236,25 @@ class _Keeper(callbacks.Callback):
         save_checkpoint(self._out / name, self._settings.model, module.encoder, card)
 
 
+class _Bar(callbacks.RichProgressBar):
+    """One line of less than 80 letters: the epoch, its steps, the time left in it, losses and speed."""
+
+    def __init__(self) -> None:
+        theme = callbacks.progress.rich_progress.RichProgressBarTheme(metrics_format=".3g")
+        super().__init__(theme=theme, console_kwargs={"stderr": True})
+
+    def configure_columns(self, trainer: L.Trainer) -> list[Any]:
+        return [TextColumn("{task.description}"), MofNCompleteColumn(), TimeRemainingColumn()]
+
+    def get_metrics(self, trainer: L.Trainer, module: L.LightningModule) -> dict[str, Any]:
+        found = super().get_metrics(trainer, module)
+        names = {"train_loss": "train", "val_loss": "val", "segments/s": "segments/s"}
+        return {told: found[name] for name, told in names.items() if name in found}
+
+    def _get_train_description(self, current_epoch: int) -> str:
+        return f"epoch {current_epoch + 1} of {self.trainer.max_epochs}"
+
+
 def train(
     settings: Settings, manifest: Manifest, validation: Manifest, out: str | Path, facts: dict[str, Any] | None = None
 ) -> TrainingResult:
@@ -282,7 +303,8 @@ def train(
         use_distributed_sampler=False,
         log_every_n_steps=1,
         logger=TensorBoardLogger(out, name="", version="tensorboard"),
-        callbacks=[keeper, stopping, callbacks.RichProgressBar(console_kwargs={"stderr": True}), checkpoint],
+        callbacks=[keeper, stopping, checkpoint, *([_Bar()] if sys.stderr.isatty() else [])],
+        enable_progress_bar=sys.stderr.isatty(),
         enable_model_summary=False,
     )
     with warnings.catch_warnings():
@@ -295,6 +317,7 @@ def train(
 def plot_history(history: Sequence[dict[str, float]], path: str | Path) -> None:
     """Training and validation loss against epochs, the best one marked, as a PNG."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.subplots()
@@ -306,6 +329,7 @@ def plot_history(history: Sequence[dict[str, float]], path: str | Path) -> None:
     axes.annotate(
         f"best {best['val_loss']:.3f}", (best["epoch"], best["val_loss"]), xytext=(6, 8), textcoords="offset points"
     )
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set(xlabel="epoch", ylabel="NT-Xent (nats)")
     axes.legend(loc="upper right", frameon=False)
     axes.spines[["top", "right"]].set_visible(False)

@@ -59,7 +59,7 @@ def assemble(
 
     Args:
         rng: what changes are drawn from; None changes nothing.
-        chances: of each change.
+        chances: how likely each change is.
 
     Returns:
         (2 * pairs, channels, samples): all left views, then all right ones, with a peak of 1 where the front end says

@@ -27,7 +27,7 @@ from whosings.parallel import each
 Samples = NDArray[np.int16]
 
 KINDS = ("speech", "sung", "imitation")
-"""Of clips: spoken, sung by that person, or somebody else's performance in that person's timbre."""
+"""Kinds of clips: spoken, sung by that person, or somebody else's performance in that person's timbre."""
 
 _MAKE = "make one with recipes/voice_bank.py"
 _SPEED = re.compile(r"(.+)x(\d+\.\d+)")  # of a name: the speaker, and how much faster the speech runs
@@ -57,8 +57,8 @@ class Bank:
     Attributes:
         voices: all clips one after another, int16 (samples,), memory-mapped.
         offsets, lengths: place and length of each clip in ``voices``, int64 (clips,).
-        kinds: of each clip, one of ``KINDS``, (clips,).
-        persons: of each clip the person's number, int64 (clips,).
+        kinds: each clip's kind, one of ``KINDS``, (clips,).
+        persons: the number of each clip's person, int64 (clips,).
         people: names of persons, by number.
         bands: int16 (samples,), memory-mapped.
     """
@@ -73,12 +73,12 @@ class Bank:
 
     @cached_property
     def speakers(self) -> tuple[str, ...]:
-        """Of each person whose speech it is made of: the name without a speed."""
+        """The speaker of each person: the name without a speed."""
         return tuple(_SPEED.sub(r"\1", name) for name in self.people)
 
     @cached_property
     def speeds(self) -> NDArray[np.float64]:
-        """Of each person how much faster than the speaker it is, (people,)."""
+        """How much faster than the speaker each person is, (people,)."""
         found = (_SPEED.fullmatch(name) for name in self.people)
         return np.array([1.0 if match is None else float(match[2]) for match in found])
 

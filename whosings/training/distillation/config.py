@@ -20,13 +20,13 @@ class TermsConfig(Strict):
     """Weights of the loss's terms (``whosings.training.distillation.terms``); 0 leaves one out, and its work undone."""
 
     share: Weight = 1.0
-    """Of knowing each bin's share of voice; only where the student has a mask."""
+    """Weight of knowing each bin's share of voice; only where the student has a mask."""
     stay: Weight = 3.0
-    """Of saying what the teacher says of the voice alone."""
+    """Weight of saying what the teacher says of the voice alone."""
     contrast: Weight = 0.3
-    """Of finding one's own voice among those of the batch."""
+    """Weight of finding one's own voice among those of the batch."""
     same_person: Weight = 0.3
-    """Of finding another clip of one's own person among those of the batch."""
+    """Weight of finding another clip of one's own person among those of the batch."""
 
     @property
     def active(self) -> dict[str, float]:
@@ -68,11 +68,11 @@ class ViewsConfig(Strict):
     seconds: PositiveFloat = 3.0
     """Length of a view; rounded to one that transforms fast."""
     kinds: tuple[Literal["speech", "sung", "imitation"], ...] = ("speech", "sung")
-    """Of clips that take part; an imitation then counts as the person that it imitates."""
+    """Kinds of clips that take part; an imitation then counts as the person that it imitates."""
     speeds: Annotated[tuple[PositiveFloat, ...], Field(min_length=1)] = (1.0, 0.84, 1.0, 1.2)
-    """Of voices, pitch and formants with it, in equal parts of a batch; another speed makes another person."""
+    """Speeds of voices, pitch and formants with it, in equal parts of a batch; another speed makes another person."""
     band_speeds: Annotated[tuple[PositiveFloat, ...], Field(min_length=1)] = (0.8, 1.0, 1.25)
-    """Of bands, likewise."""
+    """Speeds of bands, likewise."""
     alone: Chance = 0.15
     """Share of views without a band."""
     softest_db: float = -8.0
@@ -107,13 +107,13 @@ class DistillationConfig(Strict):
     views: ViewsConfig = ViewsConfig()
     """What the student hears."""
     temperature: PositiveFloat = 0.07
-    """Of ``contrast`` and ``same_person``."""
+    """Temperature of ``contrast`` and ``same_person``."""
     weight_decay: Annotated[float, Field(ge=0)] = 1e-3
-    """Of AdamW."""
+    """Weight decay of AdamW."""
     gradient_norm: PositiveFloat = 1.0
     """Gradients that are longer are cut to this."""
     seed: Annotated[int, Field(ge=0)] = 0
-    """Of first weights and of every step's views."""
+    """Decides first weights and every step's views."""
     device: str = "auto"
     """auto: a GPU if there is one."""
     precision: Literal["auto", "float32", "bf16"] = "auto"
@@ -144,7 +144,7 @@ class DistillationConfig(Strict):
 
     @property
     def steps(self) -> int:
-        """Of all stages together."""
+        """Steps of all stages together."""
         return sum(stage.steps for stage in self.stages.values())
 
 

@@ -49,7 +49,7 @@ def compute(outputs: Outputs, active: Mapping[str, float], temperature: float) -
 
     Args:
         active: weights by name, as ``TermsConfig.active``.
-        temperature: of ``contrast`` and ``same_person``.
+        temperature: that of ``contrast`` and ``same_person``.
     """
     found: dict[str, Tensor] = {}
     if "share" in active and outputs.log_odds is not None:

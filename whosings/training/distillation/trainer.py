@@ -158,7 +158,7 @@ class _Run:
         return done < stage.steps
 
     def _loss(self, step: int, stage: StageConfig) -> Tensor:
-        """Of one step: all terms by their weights."""
+        """Loss of one step: the sum of all terms by their weights."""
         active = stage.terms.active
         views = self._maker(step, with_others="same_person" in active)
         told, told_of_others = self._teacher(views.voices_alone), None
@@ -203,7 +203,7 @@ def _fastest_kernels() -> Iterator[None]:
 
 
 def learning_rate(stage: StageConfig, step: int) -> float:
-    """Of a step of a stage, from 0 on: up in a straight line, down by half a cosine."""
+    """Learning rate of a step of a stage, counted from 0: it rises in a straight line and falls by half a cosine."""
     rise = min(1.0, (step + 1) / max(1, stage.warm_up))
     return stage.learning_rate * rise * 0.5 * (1 + math.cos(math.pi * step / stage.steps))
 

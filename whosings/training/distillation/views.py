@@ -23,10 +23,10 @@ from torch import Tensor
 from whosings.audio import SAMPLE_RATE
 from whosings.devices import usable
 from whosings.errors import TrainingError
-from whosings.training.distillation import effects
+from whosings.sound import batch_effects as effects
 from whosings.training.distillation.bank import Bank
 from whosings.training.distillation.config import ViewsConfig
-from whosings.training.distillation.effects import Draw
+from whosings.training.distillation.draw import Draw
 
 _TAIL_S = 1.0  # of rooms and echoes
 _ALIKE = math.log(1.1)  # speeds nearer than this do not make two persons
@@ -34,7 +34,7 @@ _ALIKE = math.log(1.1)  # speeds nearer than this do not make two persons
 
 @dataclass(frozen=True)
 class _Chances:
-    """Of effects on a voice, a band or a record."""
+    """Chances of effects on a voice, a band or a record."""
 
     equaliser: float
     room: float
@@ -45,7 +45,7 @@ class _Chances:
 _VOICE = _Chances(equaliser=0.6, room=0.5, echo=0.12, saturation=0.2)
 _BAND = _Chances(equaliser=0.5, room=0.2, echo=0.0, saturation=0.0)
 _RECORD_SATURATION, _LOW_PASS = 0.2, 0.25
-_EQUALISER_DB = 9.0  # most, at a knot
+_EQUALISER_DB, _KNOTS = 9.0, 9  # most at a knot, and number of knots
 _DRIVE = (1.0, 5.0)
 _EDGE_HZ = (3000.0, 8000.0)
 _GUEST_DB = (4.0, 15.0)  # under the voice
@@ -160,7 +160,7 @@ class ViewMaker:
         return torch.cat(found)
 
     def _at_speed(self, raw: Tensor) -> Tensor:
-        return effects.peak_normalised(effects.resampled(raw.float() / 32768, self.samples))
+        return effects.peak_normalised(effects.stretched(raw.float() / 32768, self.samples))
 
     def _sung(self, alone: Tensor, draw: Draw) -> tuple[Tensor, Tensor]:
         """Voices as a studio has them, some with a pause; and the share of each that sounds, (views, 1)."""
@@ -197,14 +197,14 @@ class ViewMaker:
         """Equaliser, room and echo in one pass, then saturation."""
         count = len(waves)
         tail = round(_TAIL_S * SAMPLE_RATE)
-        size = effects.fast_length(self.samples + tail + 1024)  # the nearest may be a little shorter than asked for
+        size = effects.fast_length(self.samples + tail)
         spectrum = torch.fft.rfft(waves, size)
         rows = draw.rows(chances.equaliser, count)
-        _on(rows, spectrum, lambda some: some * effects.equaliser(draw, len(some), size, _EQUALISER_DB))
+        _on(rows, spectrum, lambda some: some * _equaliser(draw, len(some), size))
         rows = draw.rows(chances.room, count)
-        _on(rows, spectrum, lambda some: some * (1 + effects.room(draw, len(some), size, tail)))
+        _on(rows, spectrum, lambda some: some * (1 + _room(draw, len(some), size, tail)))
         rows = draw.rows(chances.echo, count)
-        _on(rows, spectrum, lambda some: some * (1 + effects.echo(draw, len(some), size)))
+        _on(rows, spectrum, lambda some: some * (1 + _echo(draw, len(some), size)))
         waves = torch.fft.irfft(spectrum, size)[:, : self.samples]
         rows = draw.rows(chances.saturation, count)
         _on(rows, waves, lambda some: effects.saturated(some, draw.uniform(*_DRIVE, len(some), 1)))
@@ -217,6 +217,35 @@ class ViewMaker:
         rows = draw.rows(_LOW_PASS, len(waves))
         _on(rows, waves, lambda some: effects.low_passed(some, draw.uniform(*_EDGE_HZ, len(some), 1)))
         return effects.peak_normalised(waves)
+
+
+def _equaliser(draw: Draw, count: int, size: int) -> Tensor:
+    """Smooth random gains, (count, bins) of a transform of ``size`` samples."""
+    knots_db = draw.uniform(-_EQUALISER_DB, _EQUALISER_DB, count, _KNOTS)
+    return effects.equaliser(knots_db, size, knots_db)
+
+
+def _room(draw: Draw, count: int, size: int, tail: int) -> Tensor:
+    """What a room adds to the direct sound, (count, bins) complex.
+
+    Decays by 60 dB take 0.15 to 1.95 s, short ones most often. The first reflection is 5 to 45 ms late, and all of
+    them together are 2 to 20 dB under the direct sound.
+
+    Args:
+        tail: samples after which a room is silent.
+    """
+    decay = 0.15 + 1.8 * draw.uniform(0, 1, count, 1).square()
+    late = draw.uniform(0.005, 0.045, count, 1)
+    noise, wet = draw.noise(count, tail), effects.amplitude(draw.uniform(-20, -2, count, 1))
+    response = effects.reverberation(noise, decay * SAMPLE_RATE, wet, late * SAMPLE_RATE)
+    added: Tensor = torch.fft.rfft(response, size)
+    return added
+
+
+def _echo(draw: Draw, count: int, size: int) -> Tensor:
+    """What a doubled voice or a short echo adds: the sound again 15 to 300 ms later, (count, bins) complex."""
+    late = torch.exp(draw.uniform(math.log(0.015), math.log(0.3), count, 1)) * SAMPLE_RATE
+    return effects.echo(late.round(), draw.uniform(0.3, 0.7, count, 1), size, late)
 
 
 def _on(rows: Tensor, batch: Tensor, effect: Callable[[Tensor], Tensor]) -> None:

@@ -145,7 +145,7 @@ def test_responses_hold_the_sound_itself_echoes_and_a_tail_that_dies():
 
 def test_equalisers_pass_through_their_knots():
     knots = np.array([[0.0, 6.0, -3.0, 9.0]])
-    curve = batch_effects.curve_db(knots, RATE, torch.zeros(1))[0, 0]  # a bin a hertz
+    curve = 20 * torch.log10(batch_effects.equaliser(knots, RATE, torch.zeros(1, 1, 1))[0, 0])  # a bin a hertz
     places = np.round(np.geomspace(60, 8000, 4)).astype(int)
     np.testing.assert_allclose(curve[places], knots[0], atol=0.1)
     assert curve[:60].abs().max() < 1e-6
@@ -153,7 +153,9 @@ def test_equalisers_pass_through_their_knots():
 
 
 def test_band_limits_are_those_of_butterworth_filters():
-    gains = batch_effects.band_limits(np.array([200.0, 0.0]), np.array([np.inf, 4000.0]), RATE, torch.zeros(1))[:, 0]
+    gains = batch_effects.band_limits(np.array([200.0, 0.0]), np.array([np.inf, 4000.0]), RATE, torch.zeros(1, 1, 1))[
+        :, 0
+    ]
     db = 20 * torch.log10(gains)
     assert db[0, 200] == pytest.approx(-3.01, abs=0.01) and db[0, 50] == pytest.approx(-24.1, abs=0.1)
     assert db[1, 4000] == pytest.approx(-3.01, abs=0.01) and db[1, 8000] == pytest.approx(-96.3, abs=0.1)
@@ -201,8 +203,43 @@ def test_correction_puts_the_pitch_on_semitones():
     assert changed.abs().max() == pytest.approx(spoken(128).abs().max().item(), rel=1e-4)
 
 
-def test_lengths_that_transform_fast_are_a_little_longer():
-    for samples in (1, 7, 100, 48_000, 56_192, 96_000):
-        length = batch_effects.fast_length(samples)
-        assert samples <= length <= max(samples * 1.17, 16)
-    assert batch_effects.fast_length(56_192) == 57_344
+def test_lengths_transform_fast():
+    for wanted in (1, 7, 100, 4321, 40_320, 48_000, 57_600, 65_024):
+        length = batch_effects.fast_length(wanted)
+        assert length % 2 == 0 and wanted <= length <= max(1.02 * wanted, 8)
+        for factor in (2, 3, 5):
+            while length % factor == 0:
+                length //= factor
+        assert length == 1
+
+
+def test_resampling_keeps_a_sine_a_sine():
+    wave = tone(1000, 1.0)[0]
+    for samples, hertz in ((12_800, 1250.0), (20_000, 800.0)):
+        found = batch_effects.stretched(wave, samples)[0]
+        assert found.numpy() == pytest.approx(
+            tone(hertz, samples / RATE)[0, 0].numpy(), abs=1e-3
+        )  # the tone itself is float32
+    assert batch_effects.stretched(wave, 16_000) is wave
+
+
+def test_a_low_pass_keeps_what_is_below():
+    low = tone(500, 1.0)[0]
+    passed = batch_effects.low_passed(low + tone(5000, 1.0, 0.3)[0], np.array([4000.0]))
+    torch.testing.assert_close(passed, low, atol=1e-3, rtol=0)
+
+
+def test_waves_with_and_without_channels_get_the_same():
+    flat = torch.cat([tone(500, 1.0)[0], tone(300, 1.0, 0.1)[0]])
+    amount = np.array([3.0, 2.0])
+    for effect in (
+        lambda waves: batch_effects.saturated(waves, amount),
+        lambda waves: batch_effects.low_passed(waves, 1000 * amount),
+        lambda waves: batch_effects.resampled(waves, amount),
+        lambda waves: torch.fft.rfft(waves) * batch_effects.band_limits(100 * amount, 1000 * amount, 16_000, waves),
+        lambda waves: torch.fft.rfft(waves) * batch_effects.equaliser(np.outer(amount, [1, 2]), 16_000, waves),
+        lambda waves: torch.fft.rfft(waves) * batch_effects.echo(100 * amount, amount, 16_000, waves),
+        batch_effects.peak_normalised,
+        lambda waves: waves / batch_effects.level(waves),
+    ):
+        torch.testing.assert_close(effect(flat[:, None])[:, 0], effect(flat))
