@@ -177,7 +177,8 @@ def test_singers_without_singing_are_left_out_with_a_reason():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"classes": 13}, "13 classes: do not fit, 1 to 12 singers can take part"),
+        ({"classes": 13}, "13 classes: do not fit, 2 to 12 singers can take part"),
+        ({"classes": 1}, "1 classes: do not fit, 2 to 12 singers can take part"),
         ({"set": "cloned", "classes": 3}, "3 classes: do not fit, 4 to 12"),
     ],
 )
@@ -185,6 +186,14 @@ def test_numbers_of_singers_that_do_not_fit(tmp_path, changes, message):
     with pytest.raises(EvaluationError) as caught:
         run(tmp_path, scene(), **changes)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("classes", [None, 1])
+def test_one_singer_is_no_measurement(tmp_path, classes):
+    """The only class is always right."""
+    with pytest.raises(EvaluationError, match=r"accuracy: cannot be measured with one singer.*; give two or more\."):
+        run(tmp_path, scene(singers=1, clones=0), classes=classes)
+    assert not list(tmp_path.iterdir())
 
 
 def test_clones_of_nobody():

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from whosings.evaluation.results import Results
-from whosings.metrics import Interval, interval
+from whosings.metrics import Interval, share_interval
 
 PUBLISHED: dict[tuple[str, str, int | None], tuple[float | None, float | None]] = {
     ("fma", "CLMR", None): (0.732, 0.736),
@@ -159,8 +159,8 @@ def line_cells(line: Line) -> tuple[str, ...]:
         line.head,
         str(line.classes),
         f"{line.runs} x {line.probes}",
-        spread(line.top_1, line.deviation_1),
-        spread(line.top_5, line.deviation_5),
+        spread(line.top_1, line.deviation_1 if line.runs > 1 else None),
+        spread(line.top_5, line.deviation_5 if line.runs > 1 else None),
         f"{line.mean_top_1:.1%} / {line.mean_top_5:.1%}",
         "" if line.source_top_1 is None else f"{line.source_top_1:.1%}",
         "" if published is None else " / ".join("-" if p is None else f"{p:.1%}" for p in published),
@@ -194,7 +194,7 @@ def spread(found: Interval, deviation: float | None = None) -> str:
 
 
 def _interval(rows: Results, column: str) -> Interval:
-    return interval(rows[column], rows["target"].tolist())
+    return share_interval(rows[column], rows["target"].tolist())
 
 
 def _deviation(rows: Results, column: str) -> float:

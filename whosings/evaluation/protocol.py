@@ -123,7 +123,8 @@ def evaluate(
         progress: given a label and a number of steps, returns what is called after each step.
 
     Raises:
-        EvaluationError: more classes than singers, fewer classes than cloned singers, or a file of another setting.
+        EvaluationError: more classes than singers, fewer classes than two or than cloned singers, or a file of another
+            setting.
     """
     wanted = _check(setting, pool, corpus, clones)
     recipe = _recipe(setting, pool, corpus, wanted)
@@ -152,7 +153,9 @@ def _check(setting: Setting, pool: SingerPool, corpus: Corpus, clones: Sequence[
     )
     if setting.set == "cloned" and not usable:
         raise EvaluationError("the clones", "imitate nobody of the singers", "give the singers whom they imitate")
-    least = len(_targets(usable, pool)) if setting.set == "cloned" else 1
+    if len(pool.singers) < 2:
+        raise EvaluationError("accuracy", "cannot be measured with one singer, who is always right", "give two or more")
+    least = max(2, len(_targets(usable, pool)) if setting.set == "cloned" else 0)
     classes = setting.classes or len(pool.singers)
     if not least <= classes <= len(pool.singers):
         bounds = f"{least} to {len(pool.singers)} singers can take part"
