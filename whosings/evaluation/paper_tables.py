@@ -38,6 +38,8 @@ PUBLISHED: dict[tuple[str, str, int | None], tuple[float | None, float | None]] 
 }
 """Top-1 and top-5 of the paper (tables 1 to 3): (set, model, classes). Its closed and cloned singers are not public."""
 
+_MARKUP = frozenset("&<>\"'|\\`*_[]~$#")
+
 TRAIN_TRACKS = ((1, 4), (5, 9), (10, 14), (15, 19), (20, None))
 """Bins of training tracks a singer, as in the paper's figure 3, with one for fewer."""
 
@@ -142,9 +144,14 @@ def by_train_tracks(rows: Results) -> tuple[TableCell, ...]:
     return tuple(found)
 
 
+def escaped(text: str) -> str:
+    """Text that is only text both in HTML and in a cell or heading of Markdown: one line, markup as character codes."""
+    return "".join(f"&#{ord(letter)};" if letter in _MARKUP else letter for letter in " ".join(text.split()))
+
+
 def text_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table."""
-    ruled = [list(columns), ["---"] * len(columns), *map(list, rows)]
+    """A Markdown table of plain texts."""
+    ruled = [[*map(escaped, columns)], ["---"] * len(columns), *([*map(escaped, row)] for row in rows)]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in ruled) + "\n"
 
 
