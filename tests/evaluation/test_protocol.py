@@ -43,6 +43,20 @@ def test_separable_singers_are_all_found(tmp_path, head):
     assert (results["predicted"] == results["target"]).all()
 
 
+@pytest.mark.parametrize("head", [HEAD, NEAREST])
+def test_every_run_and_every_track_is_counted(tmp_path, head):
+    made, done = scene(), {}
+
+    def progress(label, steps):
+        done[label] = [0, steps]
+        return lambda: done[label].__setitem__(0, done[label][0] + 1)
+
+    pool = enrol(made.split, made.corpus, progress)
+    evaluate(Setting("closed", "m", head, None, runs=3, together=2), pool, made.corpus, tmp_path, progress=progress)
+    assert done["looking for copies"] == [60, 60] and done["closed, 12 singers"] == [3, 3]
+    assert head == NEAREST or done["epochs of 1 heads"][0] > 0
+
+
 def test_random_embeddings_are_named_at_chance(tmp_path):
     _, results = run(tmp_path, scene(singers=40, clones=0, spread=1e4), head=NEAREST, runs=1)
     assert 0 <= results["top_1"].mean() < 0.15 and 0.02 < results["top_5"].mean() < 0.3

@@ -95,7 +95,8 @@ def evaluate(
         step = bars("embedding", len(whole.tracks))
         embedded = embed_manifest(embedder, whole, out / f"embeddings-{name}-{stem}.parquet", stem, step)
     run.failures.extend(embedded.failures)
-    pool = enrol(split, embedded.corpus)
+    with run.bars() as bars:
+        pool = enrol(split, embedded.corpus, bars)
     evaluation = _Evaluation(run, out, name, stem, embedder, embedded.corpus, pool, cloned)
     if what == "similarity":
         _similarity(evaluation, as_json)

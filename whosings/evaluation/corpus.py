@@ -121,12 +121,15 @@ def embed_manifest(
     return Embedded(corpus, unsung, tuple(failures.values()))
 
 
-def without_copies(manifests: Sequence[Manifest], corpus: Corpus) -> set[str]:
+def without_copies(
+    manifests: Sequence[Manifest], corpus: Corpus, progress: Callable[[], None] = lambda: None
+) -> set[str]:
     """Tracks of the first manifests that are, byte for byte, a track of a later one: they would give answers away.
 
     Args:
         manifests: in the order in which copies are to be left out, say training, validation, test.
         corpus: only tracks with embeddings count.
+        progress: called after each track; files without a known content hash are read.
     """
     seen: dict[str, int] = {}
     hashes: dict[str, str] = {}
@@ -135,6 +138,7 @@ def without_copies(manifests: Sequence[Manifest], corpus: Corpus) -> set[str]:
             if track.track_id in corpus.place:
                 hashes[track.track_id] = track.sha256 or content_hash(track.path)
                 seen[hashes[track.track_id]] = number
+            progress()
     return {
         track.track_id
         for number, manifest in enumerate(manifests)

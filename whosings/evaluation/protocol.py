@@ -12,7 +12,7 @@ Conventions
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,13 +81,14 @@ class Setting:
         return HEADS[self.head]
 
 
-def enrol(split: SingerSplit, corpus: Corpus) -> SingerPool:
+def enrol(split: SingerSplit, corpus: Corpus, progress: Progress = silent) -> SingerPool:
     """Singers whose test and validation track have embeddings, with at least one training track that has some.
 
     Raises:
         EvaluationError: nobody is left.
     """
-    copies = without_copies([getattr(split, role) for role in ROLES], corpus)
+    step = progress("looking for copies", sum(len(getattr(split, role).tracks) for role in ROLES))
+    copies = without_copies([getattr(split, role) for role in ROLES], corpus, step)
     singers: dict[str, PoolSinger] = {}
     left_out = list(split.left_out)
     for singer, tracks in split.train.by_singer.items():
@@ -120,7 +121,7 @@ def evaluate(
 
     Args:
         clones: for ``cloned``; those without embeddings or without an enrolled target are passed over.
-        progress: given a label and a number of steps, returns what is called after each step.
+        progress: is told of each run and each epoch.
 
     Raises:
         EvaluationError: more classes than singers, fewer classes than two or than cloned singers, or a file of another
@@ -135,13 +136,32 @@ def evaluate(
         runs = todo[first : first + setting.together]
         drawn = [_draw(setting, pool, wanted, run) for run in runs]
         data = [_head_data(setting, singers, corpus, run) for singers, run in zip(drawn, runs, strict=True)]
-        epoch = progress(f"epochs of {len(runs)} heads", 0)
-        heads = train_heads(vectors, data, setting.config, lambda running, tick=epoch: tick())  # type: ignore[misc]
+        count = _Count(len(runs), step, progress(f"epochs of {len(runs)} heads", 0))
+        heads = train_heads(vectors, data, setting.config, count)
+        count.finish()
         for run, singers, head in zip(runs, drawn, heads, strict=True):
             rows = list(_score(setting, run, singers, head, vectors, corpus, wanted))
             write_run(rows, run_path(folder, setting.name, run), recipe)
-            step()
     return len(todo)
+
+
+class _Count:
+    """Counts a run as soon as its head is trained, which takes nearly all of its time."""
+
+    def __init__(self, heads: int, run: Callable[[], None], epoch: Callable[[], None]) -> None:
+        self._running, self._run, self._epoch = heads, run, epoch
+
+    def __call__(self, running: int) -> None:
+        """Count an epoch, after which so many heads are still in training."""
+        self._epoch()
+        for _ in range(self._running - running):
+            self._run()
+        self._running = running
+
+    def finish(self) -> None:
+        """Count the heads that trained up to the last epoch."""
+        for _ in range(self._running):
+            self._run()
 
 
 def _check(setting: Setting, pool: SingerPool, corpus: Corpus, clones: Sequence[Track]) -> tuple[Track, ...]:
