@@ -59,7 +59,7 @@ def accuracy_by_classes(results: Results, path: Path) -> list[Path]:
             {"closed": "real singers", "cloned": "their clones", "cloned-real": "cloned singers, real"}.get(name, name)
         )
         axes.set_xlabel("singers")
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         axes.set_ylim(0, 1.02)
         axes.grid(alpha=0.3)
     figure.axes[0].set_ylabel("accuracy")
@@ -133,7 +133,7 @@ def accuracy_by_train_tracks(results: Results, path: Path) -> list[Path]:
     axes.set_ylabel("top-1")
     axes.set_ylim(0, 1.02)
     axes.grid(axis="y", alpha=0.3)
-    axes.legend(fontsize=8)
+    figure.legend(loc="outside upper center", ncols=len(chosen), fontsize=8)
     return _save(figure, path)
 
 
