@@ -37,20 +37,27 @@ def test_a_track_without_votes_is_worth_chance():
     assert top_k_credit(np.zeros((1, 50)), np.arange(50)[None] == 3, 5)[0] == pytest.approx(0.1)
 
 
+SHAPE = "^votes and targets are \\(tracks, classes\\), with at least one class$"
+
+
 @pytest.mark.parametrize(
-    ("votes", "targets", "k"),
+    ("votes", "targets", "k", "message"),
     [
-        ([[np.nan, 1]], [[True, False]], 1),
-        ([[1, 2]], [[True, False]], 0),
-        ([1, 2], [True, False], 1),
-        ([[1, 2]], [[True]], 1),
-        ([[1, 2]], [[False, False]], 1),
-        (np.zeros((0, 0)), np.zeros((0, 0), bool), 1),
+        ([[np.nan, 1]], [[True, False]], 1, "^votes hold NaN$"),
+        ([[1, 2]], [[True, False]], 0, "^k is at least 1$"),
+        ([1, 2], [True, False], 1, SHAPE),
+        ([[1, 2]], [[True]], 1, SHAPE),
+        ([[1, 2]], [[False, False]], 1, "^a track has no target$"),
+        (np.zeros((0, 0)), np.zeros((0, 0), bool), 1, SHAPE),
     ],
 )
-def test_credits_refuse_what_is_no_vote(votes, targets, k):
-    with pytest.raises(ValueError):
+def test_credits_refuse_what_is_no_vote(votes, targets, k, message):
+    with pytest.raises(ValueError, match=message):
         top_k_credit(np.array(votes, float), np.array(targets), k)
+
+
+def test_targets_may_be_ones_and_zeros():
+    assert top_k_credit([[3, 1, 2]], [[0, 0, 1]], 2).tolist() == [1.0]
 
 
 def test_infinite_votes_and_no_tracks():
@@ -148,14 +155,14 @@ def test_equal_error_rate_at_the_ends(same, different, rate):
 
 def test_trials_of_both_kinds_are_needed():
     for function in (equal_error_rate, detection_cost):
-        with pytest.raises(ValueError, match="one singer and of two"):
+        with pytest.raises(ValueError, match=r"^trials of one singer and of two are needed$"):
             function(np.array([1.0]), np.array([]))
-        with pytest.raises(ValueError, match="NaN"):
+        with pytest.raises(ValueError, match=r"^scores hold NaN$"):
             function(np.array([np.nan]), np.array([0.0]))
-        with pytest.raises(ValueError, match="NaN"):
+        with pytest.raises(ValueError, match=r"^scores hold NaN$"):
             function(np.array([1.0]), np.array([0.0, np.nan]))
     for prior in (0.0, 1.0, np.nan):
-        with pytest.raises(ValueError, match="prior"):
+        with pytest.raises(ValueError, match=r"^the prior lies between 0 and 1$"):
             detection_cost(np.array([1.0]), np.array([0.0]), prior)
 
 
@@ -182,6 +189,8 @@ def test_calibration_error_of_shares_and_of_single_bins():
     assert calibration_error(probability, right) == pytest.approx((0.1 + 0.3) / 2)
     assert calibration_error(probability, right, bins=1) == pytest.approx(0.1)
     assert reliability(np.array([]), np.array([])) == ()
+    assert [b.count for b in reliability([0.11, 0.19, 0.2], [True, False, True])] == [2, 1]  # ten bins unless told
+    assert calibration_error([0.11, 0.19], [1, 0]) == pytest.approx(abs(0.15 - 0.5))
     assert [(b.probability, b.count) for b in reliability(np.array([0.0, 0.5, 1.0]), np.ones(3), 2)] == [
         (0.0, 1),
         (0.75, 2),
@@ -191,15 +200,15 @@ def test_calibration_error_of_shares_and_of_single_bins():
 @pytest.mark.parametrize(
     ("probability", "right", "bins", "message"),
     [
-        ([0.5], [2], 10, "outcomes are 0 to 1"),
+        ([0.5], [2], 10, "^outcomes are 0 to 1$"),
         ([0.5], [-1], 10, "outcomes are 0 to 1"),
         ([0.5], [np.nan], 10, "outcomes are 0 to 1"),
-        ([np.nan], [1], 10, "probabilities are 0 to 1"),
+        ([np.nan], [1], 10, "^probabilities are 0 to 1$"),
         ([-0.1], [1], 10, "probabilities are 0 to 1"),
-        ([0.5], [1], 0, "at least 1 bin"),
-        ([0.5, 0.5], [1], 10, "one probability and one outcome"),
+        ([0.5], [1], 0, "^there is at least 1 bin$"),
+        ([0.5, 0.5], [1], 10, "^one probability and one outcome for each answer$"),
         ([[0.5]], [[1]], 10, "one probability and one outcome"),
-        ([], [], 10, "no answers"),
+        ([], [], 10, "^no answers$"),
     ],
 )
 def test_calibration_error_refuses_what_is_no_outcome(probability, right, bins, message):
@@ -254,7 +263,7 @@ def test_share_intervals_take_singers_for_the_units():
 
 @pytest.mark.parametrize("value", [1.1, -0.1, np.nan, np.inf])
 def test_share_intervals_refuse_what_is_no_share(value):
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="^values hold NaN$" if np.isnan(value) else "^shares are 0 to 1$"):
         share_interval(np.array([0.5, value]), ["a", "b"])
 
 
@@ -270,8 +279,23 @@ def test_intervals_are_over_singers():
     assert (alone.high - alone.low) < (found.high - found.low) / 4
 
 
+def test_intervals_of_two_singers_are_among_their_draws():
+    """Of two singers a quarter of the draws takes the first twice, and a quarter the second twice."""
+    found = interval([1, 3, 3, 3], ["a", "b", "b", "b"])
+    assert (found.mean, found.low, found.high) == (2.5, 1.0, 3.0)
+    rng = np.random.default_rng(8)
+    values = rng.normal(size=400)
+    names = [str(n) for n in range(400)]
+    drawn = rng.choice(values, (20_000, 400)).mean(axis=1)
+    found = interval(values, names, draws=20_000)
+    assert [found.low, found.high] == pytest.approx(np.percentile(drawn, [2.5, 97.5]), abs=0.003)
+    assert interval(values, names) == interval(values, names) == interval(values, names, 1000, 0)
+    assert interval(values, names, seed=1) != interval(values, names)
+
+
 def test_intervals_need_values():
     for function in (interval, share_interval):
         for values, singers in (([], []), ([1.0], []), ([[1.0]], ["a"]), ([np.nan], ["a"])):
-            with pytest.raises(ValueError):
+            message = "^values hold NaN$" if singers and np.ndim(values) == 1 else "^one singer for each value, and at"
+            with pytest.raises(ValueError, match=message):
                 function(np.array(values, float), singers)

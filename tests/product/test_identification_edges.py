@@ -184,11 +184,30 @@ def test_a_heads_columns_follow_the_gallerys_names(enrolled, monkeypatch):
 
 
 def test_a_heads_segments_state_what_the_scores_leave(enrolled, monkeypatch):
-    gallery, probe = enrolled(1), track([1] * 3, 19, noise=0.3)
-    plain = Identifier(gallery, calibrated(KNOWN)).answer(probe)
-    with_head(monkeypatch, ("singer 1",), [[0.8], [0.5], [0.2]])  # brought to a sum of one
-    answer = Identifier(gallery, calibrated(KNOWN)).answer(probe)
-    assert [s.probability for s in answer.timeline] == pytest.approx([s.probability for s in plain.timeline], rel=1e-4)
+    """Its probabilities, brought to a sum of one, share what is not somebody else's."""
+    gallery, probe = enrolled(1, 2), track([1, 1, 1, 15], 19, noise=0.3)
+    before = Identifier(gallery, calibrated(KNOWN)).answer(probe).timeline
+    heard = np.array([[0.8, 0.1], [0.3, 0.2], [0.1, 0.1], [0.5, 0.1]])
+    nobody = [1 - segment.probability if segment.singer else segment.probability for segment in before]
+    with_head(monkeypatch, ("singer 1", "singer 2"), heard.tolist())
+    timeline = Identifier(gallery, calibrated(KNOWN)).answer(probe).timeline
+    assert [segment.singer for segment in timeline] == [segment.singer for segment in before]
+    assert {segment.singer for segment in before} == {"singer 1", None}
+    for segment, row, unknown in zip(timeline, heard, nobody, strict=True):
+        likely = (1 - unknown) * row.max() / row.sum()
+        assert segment.probability == pytest.approx(unknown if segment.singer is None else likely, abs=2e-3)
+
+
+def test_files_are_embedded_and_answered_in_their_order(enrolled, monkeypatch):
+    gallery, embedder = enrolled(1, 2, 3, 4, 5, 6), calibrated(KNOWN)
+    tracks = {"one": track([1] * 3, 23, name="one"), "two": track([2] * 5, 24, name="two")}
+    monkeypatch.setattr(type(embedder), "__call__", lambda self, path: tracks[path])
+    identifier, verifier = Identifier(gallery, embedder), Verifier(embedder)
+    assert identifier("two") == identifier.answer(tracks["two"])
+    assert len(identifier("two").top) == 5 and len(identifier("two", 2).top) == 2
+    found = verifier("one", "two")
+    assert found == verifier.compare(tracks["one"], tracks["two"])
+    assert (found.first, found.second) == ("one", "two")
 
 
 def test_the_threshold_of_verification_is_where_it_is_stated():

@@ -37,9 +37,9 @@ class Corpus:
     Attributes:
         tracks: those with at least one sung segment.
         vectors: float32 (segments, dimensions), the tracks' one after the other.
-        first: (tracks + 1,) where each begins, and the end.
-        start_s: (segments,) seconds into the track.
-        fingerprint: of the embedder.
+        first: (tracks + 1,) the row at which each track begins, and the number of rows.
+        start_s: (segments,) where each segment begins, in seconds into its track.
+        fingerprint: the embedder's.
     """
 
     tracks: tuple[Track, ...]
@@ -71,8 +71,8 @@ class Embedded:
     """A corpus, and which tracks are not in it.
 
     Attributes:
-        unsung: in which no singing is heard.
-        failures: why others cannot be used.
+        unsung: tracks in which no singing is heard.
+        failures: errors of the tracks that cannot be used.
     """
 
     corpus: Corpus

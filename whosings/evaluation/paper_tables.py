@@ -50,8 +50,9 @@ class Line:
 
     Attributes:
         top_1, top_5: by majority vote.
-        deviation_1, deviation_5: over runs.
-        mean_top_1, mean_top_5: by mean probability.
+        deviation_1, deviation_5: standard deviation over runs.
+        mean_top_1, mean_top_5: by mean probability of the segments.
+        source_top_1: share of clones attributed to their source; None where no source takes part.
     """
 
     set: str

@@ -44,7 +44,11 @@ class PoolSinger:
 
 @dataclass(frozen=True)
 class SingerPool:
-    """Singers who can take part, and those who cannot, with reasons."""
+    """Singers who can take part, and those who cannot, with reasons.
+
+    Attributes:
+        singers: by singer id.
+    """
 
     singers: Mapping[str, PoolSinger]
     left_out: tuple[LeftOut, ...]
@@ -72,12 +76,12 @@ class Setting:
 
     @property
     def name(self) -> str:
-        """Of its files."""
+        """The beginning of its files' names."""
         return f"{self.set}-{self.model}-{self.head}-{self.classes or 'all'}"
 
     @property
     def config(self) -> HeadConfig:
-        """Of the head."""
+        """The settings of its head."""
         return HEADS[self.head]
 
 
@@ -292,7 +296,7 @@ def _placed(scores: NDArray[np.float32], targets: NDArray[np.bool_]) -> tuple[li
 
 
 def _clone(track: Track, label: Mapping[str, int], votes: Votes, number: int) -> tuple[str, float, str]:
-    """Of a clone: its source, the chance that the vote names the source, and whose band plays."""
+    """A clone's source, the chance that the vote names the source, and whose band plays."""
     if not track.cloned:
         return "", float("nan"), ""
     named = float("nan")

@@ -34,11 +34,11 @@ class Row:
         probe: track id.
         target: singer id; several of a duet are joined by ``;``.
         predicted: by majority vote; of several first ones the alphabetically first.
-        segments: that voted.
-        train_tracks: of the target.
+        segments: number of segments that voted.
+        train_tracks: number of the target's training tracks.
         album_shared: whether the target trains with tracks of the probe's album; None where it is not known.
-        source: of a clone, whose performance was converted.
-        owner: of a clone, whose band plays: ``source``, ``enrolled`` (another of the classes), ``other``, or empty.
+        source: the singer whose performance was converted to a clone; empty for real tracks.
+        owner: whose band plays in a clone: ``source``, ``enrolled`` (another of the classes), ``other``, or empty.
     """
 
     set: str
