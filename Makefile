@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install demo test bench docs reproduce clean
+.PHONY: install demo test mutation bench docs reproduce clean
 
 install: $(VENV)/installed
 
@@ -23,6 +23,13 @@ test: install
 	$(BIN)/mypy
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal --slow
 
+# Small changes to the code on which answers rest, one by one, and whether its fast tests notice (setup.cfg says which);
+# hours on few cores, and it goes on where it stopped. Not part of CI, nor of the test extra.
+mutation: install
+	$(BIN)/pip install --quiet mutmut==3.8.1
+	OMP_NUM_THREADS=1 $(BIN)/mutmut run
+	$(BIN)/mutmut results
+
 # The site: guide, API reference, notebooks.
 docs: install
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
@@ -40,4 +47,4 @@ ifneq ($(SINGING),)
 endif
 
 clean:
-	rm -rf $(VENV) demo build site *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) demo build site mutants *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -5,12 +5,13 @@ Conventions
 - A *vote* of a track: counts of its segments' answers by class, or any score by class; the highest is the best.
 - Ties are broken by chance, and ``top_k_credit`` says what that gives on average. No order of classes helps anybody.
 - A *trial* compares two recordings; ``same`` and ``different`` are the scores of trials of one singer and of two.
-- Rates are 0 to 1. Intervals are 95 % by bootstrap over singers, because a singer's tracks are alike.
+- Scores may be infinite, as log-likelihood ratios of certain answers are. NaN is refused.
+- Rates are 0 to 1. Intervals are 95 % and take singers as the independent units, because a singer's tracks are alike.
 
 Metrics
 -------
 ``top_k_credit``, ``expected_ranks``, ``equal_error_rate``, ``detection_cost``, ``calibration_error``, ``reliability``,
-``interval``.
+``share_interval``, ``rate_interval``, ``interval``.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.floating[Any]]
+
+_NORMAL_QUANTILE = 1.959963984540054  # of 97.5 %
 
 
 @dataclass(frozen=True)
@@ -86,10 +89,8 @@ def equal_error_rate(same: Array, different: Array) -> float:
     """
     misses, accepts = _rates(same, different)
     # Misses rise and false accepts fall with the threshold: the crossing lies where their difference changes sign.
-    gap = misses - accepts
+    gap = misses - accepts  # from -1, where all trials are accepted, to 1, where none is
     after = int(np.argmax(gap >= 0))
-    if after == 0:
-        return float(misses[0])
     before = after - 1
     weight = -gap[before] / (gap[after] - gap[before])
     return float(misses[before] + weight * (misses[after] - misses[before]))
@@ -99,7 +100,8 @@ def detection_cost(same: Array, different: Array, prior: float = 0.05) -> float:
     """Least normalised detection cost (minDCF) over all thresholds, both errors costing the same.
 
     Args:
-        prior: of a trial of one singer.
+        prior: probability that a trial is of one singer. The cost is divided by that of the better system that does
+            not listen: always refusing up to a prior of one half, always accepting above.
 
     Raises:
         ValueError: no trials of one kind, NaN, or a prior that is not between 0 and 1.
@@ -115,16 +117,21 @@ def reliability(probability: Array, right: Array, bins: int = 10) -> tuple[Bin, 
 
     Args:
         probability: (answers,) stated.
-        right: (answers,) whether each was right; shares are accepted.
+        right: (answers,) whether each was right, or the share of it that was, 0 to 1.
+        bins: number of bins, at least 1.
 
     Raises:
-        ValueError: shapes that do not fit, or a probability outside 0 to 1.
+        ValueError: shapes that do not fit, or a probability, an outcome or a number of bins out of its range.
     """
     probability, right = np.asarray(probability, float), np.asarray(right, float)
     if probability.shape != right.shape or probability.ndim != 1:
         raise ValueError("one probability and one outcome for each answer")
-    if not ((probability >= 0) & (probability <= 1)).all():
+    if bins < 1:
+        raise ValueError("there is at least 1 bin")
+    if not _are_shares(probability):
         raise ValueError("probabilities are 0 to 1")
+    if not _are_shares(right):
+        raise ValueError("outcomes are 0 to 1")
     place = np.minimum((probability * bins).astype(int), bins - 1)
     return tuple(
         Bin(float(probability[place == b].mean()), float(right[place == b].mean()), int((place == b).sum()))
@@ -144,33 +151,70 @@ def calibration_error(probability: Array, right: Array, bins: int = 10) -> float
     return sum(b.count * abs(b.probability - b.right) for b in found) / sum(b.count for b in found)
 
 
+def share_interval(values: Array, singers: Sequence[str]) -> Interval:
+    """Mean of shares with its 95 % interval over singers; it holds for few singers and for rates near 0 or 1.
+
+    This is the Agresti-Coull interval with singers in the place of trials: about two singers with nothing but right
+    answers and two with nothing but wrong ones are added, and the mean's standard error is that of a mean over singers.
+    With one answer of 0 or 1 for each singer it has the centre of Wilson's interval and encloses it.
+
+    Args:
+        values: (answers,) 0 to 1: whether each was right, or the chance that it is.
+        singers: who sings each.
+
+    Raises:
+        ValueError: no answers, lengths that differ, or a value outside 0 to 1.
+    """
+    totals, counts = _by_singer(values, singers)
+    if not _are_shares(np.asarray(values)):
+        raise ValueError("shares are 0 to 1")
+    added = _NORMAL_QUANTILE**2  # singers, half of them with right answers; each with the mean number of answers
+    size = counts.mean()
+    middle = (totals.sum() + size * added / 2) / (size * (counts.size + added))
+    spread = ((totals - middle * counts) ** 2).sum() + size**2 * added / 2 * (middle**2 + (1 - middle) ** 2)
+    reach = _NORMAL_QUANTILE * np.sqrt(spread) / (size * (counts.size + added))
+    mean = totals.sum() / counts.sum()
+    return Interval(float(mean), max(0.0, float(middle - reach)), min(1.0, float(middle + reach)), int(counts.sum()))
+
+
 def interval(values: Array, singers: Sequence[str], draws: int = 1000, seed: int = 0) -> Interval:
-    """Mean over tracks with its 95 % interval by bootstrap over singers.
+    """Mean of any values, such as cosines, with its 95 % interval by bootstrap over singers.
 
     Args:
         values: (tracks,).
-        singers: of each track.
+        singers: who sings each. Intervals of fewer than about ten singers are too narrow.
 
     Raises:
-        ValueError: no tracks, or lengths that differ.
+        ValueError: no tracks, lengths that differ, or NaN.
     """
-    values = np.asarray(values, float)
-    if values.size == 0 or values.shape != (len(singers),):
-        raise ValueError("one singer for each value, and at least one")
-    _, who = np.unique(np.asarray(singers), return_inverse=True)
-    totals, counts = np.bincount(who, values), np.bincount(who)
+    totals, counts = _by_singer(values, singers)
     rng = np.random.default_rng(seed)
     drawn = rng.integers(0, counts.size, (draws, counts.size))
     means = totals[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
     low, high = np.percentile(means, [2.5, 97.5])
-    return Interval(float(values.mean()), float(low), float(high), int(values.size))
+    return Interval(float(np.mean(values)), float(low), float(high), int(counts.sum()))
+
+
+def _by_singer(values: Array, singers: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+    """Sum and number of each singer's values."""
+    values = np.asarray(values, float)
+    if values.size == 0 or values.shape != (len(singers),):
+        raise ValueError("one singer for each value, and at least one")
+    if np.isnan(values).any():
+        raise ValueError("values hold NaN")
+    _, who = np.unique(np.asarray(singers), return_inverse=True)
+    return np.bincount(who, values).astype(float), np.bincount(who)
+
+
+def _are_shares(values: Array) -> bool:
+    return bool(((values >= 0) & (values <= 1)).all())
 
 
 def rate_interval(count: int, trials: int) -> Interval:
     """A rate with Wilson's 95 % interval where ``count`` of ``trials`` were seen; from 0 to 1 without trials."""
     if trials == 0:
         return Interval(float("nan"), 0.0, 1.0, 0)
-    z, rate = 1.959964, count / trials
+    z, rate = _NORMAL_QUANTILE, count / trials
     middle, half = rate + z**2 / (2 * trials), z * math.sqrt(rate * (1 - rate) / trials + (z / (2 * trials)) ** 2)
     whole = 1 + z**2 / trials
     return Interval(rate, max(0.0, (middle - half) / whole), min(1.0, (middle + half) / whole), trials)
@@ -179,8 +223,8 @@ def rate_interval(count: int, trials: int) -> Interval:
 def _places(votes: Array, targets: NDArray[np.bool_]) -> tuple[Array, Array, Array]:
     """How many classes beat the best target, how many tie with it, itself included, and how many of these are right."""
     votes, targets = np.asarray(votes), np.asarray(targets, bool)
-    if votes.ndim != 2 or targets.shape != votes.shape:
-        raise ValueError("votes and targets are (tracks, classes)")
+    if votes.ndim != 2 or targets.shape != votes.shape or not votes.shape[1]:
+        raise ValueError("votes and targets are (tracks, classes), with at least one class")
     if np.isnan(votes).any():
         raise ValueError("votes hold NaN")
     if not targets.any(axis=1).all():
@@ -191,13 +235,13 @@ def _places(votes: Array, targets: NDArray[np.bool_]) -> tuple[Array, Array, Arr
 
 
 def _rates(same: Array, different: Array) -> tuple[Array, Array]:
-    """Miss and false-accept rates at every threshold that changes one, from the lowest to beyond the highest."""
+    """Miss and false-accept rates at every threshold that changes one, from accepting all trials to refusing all."""
     same, different = np.sort(np.asarray(same, float)), np.sort(np.asarray(different, float))
     if not same.size or not different.size:
         raise ValueError("trials of one singer and of two are needed")
     if np.isnan(same).any() or np.isnan(different).any():
         raise ValueError("scores hold NaN")
-    thresholds = np.append(np.unique(np.concatenate([same, different])), np.inf)
+    thresholds = np.unique(np.concatenate([same, different]))
     misses = np.searchsorted(same, thresholds, side="left") / same.size
     accepts = 1 - np.searchsorted(different, thresholds, side="left") / different.size
-    return misses, accepts
+    return np.append(misses, 1.0), np.append(accepts, 0.0)  # at last a threshold that even infinity does not reach

@@ -37,8 +37,8 @@ class PictureRow:
     right: bool | None = None
 
 
-def draw(scenes: Sequence[PictureRow], path: str | Path) -> None:
-    """Write a PNG with one waveform a scene, coloured by the singer of each moment.
+def draw(rows: Sequence[PictureRow], path: str | Path) -> None:
+    """Write a PNG with one waveform a row, coloured by the singer of each moment; all rows share one time axis.
 
     A moment's colour is that of the likeliest singer among the segments that cover it; the more certain, the stronger.
     Grey is somebody unknown, light grey is no singing.
@@ -47,17 +47,18 @@ def draw(scenes: Sequence[PictureRow], path: str | Path) -> None:
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
-    names = list(dict.fromkeys(s.singer for scene in scenes for s in scene.answer.timeline if s.singer is not None))
+    names = list(dict.fromkeys(s.singer for row in rows for s in row.answer.timeline if s.singer is not None))
     colours = {name: COLOURS[number % len(COLOURS)] for number, name in enumerate(names)}
     legend = [Patch(color=colour, label=_brief(name)) for name, colour in list(colours.items())[:12]]
     legend += [Patch(color=SOMEBODY_ELSE, label="somebody else"), Patch(color=_NO_VOICE, label="no singing found")]
     longest = max(len(str(patch.get_label())) for patch in legend)
     with matplotlib.rc_context({"text.parse_math": False}):  # a singer may be called Ca$h
-        figure = Figure(figsize=(11, 1.0 + 1.15 * len(scenes)), layout="constrained")
-        rows = figure.subplots(len(scenes), 1, squeeze=False)[:, 0]
-        for axes, scene in zip(rows, scenes, strict=True):
-            _draw_row(axes, scene, colours)
-        rows[-1].set_xlabel("seconds")
+        figure = Figure(figsize=(11, 1.0 + 1.15 * len(rows)), layout="constrained")
+        strips = figure.subplots(len(rows), 1, squeeze=False, sharex=True)[:, 0]
+        for axes, row in zip(strips, rows, strict=True):
+            _draw_row(axes, row, colours)
+        strips[-1].set_xlim(0, max(row.answer.duration_s for row in rows))
+        strips[-1].set_xlabel("seconds")
         columns = max(1, min(7, len(legend), 170 // (8 + longest)))
         figure.legend(handles=legend, loc="outside upper center", ncols=columns, frameon=False, fontsize=8)
         figure.supxlabel(NOTICE, fontsize=7, color=SOMEBODY_ELSE)
@@ -88,26 +89,25 @@ def _brief(text: str) -> str:
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
 
 
-def _draw_row(axes: Axes, scene: PictureRow, colours: dict[str, str]) -> None:
+def _draw_row(axes: Axes, row: PictureRow, colours: dict[str, str]) -> None:
     from matplotlib.collections import PolyCollection
 
-    low, high = _envelope(scene.sound.samples)
-    edges = np.linspace(0, scene.answer.duration_s, len(low) + 1)
-    shades = [_shade(scene.answer.timeline, centre, colours) for centre in (edges[:-1] + edges[1:]) / 2]
+    low, high = _envelope(row.sound.samples)
+    edges = np.linspace(0, row.answer.duration_s, len(low) + 1)
+    shades = [_shade(row.answer.timeline, centre, colours) for centre in (edges[:-1] + edges[1:]) / 2]
     boxes = [
         [(x0, y0), (x0, y1), (x1, y1), (x1, y0)] for x0, x1, y0, y1 in zip(edges, edges[1:], low, high, strict=False)
     ]
     axes.add_collection(PolyCollection(boxes, facecolors=shades, linewidths=0))
-    axes.set_xlim(0, scene.answer.duration_s)
     axes.set_ylim(-1, 1)
     axes.set_yticks([])
     axes.spines[["top", "left", "right"]].set_visible(False)
     axes.tick_params(labelsize=7)
     axes.set_title(
-        f"{_brief(scene.title)}  →  {verdict_line(scene.answer)}",
+        f"{_brief(row.title)}  →  {verdict_line(row.answer)}",
         loc="left",
         fontsize=9,
-        color="#b91c1c" if scene.right is False else "black",
+        color="#b91c1c" if row.right is False else "black",
     )
 
 

@@ -54,6 +54,11 @@ def test_a_line_is_the_mean_over_runs():
     assert cells[4] == "2 x 6" and cells[5].startswith("58.3% ± 8.3 (") and cells[8] == "50.0%" and cells[9] == ""
 
 
+def test_few_right_answers_are_not_certain_and_one_run_has_no_deviation():
+    (line,) = lines(results([row(probe=f"p{n}", target=f"t{n}", top_1=1.0) for n in range(8)]))
+    assert line_cells(line)[5] == "100.0% (62.8-100.0)"
+
+
 def test_parts_by_value_leave_out_what_is_not_known_or_rare():
     found = parts(some(), "genre")
     assert [part.value for part in found] == ["folk", "rock"]

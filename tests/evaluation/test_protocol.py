@@ -43,6 +43,20 @@ def test_separable_singers_are_all_found(tmp_path, head):
     assert (results["predicted"] == results["target"]).all()
 
 
+@pytest.mark.parametrize("head", [HEAD, NEAREST])
+def test_every_run_and_every_track_is_counted(tmp_path, head):
+    made, done = scene(), {}
+
+    def progress(label, steps):
+        done[label] = [0, steps]
+        return lambda: done[label].__setitem__(0, done[label][0] + 1)
+
+    pool = enrol(made.split, made.corpus, progress)
+    evaluate(Setting("closed", "m", head, None, runs=3, together=2), pool, made.corpus, tmp_path, progress=progress)
+    assert done["looking for copies"] == [60, 60] and done["closed, 12 singers"] == [3, 3]
+    assert head == NEAREST or done["epochs of 1 heads"][0] > 0
+
+
 def test_random_embeddings_are_named_at_chance(tmp_path):
     _, results = run(tmp_path, scene(singers=40, clones=0, spread=1e4), head=NEAREST, runs=1)
     assert 0 <= results["top_1"].mean() < 0.15 and 0.02 < results["top_5"].mean() < 0.3
@@ -177,7 +191,8 @@ def test_singers_without_singing_are_left_out_with_a_reason():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"classes": 13}, "13 classes: do not fit, 1 to 12 singers can take part"),
+        ({"classes": 13}, "13 classes: do not fit, 2 to 12 singers can take part"),
+        ({"classes": 1}, "1 classes: do not fit, 2 to 12 singers can take part"),
         ({"set": "cloned", "classes": 3}, "3 classes: do not fit, 4 to 12"),
     ],
 )
@@ -185,6 +200,14 @@ def test_numbers_of_singers_that_do_not_fit(tmp_path, changes, message):
     with pytest.raises(EvaluationError) as caught:
         run(tmp_path, scene(), **changes)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("classes", [None, 1])
+def test_one_singer_is_no_measurement(tmp_path, classes):
+    """The only class is always right."""
+    with pytest.raises(EvaluationError, match=r"accuracy: cannot be measured with one singer.*; give two or more\."):
+        run(tmp_path, scene(singers=1, clones=0), classes=classes)
+    assert not list(tmp_path.iterdir())
 
 
 def test_clones_of_nobody():

@@ -101,6 +101,20 @@ def test_rates_fall_and_training_stops_as_with_the_plain_network():
     assert heads[0].loss == pytest.approx(min(losses), rel=1e-9)
 
 
+def test_a_fallen_rate_changes_what_is_learned_after_it():
+    """The best epoch comes after a plateau: a rate that falls an epoch later or earlier leads to another loss."""
+    common = {"kind": "linear", "iterations_per_epoch": 8, "batch": 4, "learning_rate": 0.1}
+    config = SMALL.model_copy(update={**common, "max_epochs": 40, "stop_epochs": 14})
+    vectors, start = made(spread=0.5)
+    least = []
+    for patience in (1, 2, 3):
+        patient = config.model_copy(update={"plateau_epochs": patience})
+        head = train_heads(vectors.double(), [head_data(start, 2)], patient)[0]
+        least.append(min(plain(vectors.double(), head_data(start, 2), patient)[1]))
+        assert head.loss == pytest.approx(least[-1], rel=1e-9)
+    assert min(abs(np.diff(least))) > 0.01
+
+
 @pytest.mark.parametrize("kind", ["projector", "linear", "prototype"])
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
 def test_a_run_does_not_depend_on_the_runs_beside_it(kind, precision):
@@ -160,6 +174,20 @@ def test_prototypes_weigh_tracks_alike():
     head = train_heads(vectors, [HeadData(tracks, tracks, 2, 0)], HeadConfig(kind="prototype"))[0]
     wanted = F.normalize((vectors[0] + vectors[1:5].mean(dim=0)) / 2, dim=0)
     torch.testing.assert_close(head.weights["out.weight"][:, 0], wanted)
+
+
+def test_prototypes_are_means_of_unit_embeddings_whatever_their_lengths():
+    """Long segments weigh no more than short ones, in training or as a probe; probabilities are those of cosines."""
+    generator = torch.Generator().manual_seed(1)
+    vectors = torch.randn(9, 4, generator=generator) * torch.logspace(-1, 2, 9)[:, None]
+    tracks = Tracks(np.array([0, 0, 1]), np.array([0, 2, 5]), np.array([2, 3, 4]))
+    head = train_heads(vectors, [HeadData(tracks, tracks, 2, 0)], HeadConfig(kind="prototype"))[0]
+    unit = [vector / np.linalg.norm(vector) for vector in vectors.numpy()]
+    first = np.mean([np.mean(unit[:2], axis=0), np.mean(unit[2:5], axis=0)], axis=0)
+    voices = [first / np.linalg.norm(first), np.mean(unit[5:], axis=0) / np.linalg.norm(np.mean(unit[5:], axis=0))]
+    np.testing.assert_allclose(head.weights["out.weight"].numpy().T, voices, atol=1e-6)
+    odds = np.exp(20 * np.array(unit) @ np.transpose(voices))
+    np.testing.assert_allclose(head(vectors), odds / odds.sum(axis=1, keepdims=True), atol=1e-5)
 
 
 def test_draws_are_uniform_over_singers_then_tracks_then_segments():

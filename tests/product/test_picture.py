@@ -156,6 +156,16 @@ def test_short_and_silent_and_stereo_sounds(tmp_path):
     assert columns(pixels(tmp_path / "p.png"), COLOURS[0]).size > 300
 
 
+def test_all_rows_share_one_time_axis(tmp_path):
+    """Ann sings all of a song half as long as Bob's: she fills half of the width."""
+    half = answer([(0.0, 10.0, "Ann", 1.0)], duration_s=10.0)
+    whole = answer([(0.0, 20.0, "Bob", 1.0)])
+    draw([PictureRow(half, sound(10.0), "half"), PictureRow(whole, sound(), "whole")], tmp_path / "p.png")
+    first, second = (columns(pixels(tmp_path / "p.png"), colour) for colour in COLOURS[:2])
+    assert first.min() == pytest.approx(second.min(), abs=2)
+    assert np.ptp(first) == pytest.approx(np.ptp(second) / 2, rel=0.02)
+
+
 def test_more_singers_than_colours(tmp_path):
     parts = [(k * 0.5, k * 0.5 + 0.5, f"singer {k}", 1.0) for k in range(40)]
     draw([PictureRow(answer(parts), sound(), "choir")], tmp_path / "p.png")

@@ -95,17 +95,18 @@ def evaluate(
         step = bars("embedding", len(whole.tracks))
         embedded = embed_manifest(embedder, whole, out / f"embeddings-{name}-{stem}.parquet", stem, step)
     run.failures.extend(embedded.failures)
-    pool = enrol(split, embedded.corpus)
-    scene = _Evaluation(run, out, name, embedder, embedded.corpus, pool, cloned)
+    with run.bars() as bars:
+        pool = enrol(split, embedded.corpus, bars)
+    evaluation = _Evaluation(run, out, name, stem, embedder, embedded.corpus, pool, cloned)
     if what == "similarity":
-        _similarity(scene, as_json)
+        _similarity(evaluation, as_json)
     elif what == "product":
-        _product(scene, seed, unknown_prior, as_json)
+        _product(evaluation, seed, unknown_prior, as_json)
     else:
         from whosings.evaluation.protocol import Setting
 
         settings = [Setting(what, name, head, number, runs, seed, together) for number in _classes(classes)]
-        _protocol(scene, settings, device, as_json)
+        _protocol(evaluation, settings, device, as_json)
     notes = [f"{track.track_id}: no singing is heard" for track in embedded.unsung]
     notes += [f"{one.singer_id}: {one.reason}" for one in pool.left_out]
     if notes:
@@ -138,55 +139,69 @@ class _Evaluation:
     run: Report
     out: Path
     name: str
+    stem: str
     embedder: TrackEmbedder
     corpus: Corpus
     pool: SingerPool
     clones: Manifest
 
 
-def _protocol(scene: _Evaluation, settings: Sequence[Setting], device: str, as_json: bool) -> None:
+def _protocol(evaluation: _Evaluation, settings: Sequence[Setting], device: str, as_json: bool) -> None:
     from whosings.evaluation.paper_tables import LINE_COLUMNS, line_cells, lines
     from whosings.evaluation.protocol import evaluate as run_setting
-    from whosings.evaluation.results import read_results, write_summary
+    from whosings.evaluation.results import ProbeFile, note_probes, read_results, write_summary
 
-    made = 0
-    with scene.run.bars() as bars:
+    made, corpus = 0, evaluation.corpus
+    probes = [*(singer.test for singer in evaluation.pool.singers.values()), *evaluation.clones.tracks]
+    paths = {track.track_id: track.path if evaluation.stem == "mixture" else track.vocals_path for track in probes}
+    starts = {name: float(corpus.start_s[corpus.first[corpus.place[name]]]) for name in paths if name in corpus.place}
+    found = {name: ProbeFile(str(Path(str(paths[name])).absolute()), start) for name, start in starts.items()}
+    note_probes(evaluation.out, found)
+    with evaluation.run.bars() as bars:
         for setting in settings:
-            made += run_setting(setting, scene.pool, scene.corpus, scene.out, scene.clones.tracks, device, bars)
-    found = lines(read_results(scene.out))
-    write_summary(scene.out / "summary.json", [asdict(line) for line in found])
+            made += run_setting(
+                setting, evaluation.pool, evaluation.corpus, evaluation.out, evaluation.clones.tracks, device, bars
+            )
+    accuracies = lines(read_results(evaluation.out))
+    write_summary(evaluation.out / "summary.json", [asdict(line) for line in accuracies])
     if as_json:
-        print_json({"made": made, "lines": found})
+        print_json({"made": made, "lines": accuracies})
     else:
-        scene.run.print_table(LINE_COLUMNS, [line_cells(line) for line in found])
+        evaluation.run.print_table(LINE_COLUMNS, [line_cells(line) for line in accuracies])
 
 
-def _similarity(scene: _Evaluation, as_json: bool) -> None:
+def _similarity(evaluation: _Evaluation, as_json: bool) -> None:
     from whosings.evaluation.paper_tables import spread
     from whosings.evaluation.results import write_summary
     from whosings.evaluation.similarity import similarities
 
-    with scene.run.bars() as bars:
-        step = bars("stems", len(scene.pool.singers))
-        found = similarities(scene.name, scene.embedder, scene.pool.singers, scene.corpus, step)
-    write_summary(scene.out / f"similarity-{scene.name}.json", asdict(found))
+    with evaluation.run.bars() as bars:
+        step = bars("stems", len(evaluation.pool.singers))
+        found = similarities(evaluation.name, evaluation.embedder, evaluation.pool.singers, evaluation.corpus, step)
+    write_summary(evaluation.out / f"similarity-{evaluation.name}.json", asdict(found))
     if as_json:
         print_json(found)
     else:
-        scene.run.print_table(("compared with", "mean cosine"), [(bar, spread(v)) for bar, v in found.bars.items()])
+        evaluation.run.print_table(
+            ("compared with", "mean cosine"), [(bar, spread(v)) for bar, v in found.bars.items()]
+        )
 
 
-def _product(scene: _Evaluation, seed: int, unknown_prior: float, as_json: bool) -> None:
+def _product(evaluation: _Evaluation, seed: int, unknown_prior: float, as_json: bool) -> None:
     from whosings.embedding import SegmentEmbedder
     from whosings.evaluation.results import write_summary
     from whosings.evaluation.verification import open_set, trials
 
-    if not isinstance(scene.embedder.segments, SegmentEmbedder):
-        raise EvaluationError(scene.name, "carries no calibration", "name an encoder of whosings")
-    pairs = trials(scene.pool, scene.corpus, scene.embedder)
-    with scene.run.bars() as bars:
-        answers = open_set(scene.pool, scene.corpus, scene.embedder, scene.clones.tracks, seed, unknown_prior, bars)
-    write_summary(scene.out / f"product-{scene.name}.json", {"trials": asdict(pairs), "open_set": asdict(answers)})
+    if not isinstance(evaluation.embedder.segments, SegmentEmbedder):
+        raise EvaluationError(evaluation.name, "carries no calibration", "name an encoder of whosings")
+    pairs = trials(evaluation.pool, evaluation.corpus, evaluation.embedder)
+    with evaluation.run.bars() as bars:
+        answers = open_set(
+            evaluation.pool, evaluation.corpus, evaluation.embedder, evaluation.clones.tracks, seed, unknown_prior, bars
+        )
+    write_summary(
+        evaluation.out / f"product-{evaluation.name}.json", {"trials": asdict(pairs), "open_set": asdict(answers)}
+    )
     if as_json:
         brief = {key: value for key, value in asdict(pairs).items() if key not in ("same", "different")}
         print_json({"trials": brief, "open_set": answers})
@@ -212,7 +227,7 @@ def _product(scene: _Evaluation, seed: int, unknown_prior: float, as_json: bool)
                 f"{answers.clones_right:.1%}, {answers.clones_source:.1%}",
             )
         )
-    scene.run.print_table(("what", "figure"), rows)
+    evaluation.run.print_table(("what", "figure"), rows)
 
 
 def _read(what: str, source: Path, clones: Path | None, audio: Path | None, weak: bool) -> tuple[SingerSplit, Manifest]:

@@ -37,9 +37,9 @@ class Corpus:
     Attributes:
         tracks: those with at least one sung segment.
         vectors: float32 (segments, dimensions), the tracks' one after the other.
-        first: (tracks + 1,) where each begins, and the end.
-        start_s: (segments,) seconds into the track.
-        fingerprint: of the embedder.
+        first: (tracks + 1,) the row at which each track begins, and the number of rows.
+        start_s: (segments,) where each segment begins, in seconds into its track.
+        fingerprint: the embedder's.
     """
 
     tracks: tuple[Track, ...]
@@ -71,8 +71,8 @@ class Embedded:
     """A corpus, and which tracks are not in it.
 
     Attributes:
-        unsung: in which no singing is heard.
-        failures: why others cannot be used.
+        unsung: tracks in which no singing is heard.
+        failures: errors of the tracks that cannot be used.
     """
 
     corpus: Corpus
@@ -122,12 +122,15 @@ def embed_manifest(
     return Embedded(corpus, unsung, tuple(failures.values()))
 
 
-def without_copies(manifests: Sequence[Manifest], corpus: Corpus) -> set[str]:
+def without_copies(
+    manifests: Sequence[Manifest], corpus: Corpus, progress: Callable[[], None] = lambda: None
+) -> set[str]:
     """Tracks of the first manifests that are, byte for byte, a track of a later one: they would give answers away.
 
     Args:
         manifests: in the order in which copies are to be left out, say training, validation, test.
         corpus: only tracks with embeddings count.
+        progress: called after each track; files without a known content hash are read.
     """
     seen: dict[str, int] = {}
     hashes: dict[str, str] = {}
@@ -136,6 +139,7 @@ def without_copies(manifests: Sequence[Manifest], corpus: Corpus) -> set[str]:
             if track.track_id in corpus.place:
                 hashes[track.track_id] = track.sha256 or content_hash(track.path)
                 seen[hashes[track.track_id]] = number
+            progress()
     return {
         track.track_id
         for number, manifest in enumerate(manifests)

@@ -34,6 +34,7 @@ _COLOURS = (
     "#f472b6",
 )
 _GREY = "#9ca3af"
+_LEAST_RUNS = 5  # of a violin
 _LEAST = 20  # probes of a genre, over all runs together
 _SIZE = (9.5, 4.2)
 
@@ -58,7 +59,7 @@ def accuracy_by_classes(results: Results, path: Path) -> list[Path]:
             {"closed": "real singers", "cloned": "their clones", "cloned-real": "cloned singers, real"}.get(name, name)
         )
         axes.set_xlabel("singers")
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         axes.set_ylim(0, 1.02)
         axes.grid(alpha=0.3)
     figure.axes[0].set_ylabel("accuracy")
@@ -97,7 +98,10 @@ def accuracy_by_value(rows: Results, column: str, path: Path) -> list[Path]:
 
 
 def accuracy_by_train_tracks(results: Results, path: Path) -> list[Path]:
-    """Figure 3: top-1 of runs by the number of training tracks a singer, violins, at several numbers of singers."""
+    """Figure 3: top-1 of runs by the number of training tracks a singer, at several numbers of singers.
+
+    Five runs or more that differ are a violin, others a strip of points.
+    """
     classes = np.unique(results["classes"])
     chosen = classes[np.unique(np.linspace(0, len(classes) - 1, 3).round().astype(int))]
     figure = _figure(_SIZE)
@@ -111,10 +115,16 @@ def accuracy_by_train_tracks(results: Results, path: Path) -> list[Path]:
             if not runs:
                 continue
             at = group * (len(TRAIN_TRACKS) + 1) + bin_
-            if len(runs) > 1 and np.ptp(runs) > 0:
+            colour = _COLOURS[group % len(_COLOURS)]
+            if len(runs) >= _LEAST_RUNS and np.ptp(runs) > 0:
                 shown: dict[str, Any] = axes.violinplot([runs], positions=[at], showmedians=True)
-                shown["bodies"][0].set(facecolor=_COLOURS[group % len(_COLOURS)], alpha=0.6)
-            axes.plot([at] * len(runs), runs, ".", color="black", markersize=3)
+                shown["bodies"][0].set(facecolor=colour, alpha=0.6)
+                axes.plot([at] * len(runs), runs, ".", color="black", markersize=3)
+            else:  # beside each other, so that equal ones show
+                beside = at + 0.12 * (np.arange(len(runs)) - (len(runs) - 1) / 2)
+                axes.plot(
+                    beside if len(runs) < _LEAST_RUNS else [at] * len(runs), runs, "o", color=colour, markersize=5
+                )
             ticks.append(at)
             names.append(f"{low}-{high}" if high else f"{low}+")
         axes.plot([], [], "s", color=_COLOURS[group % len(_COLOURS)], alpha=0.6, label=f"{count} singers")
@@ -123,7 +133,7 @@ def accuracy_by_train_tracks(results: Results, path: Path) -> list[Path]:
     axes.set_ylabel("top-1")
     axes.set_ylim(0, 1.02)
     axes.grid(axis="y", alpha=0.3)
-    axes.legend(fontsize=8)
+    figure.legend(loc="outside upper center", ncols=len(chosen), fontsize=8)
     return _save(figure, path)
 
 
@@ -212,6 +222,10 @@ def _figure(size: tuple[float, float]) -> Figure:
 
 
 def _save(figure: Figure, path: Path) -> list[Path]:
+    from matplotlib.text import Text
+
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)  # a genre may be called R$B
     made = []
     save: Callable[..., None] = figure.savefig
     for ending, extra in ((".png", {"dpi": 130}), (".pdf", {"metadata": {"CreationDate": None}})):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from whosings.evaluation.results import Results
-from whosings.metrics import Interval, interval
+from whosings.metrics import Interval, share_interval
 
 PUBLISHED: dict[tuple[str, str, int | None], tuple[float | None, float | None]] = {
     ("fma", "CLMR", None): (0.732, 0.736),
@@ -38,6 +38,8 @@ PUBLISHED: dict[tuple[str, str, int | None], tuple[float | None, float | None]] 
 }
 """Top-1 and top-5 of the paper (tables 1 to 3): (set, model, classes). Its closed and cloned singers are not public."""
 
+_MARKUP = frozenset("&<>\"'|\\`*_[]~$#")
+
 TRAIN_TRACKS = ((1, 4), (5, 9), (10, 14), (15, 19), (20, None))
 """Bins of training tracks a singer, as in the paper's figure 3, with one for fewer."""
 
@@ -48,8 +50,9 @@ class Line:
 
     Attributes:
         top_1, top_5: by majority vote.
-        deviation_1, deviation_5: over runs.
-        mean_top_1, mean_top_5: by mean probability.
+        deviation_1, deviation_5: standard deviation over runs.
+        mean_top_1, mean_top_5: by mean probability of the segments.
+        source_top_1: share of clones attributed to their source; None where no source takes part.
     """
 
     set: str
@@ -142,9 +145,14 @@ def by_train_tracks(rows: Results) -> tuple[TableCell, ...]:
     return tuple(found)
 
 
+def escaped(text: str) -> str:
+    """Text that is only text both in HTML and in a cell or heading of Markdown: one line, markup as character codes."""
+    return "".join(f"&#{ord(letter)};" if letter in _MARKUP else letter for letter in " ".join(text.split()))
+
+
 def text_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table."""
-    ruled = [list(columns), ["---"] * len(columns), *map(list, rows)]
+    """A Markdown table of plain texts."""
+    ruled = [[*map(escaped, columns)], ["---"] * len(columns), *([*map(escaped, row)] for row in rows)]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in ruled) + "\n"
 
 
@@ -159,8 +167,8 @@ def line_cells(line: Line) -> tuple[str, ...]:
         line.head,
         str(line.classes),
         f"{line.runs} x {line.probes}",
-        spread(line.top_1, line.deviation_1),
-        spread(line.top_5, line.deviation_5),
+        spread(line.top_1, line.deviation_1 if line.runs > 1 else None),
+        spread(line.top_5, line.deviation_5 if line.runs > 1 else None),
         f"{line.mean_top_1:.1%} / {line.mean_top_5:.1%}",
         "" if line.source_top_1 is None else f"{line.source_top_1:.1%}",
         "" if published is None else " / ".join("-" if p is None else f"{p:.1%}" for p in published),
@@ -194,7 +202,7 @@ def spread(found: Interval, deviation: float | None = None) -> str:
 
 
 def _interval(rows: Results, column: str) -> Interval:
-    return interval(rows[column], rows["target"].tolist())
+    return share_interval(rows[column], rows["target"].tolist())
 
 
 def _deviation(rows: Results, column: str) -> float:

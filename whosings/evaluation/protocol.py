@@ -12,7 +12,7 @@ Conventions
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,7 +44,11 @@ class PoolSinger:
 
 @dataclass(frozen=True)
 class SingerPool:
-    """Singers who can take part, and those who cannot, with reasons."""
+    """Singers who can take part, and those who cannot, with reasons.
+
+    Attributes:
+        singers: by singer id.
+    """
 
     singers: Mapping[str, PoolSinger]
     left_out: tuple[LeftOut, ...]
@@ -72,22 +76,23 @@ class Setting:
 
     @property
     def name(self) -> str:
-        """Of its files."""
+        """The beginning of its files' names."""
         return f"{self.set}-{self.model}-{self.head}-{self.classes or 'all'}"
 
     @property
     def config(self) -> HeadConfig:
-        """Of the head."""
+        """The settings of its head."""
         return HEADS[self.head]
 
 
-def enrol(split: SingerSplit, corpus: Corpus) -> SingerPool:
+def enrol(split: SingerSplit, corpus: Corpus, progress: Progress = silent) -> SingerPool:
     """Singers whose test and validation track have embeddings, with at least one training track that has some.
 
     Raises:
         EvaluationError: nobody is left.
     """
-    copies = without_copies([getattr(split, role) for role in ROLES], corpus)
+    step = progress("looking for copies", sum(len(getattr(split, role).tracks) for role in ROLES))
+    copies = without_copies([getattr(split, role) for role in ROLES], corpus, step)
     singers: dict[str, PoolSinger] = {}
     left_out = list(split.left_out)
     for singer, tracks in split.train.by_singer.items():
@@ -120,10 +125,11 @@ def evaluate(
 
     Args:
         clones: for ``cloned``; those without embeddings or without an enrolled target are passed over.
-        progress: given a label and a number of steps, returns what is called after each step.
+        progress: is told of each run and each epoch.
 
     Raises:
-        EvaluationError: more classes than singers, fewer classes than cloned singers, or a file of another setting.
+        EvaluationError: more classes than singers, fewer classes than two or than cloned singers, or a file of another
+            setting.
     """
     wanted = _check(setting, pool, corpus, clones)
     recipe = _recipe(setting, pool, corpus, wanted)
@@ -134,13 +140,32 @@ def evaluate(
         runs = todo[first : first + setting.together]
         drawn = [_draw(setting, pool, wanted, run) for run in runs]
         data = [_head_data(setting, singers, corpus, run) for singers, run in zip(drawn, runs, strict=True)]
-        epoch = progress(f"epochs of {len(runs)} heads", 0)
-        heads = train_heads(vectors, data, setting.config, lambda running, tick=epoch: tick())  # type: ignore[misc]
+        count = _Count(len(runs), step, progress(f"epochs of {len(runs)} heads", 0))
+        heads = train_heads(vectors, data, setting.config, count)
+        count.finish()
         for run, singers, head in zip(runs, drawn, heads, strict=True):
             rows = list(_score(setting, run, singers, head, vectors, corpus, wanted))
             write_run(rows, run_path(folder, setting.name, run), recipe)
-            step()
     return len(todo)
+
+
+class _Count:
+    """Counts a run as soon as its head is trained, which takes nearly all of its time."""
+
+    def __init__(self, heads: int, run: Callable[[], None], epoch: Callable[[], None]) -> None:
+        self._running, self._run, self._epoch = heads, run, epoch
+
+    def __call__(self, running: int) -> None:
+        """Count an epoch, after which so many heads are still in training."""
+        self._epoch()
+        for _ in range(self._running - running):
+            self._run()
+        self._running = running
+
+    def finish(self) -> None:
+        """Count the heads that trained up to the last epoch."""
+        for _ in range(self._running):
+            self._run()
 
 
 def _check(setting: Setting, pool: SingerPool, corpus: Corpus, clones: Sequence[Track]) -> tuple[Track, ...]:
@@ -152,7 +177,9 @@ def _check(setting: Setting, pool: SingerPool, corpus: Corpus, clones: Sequence[
     )
     if setting.set == "cloned" and not usable:
         raise EvaluationError("the clones", "imitate nobody of the singers", "give the singers whom they imitate")
-    least = len(_targets(usable, pool)) if setting.set == "cloned" else 1
+    if len(pool.singers) < 2:
+        raise EvaluationError("accuracy", "cannot be measured with one singer, who is always right", "give two or more")
+    least = max(2, len(_targets(usable, pool)) if setting.set == "cloned" else 0)
     classes = setting.classes or len(pool.singers)
     if not least <= classes <= len(pool.singers):
         bounds = f"{least} to {len(pool.singers)} singers can take part"
@@ -269,7 +296,7 @@ def _placed(scores: NDArray[np.float32], targets: NDArray[np.bool_]) -> tuple[li
 
 
 def _clone(track: Track, label: Mapping[str, int], votes: Votes, number: int) -> tuple[str, float, str]:
-    """Of a clone: its source, the chance that the vote names the source, and whose band plays."""
+    """A clone's source, the chance that the vote names the source, and whose band plays."""
     if not track.cloned:
         return "", float("nan"), ""
     named = float("nan")

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import base64
-import html
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,13 +14,15 @@ from whosings.evaluation import figures
 from whosings.evaluation.paper_tables import (
     LINE_COLUMNS,
     by_train_tracks,
+    escaped,
     line_cells,
     lines,
     part_cells,
     parts,
     text_table,
 )
-from whosings.evaluation.results import Results, read_results
+from whosings.evaluation.results import ProbeFile, Results, probe_files, read_results
+from whosings.evaluation.wrong_answers import EXCERPTS, WrongAnswer, excerpt, wrong_answers
 from whosings.files import write_atomic
 
 _NOTICE = (
@@ -31,7 +32,8 @@ _NOTICE = (
 _STYLE = (
     "body{font:15px/1.5 system-ui,sans-serif;max-width:95em;margin:2em auto;padding:0 1em;color:#111}"
     "table{border-collapse:collapse;margin:1em 0;font-size:13px}td,th{padding:.25em .7em;border-bottom:1px solid #ddd;"
-    "text-align:left;white-space:nowrap}img{max-width:100%}.scroll{overflow-x:auto}p.note{color:#555}"
+    "text-align:left;vertical-align:top;overflow-wrap:break-word;max-width:24em}img{max-width:100%}"
+    ".scroll{overflow-x:auto}p.note{color:#555}audio{width:16em;height:2em}"
 )
 _PART_COLUMNS = ("", "answers", "top-1 by vote", "top-5 by vote", "source named")
 _ANALYSES = (
@@ -39,6 +41,8 @@ _ANALYSES = (
     ("language", "By language"),
     ("album_shared", "By whether the singer also trains with the probe's album"),
 )
+_WRONG_COLUMNS = ("probe", "singer", "named", "wrong in", "place of the singer", "probability of the singer")
+_MOST_WRONG = 50  # rows of a table of wrong answers
 _CLONE_ANALYSES = (("clone_method", "Clones by method"), ("owner", "Clones by whose band plays"))
 
 
@@ -66,7 +70,7 @@ def write_report(folder: str | Path, out: str | Path) -> ReportFiles:
         if not similarities and not products:
             raise
         results = None
-    page, tables, pictures = _Page(), [], list[Path]()
+    page, tables, pictures, files = _Page(), [], list[Path](), probe_files(folder)
 
     def show(title: str, made: list[Path], note: str) -> None:
         if made:
@@ -75,8 +79,16 @@ def write_report(folder: str | Path, out: str | Path) -> ReportFiles:
 
     def tell(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         if rows:
-            tables.append(f"## {title}\n\n{text_table(columns, rows)}")
+            tables.append(f"## {escaped(title)}\n\n{text_table(columns, rows)}")
             page.table(title, columns, rows)
+
+    def list_wrong(title: str, found: Sequence[WrongAnswer]) -> None:
+        shown = found[:_MOST_WRONG]
+        rows = [_wrong_cells(one) for one in shown]
+        if rows:
+            title = f"{title} ({len(found)}, the first {len(rows)})" if len(found) > len(rows) else title
+            tables.append(f"## {escaped(title)}\n\n{text_table(_WRONG_COLUMNS, rows)}")
+            page.table(title, _WRONG_COLUMNS, rows, [page.excerpt(one.probe, files) for one in shown])
 
     if results is not None:
         note = "Mean over runs ± deviation over runs (95 % interval over singers); ties broken by chance on average."
@@ -86,6 +98,7 @@ def write_report(folder: str | Path, out: str | Path) -> ReportFiles:
         show("Accuracy by number of singers", made, "One marker a run, lines join the means (the paper's figure 1).")
         _real(results, out, tell, show)
         _clones(results, out, tell, show)
+        _wrong(results, list_wrong)
     if similarities:
         made = figures.similarity_bars(similarities, out / "figure4-similarity")
         note = (
@@ -142,7 +155,11 @@ def _real(results: Results, out: Path, tell: Any, show: Any) -> None:
         made = figures.accuracy_by_value(largest, "genre", out / f"figure2-genre-{name}")
         show(f"By genre: {singers}", made, "Boxes over runs (the paper's figure 2).")
         made = figures.accuracy_by_train_tracks(rows, out / f"figure3-tracks-{name}")
-        show(f"By training tracks: {name}", made, "Violins and points over runs (the paper's figure 3).")
+        show(
+            f"By training tracks: {name}",
+            made,
+            "A point a run, and violins where five runs or more differ (the paper's figure 3).",
+        )
         for (model, head), own in largest.groups("model", "head"):
             for column, title in _ANALYSES:
                 cells = [part_cells(part) for part in parts(own, column)]
@@ -168,6 +185,20 @@ def _clones(results: Results, out: Path, tell: Any, show: Any) -> None:
             )
 
 
+def _wrong(results: Results, list_wrong: Any) -> None:
+    """Wrong answers of every model, at the largest number of singers of each set."""
+    for (name, model, head), rows in results.groups("set", "model", "head"):
+        classes = int(rows["classes"].max())
+        list_wrong(
+            f"Wrong answers: {name}, {model}, {head}, {classes} singers", wrong_answers(rows.where(classes=classes))
+        )
+
+
+def _wrong_cells(one: WrongAnswer) -> tuple[str, ...]:
+    wrong = f"{one.wrong} of {one.runs} runs"
+    return one.probe, one.target, one.named, wrong, f"{one.rank:.1f}", f"{one.probability:.1%}"
+
+
 def _read_all(folder: Path, name: str) -> list[dict[str, Any]]:
     found = []
     for path in sorted(folder.glob(f"{name}-*.json")):
@@ -184,22 +215,48 @@ class _Page:
 
     def __init__(self) -> None:
         self._parts: list[str] = []
+        self._heard: set[str] = set()
 
-    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        def line(cells: Sequence[str], tag: str) -> str:
-            return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
+    def table(
+        self,
+        title: str,
+        columns: Sequence[str],
+        rows: Sequence[Sequence[str]],
+        excerpts: Sequence[str] = (),
+    ) -> None:
+        """Add a table of texts.
 
-        body = line(columns, "th") + "".join(line(row, "td") for row in rows)
-        self._parts.append(f"<h2>{html.escape(title)}</h2><div class=scroll><table>{body}</table></div>")
+        Args:
+            excerpts: HTML of one more cell of each row.
+        """
+
+        def line(cells: Sequence[str], tag: str, more: Sequence[str]) -> str:
+            return "<tr>" + "".join(f"<{tag}>{cell}</{tag}>" for cell in (*map(escaped, cells), *more)) + "</tr>"
+
+        ends = [[cell] for cell in excerpts] or [[] for _ in rows]
+        head = line(columns, "th", ["excerpt"] if excerpts else [])
+        body = head + "".join(line(row, "td", end) for row, end in zip(rows, ends, strict=True))
+        self._parts.append(f"<h2>{escaped(title)}</h2><div class=scroll><table>{body}</table></div>")
+
+    def excerpt(self, probe: str, files: Mapping[str, ProbeFile]) -> str:
+        """HTML with which to hear a probe: each is on the page once, and ``EXCERPTS`` are in all."""
+        if probe in self._heard:
+            return "see above"
+        if len(self._heard) == EXCERPTS:
+            return f"the page holds {EXCERPTS}"
+        cell = excerpt(probe, files)
+        if cell.startswith("<audio"):
+            self._heard.add(probe)
+        return cell
 
     def picture(self, title: str, path: Path, note: str) -> None:
         data = base64.b64encode(path.read_bytes()).decode()
-        alt = html.escape(title)
+        alt = escaped(title)
         self._parts.append(f'<h2>{alt}</h2><img alt="{alt}" src="data:image/png;base64,{data}">')
         self.note(note)
 
     def note(self, text: str) -> None:
-        self._parts.append(f"<p class=note>{html.escape(text)}</p>")
+        self._parts.append(f"<p class=note>{escaped(text)}</p>")
 
     def whole(self) -> str:
         return (

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +34,11 @@ class Row:
         probe: track id.
         target: singer id; several of a duet are joined by ``;``.
         predicted: by majority vote; of several first ones the alphabetically first.
-        segments: that voted.
-        train_tracks: of the target.
+        segments: number of segments that voted.
+        train_tracks: number of the target's training tracks.
         album_shared: whether the target trains with tracks of the probe's album; None where it is not known.
-        source: of a clone, whose performance was converted.
-        owner: of a clone, whose band plays: ``source``, ``enrolled`` (another of the classes), ``other``, or empty.
+        source: the singer whose performance was converted to a clone; empty for real tracks.
+        owner: whose band plays in a clone: ``source``, ``enrolled`` (another of the classes), ``other``, or empty.
     """
 
     set: str
@@ -67,6 +67,7 @@ class Row:
     owner: str
 
 
+_PROBES = "probes.json"
 _TYPES = {"str": pa.string(), "int": pa.int32(), "float": pa.float32(), "bool | None": pa.bool_()}
 _SCHEMA = pa.schema([(field.name, _TYPES[str(field.type)]) for field in fields(Row)])
 
@@ -152,6 +153,43 @@ def read_results(folder: str | Path) -> Results:
         tables.append(pa.parquet.read_table(path))
     whole = pa.concat_tables([table.replace_schema_metadata(None) for table in tables])
     return Results({name: whole[name].to_numpy(zero_copy_only=False) for name in whole.column_names})
+
+
+@dataclass(frozen=True)
+class ProbeFile:
+    """Where a probe can be heard.
+
+    Attributes:
+        path: the recording, as an absolute path.
+        start_s: where its first sung segment begins, in seconds.
+    """
+
+    path: str
+    start_s: float
+
+
+def note_probes(folder: Path, probes: Mapping[str, ProbeFile]) -> None:
+    """Add to ``probes.json`` in a folder of results where the recordings of these track ids lie.
+
+    Raises:
+        EvaluationError: the file is there and damaged.
+    """
+    known = {**probe_files(folder), **probes}
+    write_summary(folder / _PROBES, {name: asdict(known[name]) for name in sorted(known)})
+
+
+def probe_files(folder: Path) -> dict[str, ProbeFile]:
+    """What ``note_probes`` noted; nothing where it noted nothing.
+
+    Raises:
+        EvaluationError: the file is damaged.
+    """
+    path = folder / _PROBES
+    try:
+        content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        return {name: ProbeFile(str(one["path"]), float(one["start_s"])) for name, one in content.items()}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise EvaluationError(path, "is damaged", "delete it, and evaluate again") from error
 
 
 def write_summary(path: Path, summary: Any) -> None:

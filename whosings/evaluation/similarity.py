@@ -1,4 +1,4 @@
-"""What an encoder listens to: cosines between a test track and its own stems (paper: figure 4).
+"""Whether an encoder follows the voice or the band: cosines between a test track and its own stems (paper: figure 4).
 
 Conventions
 -----------

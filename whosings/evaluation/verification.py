@@ -38,8 +38,9 @@ class Trials:
         same, different: log-likelihood ratios in nats, sorted.
         eer: equal error rate.
         min_dcf: least normalised detection cost at a prior of 0.05.
-        threshold, false_accept_rate, miss_rate: of the calibration that ships with the encoder, on these trials.
-        stated_false_accept_rate: what that threshold was set for.
+        threshold: least log-likelihood ratio, in nats, at which the shipped calibration accepts.
+        false_accept_rate, miss_rate: rates of these trials at that threshold, 0 to 1.
+        stated_false_accept_rate: the rate for which that threshold was set, 0 to 1.
     """
 
     same: tuple[float, ...]
@@ -57,14 +58,14 @@ class OpenSet:
     """Answers with strangers among the probes.
 
     Attributes:
-        enrolled, strangers, clones: probes of each kind.
+        enrolled, strangers, clones: number of probes of each kind.
         right, another, unknown: shares of enrolled singers' probes that were answered with the singer, with another
             one, with ``unknown``.
         strangers_named: share of strangers' probes that were given a name.
         clones_right, clones_source: shares of clones answered with a target, and with the source.
         bins: reliability of the stated probability of the best candidate, enrolled singers and strangers alike.
         calibration_error: expected calibration error of the same.
-        unknown_prior: with which all were answered.
+        unknown_prior: the prior of an unknown singer with which all probes were answered.
     """
 
     enrolled: int
