@@ -187,6 +187,16 @@ def test_stems_are_made_of_what_is_kept(library: Path, tmp_path: Path) -> None:
         assert audio.load(track.vocals_path).samples == pytest.approx(audio.load(given).samples, abs=1e-3)
 
 
+def test_sound_beyond_full_scale_is_not_clipped(library: Path, tmp_path: Path) -> None:
+    (tmp_path / "songs/Ann").mkdir(parents=True)
+    loud = 20 * audio.load(library / "Ann/0.flac").samples
+    soundfile.write(tmp_path / "songs/Ann/loud.wav", loud.T, RATE, subtype="FLOAT")
+    found = prepare(listing(tmp_path / "songs"), tmp_path / "out", Rules(min_tracks=1), workers=0)
+    assert found.manifest is not None
+    (track,) = read_manifest(found.manifest).tracks
+    assert audio.load(track.path).samples == pytest.approx(loud / np.abs(loud).max(), abs=1e-4)
+
+
 def test_a_track_that_cannot_be_separated_is_lost_with_its_singer(library: Path, tmp_path: Path) -> None:
     stems, out = tmp_path / "stems", tmp_path / "out"
     shutil.copytree(library.parent / f"{library.name}-stems", stems)

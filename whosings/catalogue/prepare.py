@@ -4,7 +4,8 @@ Conventions
 -----------
 - Filters, in order: a singer is known, and only one (annotations); the file decodes; its recording has not come before;
   somebody sings in at least ``min_vocal`` of it; the singer keeps at least ``min_tracks`` tracks.
-- What passes is stored as 16-kHz mono FLAC, with its stems if a separator is named, under names made from content.
+- What passes is stored as 16-kHz mono FLAC, with its stems if a separator is named, under names made from content;
+  what reaches beyond full scale is stored quieter, and a pair of stems by one gain.
 - The journal remembers every track. The same command, run again after an interruption or with more tracks, only does
   what is left; memory is bounded by the longest track in each process.
 - The result is ``manifest.parquet`` with its segment table, ``tracks.csv`` with every track and what became of it,
@@ -295,7 +296,8 @@ def _store_entry(out: Path, separation: SeparationJob | None, method: str, entry
     vocals = instrumental = None
     try:
         if not (out / name).exists():
-            audio.write_flac(out / name, audio.load(track.path).samples)
+            samples = audio.load(track.path).samples
+            audio.write_flac(out / name, samples / max(1.0, float(np.abs(samples).max())))  # FLAC would clip it
         if separation is not None:
             activity = None if separation.whole else activity_of(entry)
             stems = separate_track(track.path, separation.open(), separation.cache, activity)
