@@ -246,6 +246,26 @@ def test_two_tracks_of_one_id(library: Path, tmp_path: Path) -> None:
         prepare([row, row], tmp_path / "out", workers=0)
 
 
+def test_paths_that_tables_cannot_hold_are_failures(library: Path, tmp_path: Path) -> None:
+    """A file name in Latin-1, as old archives have them, and a table with a NUL character."""
+    songs = tmp_path / "songs" / "Ann"
+    songs.mkdir(parents=True)
+    shutil.copy(library / "Ann/0.flac", songs / "good.flac")
+    try:
+        shutil.copy(library / "Ann/1.flac", os.fsencode(songs) + b"/S\xe4nger.flac")
+    except OSError:
+        pytest.skip("this file system has UTF-8 names only")
+    rows = [*listing(tmp_path / "songs"), Listed(Track("nul", "Ann", Path("a\0b.flac")))]
+    found = prepare(rows, tmp_path / "out", Rules(min_tracks=1), workers=0)
+    assert outcomes(found.folder) == {
+        "Ann/S\\udce4nger.flac": "unreadable",
+        "Ann/good.flac": "kept",
+        "nul": "unreadable",
+    }
+    assert ["cannot hold; rename it" in str(error) for error in found.failures] == [True, True]
+    assert prepare(rows, tmp_path / "out", Rules(min_tracks=1), workers=0).stages == found.stages
+
+
 def test_examining_one_file(library: Path) -> None:
     found = examine(library / "Ann/0.flac")
     assert not isinstance(found, AudioError)

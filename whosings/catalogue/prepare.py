@@ -31,9 +31,9 @@ from whosings.catalogue.fingerprint import words_of
 from whosings.catalogue.journal import Journal
 from whosings.catalogue.manifest import Piece, Track, segments_path, write_tracks
 from whosings.catalogue.table_files import write_table
-from whosings.catalogue.track_status import Entry, Examination, Listed, Stored, TrackOutcome
+from whosings.catalogue.track_status import Entry, Examination, Listed, Stored, TrackOutcome, storable
 from whosings.devices import open_device
-from whosings.errors import AudioError, ManifestError, MissingFileError, WhosingsError
+from whosings.errors import AudioError, ManifestError, MissingFileError, UnreadableAudioError, WhosingsError
 from whosings.files import content_hash, write_atomic
 from whosings.parallel import Done, each
 from whosings.progress import Progress, silent
@@ -143,7 +143,7 @@ def prepare(
         separation.open()  # says at once what is wrong with it
     failures: list[WhosingsError] = []
     with _alone(out), Journal(out / JOURNAL, method=shipped_detector().fingerprint) as journal:
-        listed = journal.begin(_counted(tracks, progress("listing", 0)))
+        listed = journal.begin(_storable(tracks, progress("listing", 0), failures))
         _examine(journal, workers, progress, failures)
         step = progress("comparing", listed)
         for _ in journal.match():
@@ -214,8 +214,10 @@ def examine(path: Path) -> Examination | AudioError:
         return MissingFileError(path, "can no longer be read", "check the disk")
 
 
-def _counted(tracks: Iterable[Listed], step: Callable[[], None]) -> Iterator[Listed]:
-    for listed in tracks:
+def _storable(tracks: Iterable[Listed], step: Callable[[], None], failures: list[WhosingsError]) -> Iterator[Listed]:
+    for listed in map(storable, tracks):
+        if listed.excluded is TrackOutcome.UNREADABLE:
+            failures.append(UnreadableAudioError(listed.track.path, listed.detail, "rename it"))
         yield listed
         step()
 

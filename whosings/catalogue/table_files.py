@@ -1,6 +1,7 @@
 """Tables on disk: Parquet or CSV by the ending, with a fixed schema, validated when read, written as a stream.
 
-In CSV, lists are separated by ``;`` and booleans are ``true`` or ``false``; an empty cell is no value.
+In CSV, lists are separated by ``;`` and booleans are ``true`` or ``false``; an empty cell is no value. Numbers are read
+as text where text is wanted, and NaN among them as no value.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute
 import pyarrow.csv
 import pyarrow.parquet
 
@@ -62,7 +64,9 @@ def read_table(path: Path, schema: pa.Schema, required: Sequence[str]) -> pa.Tab
         if column.name not in table.column_names:
             table = table.append_column(column, pa.nulls(table.num_rows, column.type))
     try:
-        return table.select(schema.names).cast(schema)
+        table = _with_empty_nan(table.select(schema.names), schema).cast(schema)
+        table.validate(full=True)  # text may be no UTF-8
+        return table
     except (pa.ArrowException, ValueError) as error:
         raise ManifestError(
             path, f"has a column of the wrong type ({str(error).splitlines()[0].rstrip('.')})", "correct the table"
@@ -98,6 +102,16 @@ def check_ending(path: Path) -> None:
     """
     if path.suffix not in (".parquet", ".csv"):
         raise ManifestError(path, f"has the ending {path.suffix or '(none)'}", "use .parquet or .csv")
+
+
+def _with_empty_nan(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Where text is wanted and numbers are given, as pandas makes them of ids with gaps, NaN is no value."""
+    for number, column in enumerate(schema):
+        if pa.types.is_string(column.type) and pa.types.is_floating(table.schema.field(number).type):
+            given = table.column(number)
+            kept = pa.compute.if_else(pa.compute.is_nan(given), None, given)
+            table = table.set_column(number, column.name, kept)
+    return table
 
 
 def _list_columns(schema: pa.Schema) -> set[str]:
