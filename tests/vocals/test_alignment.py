@@ -105,6 +105,13 @@ def test_stems_that_are_too_late_are_refused(tmp_path, song):
         _separated(tmp_path, sum(song), vocals=vocals)
 
 
+def test_what_is_no_stem_is_not_moved(tmp_path, song):
+    """An untrained model's output: an offset, and little of the mixture, late."""
+    soundfile.write(tmp_path / "song.flac", sum(song), RATE)
+    soundfile.write(tmp_path / "stem.flac", 0.1 + 0.05 * _late(sum(song), 300), RATE)
+    assert lag_of(tmp_path / "stem.flac", tmp_path / "song.flac") == 0
+
+
 def test_a_track_that_nobody_sings(tmp_path, song):
     stems = _separated(tmp_path, song[1], vocals=np.zeros_like(song[1]))
     assert not audio.load(stems.vocals).samples.any()

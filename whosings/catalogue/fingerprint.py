@@ -148,4 +148,4 @@ def _relation_at(words: Words, other: Words, offset: int) -> Relation | None:
 
 
 def _covers(part: Words, words: Words) -> bool:
-    return np.count_nonzero(part) >= OVERLAP * np.count_nonzero(words)
+    return bool(np.count_nonzero(part) >= OVERLAP * np.count_nonzero(words))
