@@ -88,8 +88,7 @@ def spans(start_s: NDArray[np.float64], window_s: float, hop_s: float) -> tuple[
     firsts, lasts = np.append(0, breaks + 1), np.append(breaks, len(start_s) - 1)
     middle, half = start_s + window_s / 2, hop_s / 2
     return tuple(
-        Span(float(middle[first] - half), float(middle[last] + half))
-        for first, last in zip(firsts, lasts, strict=True)
+        Span(float(middle[first] - half), float(middle[last] + half)) for first, last in zip(firsts, lasts, strict=True)
     )
 
 

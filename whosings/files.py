@@ -5,11 +5,14 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import platform
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
+from zlib import crc32
 
 DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """Numbers of the errors for which there is no room."""
@@ -19,12 +22,12 @@ DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 def atomic(path: str | Path) -> Iterator[Path]:
     """Give a path beside ``path`` to write to; when the block ends well, it is synced and takes the name ``path``.
 
-    After an error nothing has changed; after a crash a hidden ``.partial`` file may be left beside it.
+    After an error nothing has changed; after a crash a hidden ``.partial`` file is left beside it until the next write
+    to ``path`` from the same machine.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The ending stays: writers choose formats by it.
-    beside = path.with_name(f".partial-{uuid4().hex[:8]}-{path.name}")
+    beside = _beside(path)
     try:
         yield beside
         _sync(beside)
@@ -42,18 +45,19 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
     """Give a new folder beside ``path`` to fill; when the block ends well, it takes the name ``path``.
 
     A folder that has this name already is replaced. After an error nothing has changed; after a crash a hidden
-    ``.partial`` folder may be left beside it.
+    ``.partial`` folder is left beside it until the next write to ``path`` from the same machine.
     """
     path = Path(path)
-    beside = path.with_name(f".partial-{uuid4().hex[:8]}-{path.name}")
-    beside.mkdir(parents=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = _beside(path)
+    beside.mkdir()
     try:
         yield beside
         for file in beside.iterdir():
             _sync(file)
         _sync(beside)
         if path.exists():  # a folder takes the name of an empty one only
-            old = path.with_name(f".partial-{uuid4().hex[:8]}-{path.name}")
+            old = _beside(path)
             path.replace(old)
             shutil.rmtree(old)
         beside.replace(path)
@@ -95,6 +99,45 @@ def _name(error: OSError, path: Path) -> None:
     """Let an error say which file has no room: a write that fails does not."""
     if error.errno in DISK_FULL:
         error.filename = str(path)
+
+
+def _beside(path: Path) -> Path:
+    """A new name beside a path, which says who writes there; what dead processes of this machine left is removed."""
+    left = re.compile(rf"\.partial-{_machine()}-(\d+)-[0-9a-f]{{6}}-{re.escape(path.name)}")
+    for name in os.listdir(path.parent):  # noqa: PTH208 (a folder may hold very many)
+        if (found := left.fullmatch(name)) and not _lives(int(found[1])):
+            _remove(path.parent / name)
+    # The ending stays: writers choose formats by it.
+    return path.with_name(f".partial-{_machine()}-{os.getpid()}-{uuid4().hex[:6]}-{path.name}")
+
+
+def _machine() -> str:
+    """By what numbers of processes mean the same; containers may share a name and a disk."""
+    try:
+        numbered = str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        numbered = ""
+    return f"{crc32((platform.node() + numbered).encode()):08x}"
+
+
+def _lives(process: int) -> bool:
+    if os.name == "nt":  # where signal 0 is Ctrl+C
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):  # it is somebody else's, or cannot be asked for
+        pass
+    return True
+
+
+def _remove(path: Path) -> None:
+    """Another process may be removing it, too."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _sync(path: Path) -> None:

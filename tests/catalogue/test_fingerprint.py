@@ -12,11 +12,12 @@ from whosings.audio import SAMPLE_RATE
 from whosings.catalogue.fingerprint import (
     HOP_S,
     MOST_DIFFERENT,
+    Relation,
     Sighting,
     candidates,
     difference,
     landmarks,
-    same_recording,
+    relation,
     words_of,
 )
 from whosings.choir.cast import draw_singer
@@ -43,7 +44,7 @@ def encoded(samples: FloatArray, kind: str) -> FloatArray:
     return soundfile.read(buffer, dtype="float32")[0]
 
 
-def find(words: np.ndarray, *others: np.ndarray) -> list[int]:
+def related(words: np.ndarray, *others: np.ndarray) -> dict[int, Relation]:
     """By brute force over all words: what the journal's index does in a database."""
     seen = [
         (int(place), Sighting(number, int(there)))
@@ -52,7 +53,13 @@ def find(words: np.ndarray, *others: np.ndarray) -> list[int]:
         for there in np.flatnonzero(other == words[place])
         if there in landmarks(other)
     ]
-    return [c.track for c in candidates(words, seen) if same_recording(words, others[c.track], c.place)]
+    found = {c.track: relation(words, others[c.track], c.place) for c in candidates(words, seen)}
+    return {track: kind for track, kind in found.items() if kind is not None}
+
+
+def find(words: np.ndarray, *others: np.ndarray) -> list[int]:
+    """Which of the others are the same recording."""
+    return [track for track, kind in related(words, *others).items() if kind is Relation.SAME]
 
 
 @pytest.mark.parametrize("kind", ["mp3 low", "mp3 high", "vorbis", "8 bit"])
@@ -76,11 +83,20 @@ def test_noise_equaliser_and_leading_silence(song: FloatArray) -> None:
 
 
 def test_a_part_of_a_song_is_not_the_song(song: FloatArray) -> None:
-    original = words_of(song[None])
-    assert find(words_of(song[None, : song.size // 2]), original) == [0]  # all of the shorter one is common
+    original, half = words_of(song[None]), words_of(song[None, : song.size // 2])
+    assert related(half, original) == {0: Relation.PART} and related(original, half) == {0: Relation.WHOLE}
     other = record(draw_singer(3, 1), 0, 40).mixture
     medley = np.concatenate([song[: song.size // 2], other[: song.size // 2]])
-    assert find(words_of(medley[None]), original) == []
+    assert related(words_of(medley[None]), original) == {}
+    album = words_of(np.concatenate([song, other])[None])
+    assert related(album, original, words_of(other[None])) == {0: Relation.WHOLE, 1: Relation.WHOLE}
+
+
+def test_silence_makes_no_longer_recording(song: FloatArray) -> None:
+    silent = np.zeros(2 * song.size, np.float32)
+    original = words_of(song[None])
+    assert find(words_of(np.concatenate([song, silent])[None]), original) == [0]
+    assert find(original, words_of(np.concatenate([silent, song])[None])) == [0]
 
 
 def test_another_voice_over_the_same_band_is_another_recording(song: FloatArray) -> None:

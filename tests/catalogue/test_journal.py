@@ -115,6 +115,75 @@ def test_duplicates_keep_the_first(journal: Journal, tmp_path: Path) -> None:
     assert {e.detail for e in journal.entries(TrackOutcome.DUPLICATE)} == {"the same recording as t0"}
 
 
+def parts_of_an_album() -> dict[str, Examination]:
+    """An album as one file, its two songs, a copy of one, and a song that is on no album."""
+    songs = [words(seed, 900) for seed in range(3)]
+    album = np.concatenate([words(9, 50), songs[0], words(8, 60), songs[1]])
+    every = {"t0": album, "t1": songs[0], "t2": songs[1], "t3": songs[1][20:], "t4": songs[2]}
+    return {name: replace(examination(n), words=found) for n, (name, found) in enumerate(every.items())}
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2, 3, 4], [4, 3, 2, 1, 0], [1, 0, 2, 4, 3]])
+def test_of_a_whole_and_its_parts_the_parts_stay(journal: Journal, tmp_path: Path, order: list[int]) -> None:
+    rows = [listed(tmp_path, number) for number in order]
+    outcomes = run(journal, rows, parts_of_an_album())
+    copy = "t3" if order.index(2) < order.index(3) else "t2"
+    assert outcomes == {
+        f"t{n}": TrackOutcome.COMPILATION if n == 0
+        else TrackOutcome.DUPLICATE if f"t{n}" == copy
+        else TrackOutcome.KEPT
+        for n in order
+    }  # fmt: skip
+    (whole,) = journal.entries(TrackOutcome.COMPILATION)
+    assert whole.detail in {f"contains all of t{n}" for n in (1, 2, 3)}
+
+
+def test_a_whole_stays_without_its_parts(journal: Journal, tmp_path: Path) -> None:
+    rows, found = [listed(tmp_path, number) for number in range(5)], parts_of_an_album()
+    run(journal, rows, found)
+    assert run(journal, [rows[0], rows[4]], found) == {"t0": TrackOutcome.KEPT, "t4": TrackOutcome.KEPT}
+    rows[0].track.path.write_bytes(b"another recording")
+    again = run(journal, rows, {"t0": examination(7)})
+    assert again["t0"] is TrackOutcome.KEPT
+
+
+def test_parts_without_singing_do_not_cost_the_whole(journal: Journal, tmp_path: Path) -> None:
+    rows = [listed(tmp_path, number) for number in range(2)]
+    found = {"t0": examination(0), "t1": replace(examination(1, vocal=0.1), words=words(0)[:300])}
+    assert run(journal, rows, found) == {"t0": TrackOutcome.KEPT, "t1": TrackOutcome.FEW_VOCALS}
+
+
+def test_one_file_under_two_singers_is_given_to_nobody(journal: Journal, tmp_path: Path) -> None:
+    rows = [listed(tmp_path, number, singer) for number, singer in enumerate(["ann", "bob", "bob", "cy"])]
+    same = examination(0)
+    found = {"t0": same, "t1": same, "t2": replace(same, sha256="a copy in another format"), "t3": examination(3)}
+    outcomes = run(journal, rows, found)
+    assert list(outcomes.values()) == [
+        TrackOutcome.CONFLICT,
+        TrackOutcome.CONFLICT,
+        TrackOutcome.DUPLICATE,
+        TrackOutcome.KEPT,
+    ]
+    assert [entry.detail for entry in journal.entries(TrackOutcome.CONFLICT)] == [
+        "the same file as t1, which is listed for another singer",
+        "the same file as t0, which is listed for another singer",
+    ]
+    assert run(journal, rows[1:], found)["t1"] is TrackOutcome.KEPT
+
+
+def test_a_journal_from_before_parts_were_told_is_compared_anew(tmp_path: Path) -> None:
+    path, rows = tmp_path / "journal.sqlite", [listed(tmp_path, number) for number in range(5)]
+    with Journal(path, "m") as journal:
+        run(journal, rows, parts_of_an_album())
+    with sqlite3.connect(path) as db:
+        db.executescript("DROP TABLE parts; UPDATE tracks SET twin = 2 WHERE number = 1")
+    db.close()
+    with Journal(path, "m") as journal:
+        journal.begin(rows)
+        assert journal.count_unexamined() == 0
+        assert run(journal, rows, {})["t0"] is TrackOutcome.COMPILATION
+
+
 def test_a_duplicate_takes_the_place_of_a_first_that_went_away(journal: Journal, tmp_path: Path) -> None:
     rows = [listed(tmp_path, number) for number in range(3)]
     found = {f"t{n}": replace(examination(n), words=words(0)) for n in range(3)}
@@ -203,3 +272,50 @@ def test_something_else_than_a_journal(tmp_path: Path, content: bytes) -> None:
         sqlite3.connect(path).execute("CREATE TABLE songs (name)").connection.commit()
         with pytest.raises(ManifestError, match="is not a journal"):
             Journal(path, "m")
+
+
+def _lock(path: Path) -> sqlite3.Connection:
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    return other
+
+
+@pytest.mark.parametrize(
+    ("trouble", "says"),
+    [
+        ("PRAGMA max_page_count = 1", "is full"),
+        ("PRAGMA query_only = ON", "readonly"),
+        ("PRAGMA busy_timeout = 0", "locked"),
+    ],
+)
+def test_troubles_of_the_disk_are_no_reason_to_remove_the_journal(tmp_path: Path, trouble: str, says: str) -> None:
+    path, rows = tmp_path / "journal.sqlite", [listed(tmp_path, number) for number in range(300)]
+    with Journal(path, "m") as journal:
+        journal.begin(rows[:2])
+        journal._db.execute(trouble)
+        other = _lock(path) if says == "locked" else None
+        changes = {
+            "begin": lambda: journal.begin(rows),
+            "examined": lambda: journal.examined(1, examination(0)),
+            "stored": lambda: journal.stored(1, Stored("a" * 9000, "b", None, None, "c")),
+            "settle": lambda: journal.settle(1, TrackOutcome.UNREADABLE, "d" * 9000),
+        }
+        for change in changes.values():
+            with pytest.raises(ManifestError, match=rf"cannot be used now \(.*{says}") as told:
+                change()
+            assert "remove" not in str(told.value)
+        if other is not None:
+            other.close()
+    with Journal(path, "m") as journal:
+        assert journal.begin(rows) == 300
+
+
+def test_damage_found_while_it_is_used_is_told(tmp_path: Path) -> None:
+    path, rows = tmp_path / "journal.sqlite", [listed(tmp_path, number) for number in range(600)]
+    with Journal(path, "m") as journal:
+        journal.begin(rows)
+    content = path.read_bytes()
+    path.write_bytes(content[:8192] + b"\xff" * (len(content) - 8192))
+    with pytest.raises(ManifestError, match="is damaged"), Journal(path, "m") as journal:
+        list(journal.entries())
+        journal.begin(rows)

@@ -256,7 +256,7 @@ def test_a_column_twice(tmp_path: Path) -> None:
     refused(csv(tmp_path, "track_id,track_id,singer_id,path", "1,1,a,x.mp3"), "songs.csv", "track_id")
 
 
-@pytest.mark.parametrize("row", ["1,0,", "1,,0.5", "1,0,1.5", "1,-3,0.5", "1,0,nan"])
+@pytest.mark.parametrize("row", ["1,0,", "1,,0.5", "1,0,1.5", "1,-3,0.5", "1,0,nan", "1,inf,0.5"])
 def test_segment_values_must_make_sense(tmp_path: Path, row: str) -> None:
     path = csv(tmp_path, "track_id,singer_id,path", "1,a,x.mp3")
     csv(tmp_path, "track_id,start_s,vocal", row, name="songs.segments.csv")

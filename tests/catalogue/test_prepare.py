@@ -22,7 +22,14 @@ from whosings.catalogue.track_status import Listed, TrackOutcome
 from whosings.choir.band import draw_palette, play
 from whosings.choir.score import compose
 from whosings.choir.songs import Song
-from whosings.errors import AudioError, ManifestError, MissingFileError, SeparationError, TooShortError
+from whosings.errors import (
+    AudioError,
+    ManifestError,
+    MissingFileError,
+    SeparationError,
+    TooShortError,
+    WhosingsError,
+)
 from whosings.files import content_hash
 from whosings.vocals.separation import SeparationJob
 
@@ -187,6 +194,16 @@ def test_stems_are_made_of_what_is_kept(library: Path, tmp_path: Path) -> None:
         assert audio.load(track.vocals_path).samples == pytest.approx(audio.load(given).samples, abs=1e-3)
 
 
+def test_sound_beyond_full_scale_is_not_clipped(library: Path, tmp_path: Path) -> None:
+    (tmp_path / "songs/Ann").mkdir(parents=True)
+    loud = 20 * audio.load(library / "Ann/0.flac").samples
+    soundfile.write(tmp_path / "songs/Ann/loud.wav", loud.T, RATE, subtype="FLOAT")
+    found = prepare(listing(tmp_path / "songs"), tmp_path / "out", Rules(min_tracks=1), workers=0)
+    assert found.manifest is not None
+    (track,) = read_manifest(found.manifest).tracks
+    assert audio.load(track.path).samples == pytest.approx(loud / np.abs(loud).max(), abs=1e-4)
+
+
 def test_a_track_that_cannot_be_separated_is_lost_with_its_singer(library: Path, tmp_path: Path) -> None:
     stems, out = tmp_path / "stems", tmp_path / "out"
     shutil.copytree(library.parent / f"{library.name}-stems", stems)
@@ -234,6 +251,30 @@ def test_two_tracks_of_one_id(library: Path, tmp_path: Path) -> None:
     row = Listed(Track("x", "Ann", library / "Ann/0.flac"))
     with pytest.raises(ManifestError, match="occurs twice"):
         prepare([row, row], tmp_path / "out", workers=0)
+
+
+def test_paths_that_tables_cannot_hold_are_failures(library: Path, tmp_path: Path) -> None:
+    """A file name in Latin-1, as old archives have them, and a table with a NUL character."""
+    songs = tmp_path / "songs" / "Ann"
+    songs.mkdir(parents=True)
+    shutil.copy(library / "Ann/0.flac", songs / "good.flac")
+    try:
+        shutil.copy(library / "Ann/1.flac", os.fsencode(songs) + b"/S\xe4nger.flac")
+    except OSError:
+        pytest.skip("this file system has UTF-8 names only")
+    refused: list[WhosingsError] = []
+    rows = list(listing(tmp_path / "songs", on_refused=refused.append))
+    assert ["S\\udce4nger.flac: has a name" in str(error) for error in refused] == [True]
+    for name, path in (("nul", "a\0b.flac"), ("latin", os.fsdecode(os.fsencode(songs) + b"/S\xe4nger.flac"))):
+        rows.append(Listed(Track(name, "Ann", Path(path))))
+    found = prepare(rows, tmp_path / "out", Rules(min_tracks=1), workers=0)
+    assert outcomes(found.folder) == {
+        "Ann/good.flac": "kept",
+        "latin": "unreadable",
+        "nul": "unreadable",
+    }
+    assert ["cannot hold; rename it" in str(error) for error in found.failures] == [True, True]
+    assert prepare(rows, tmp_path / "out", Rules(min_tracks=1), workers=0).stages == found.stages
 
 
 def test_examining_one_file(library: Path) -> None:

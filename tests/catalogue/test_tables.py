@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -90,3 +91,15 @@ def test_an_interrupted_write_leaves_the_old_table(tmp_path: Path) -> None:
         write_table(failing(), SCHEMA, path)
     assert [row["name"] for row in read_table(path, SCHEMA, []).to_pylist()] == ["old"]
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_ids_that_are_numbers_become_text(tmp_path: Path) -> None:
+    """NaN among them, as pandas writes a gap, is no value; and text must be UTF-8."""
+    path, schema = tmp_path / "t.parquet", pa.schema([("id", pa.string())])
+    for ids, want in (([1, 20], ["1", "20"]), ([1.0, float("nan")], ["1", None])):
+        pyarrow.parquet.write_table(pa.table({"id": ids}), path)
+        assert read_table(path, schema, ["id"])["id"].to_pylist() == want
+    bad = pa.Array.from_buffers(pa.string(), 1, pa.array([b"\xff"]).buffers())
+    pyarrow.parquet.write_table(pa.table({"id": bad}), path)
+    with pytest.raises(ManifestError, match="Invalid UTF8"):
+        read_table(path, schema, ["id"])

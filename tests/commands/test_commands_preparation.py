@@ -14,7 +14,7 @@ from whosings.annotations.artists import Singer
 from whosings.annotations.decision_tables import write_decisions
 from whosings.annotations.reconcile import Decision, DecisionOutcome
 from whosings.annotations.verdict import Reason
-from whosings.catalogue.manifest import from_folder, read_manifest, write_manifest
+from whosings.catalogue.manifest import Manifest, Track, from_folder, read_manifest, write_manifest
 
 
 @pytest.fixture
@@ -103,3 +103,10 @@ def test_the_commands_of_the_page(call, tmp_path: Path, choir_folder: Path) -> N
             path.name for path in Path(folder).iterdir()
         }
     assert read_manifest("evaluation/manifest.parquet").pieces
+
+
+def test_a_result_is_no_source_of_itself(call, tmp_path: Path) -> None:
+    write_manifest(Manifest((Track("a", "Ann", tmp_path / "a.flac"),)), "prepared/manifest.parquet")
+    code, _, err = call("prepare", "prepared/manifest.parquet")
+    assert code == 2 and "would be overwritten" in " ".join(err.split())
+    assert len(read_manifest("prepared/manifest.parquet").tracks) == 1

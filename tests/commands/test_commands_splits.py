@@ -10,8 +10,9 @@ import pytest
 
 from tests.catalogue import test_datasets, test_published
 from whosings.catalogue.manifest import Manifest, Piece, Track, read_manifest, write_manifest
-from whosings.catalogue.roles import assign_roles, read_roles
+from whosings.catalogue.roles import assign_roles, read_roles, write_roles
 from whosings.catalogue.splits import divide, keep_sung
+from whosings.errors import ManifestError
 
 PAGE = Path(__file__).parents[2] / "docs" / "splits.md"
 
@@ -214,3 +215,26 @@ def test_the_page(run, tmp_path, monkeypatch):
     code = re.search(r"^```python\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
     assert code is not None
     exec(compile(code[1], str(PAGE), "exec"), {})
+
+
+def test_an_open_set_beside_a_closed_one_is_refused(run, tmp_path):
+    """``evaluate`` would read the closed one."""
+    catalogue(tmp_path)
+    assert run("split", tmp_path / "songs.parquet", "-o", tmp_path / "sets")[0] == 0
+    code, _, err = run("split", tmp_path / "songs.parquet", "-o", tmp_path / "sets", "--open-set")
+    assert code == 2 and "holds closed.parquet" in " ".join(err.split())
+
+
+def test_an_import_never_takes_its_source_or_leaves_old_roles(run, tmp_path):
+    source = tmp_path / "tracks.csv"
+    source.write_text("anything")
+    code, _, err = run("import", "fma", source, "--audio", tmp_path, "-o", source)
+    assert code == 2 and "would be overwritten" in " ".join(err.split()) and source.read_text() == "anything"
+    catalogue(tmp_path)
+    songs = tmp_path / "songs.parquet"
+    manifest = read_manifest(songs)
+    write_roles(assign_roles(manifest), songs)
+    assert read_roles(songs).test.tracks
+    write_manifest(manifest, songs)
+    with pytest.raises(ManifestError, match="no such file"):
+        read_roles(songs)

@@ -76,8 +76,23 @@ with atomic({str(path)!r}) as beside, open(beside, "w") as file:
     assert path.read_text() == "old"
     (left,) = set(tmp_path.iterdir()) - {path}
     assert left.name.startswith(".partial-") and left.read_text() == "half of the n"
+    write_atomic(tmp_path / "other.csv", "speaks of another file")
+    assert left.exists()
     write_atomic(path, "new")
-    assert path.read_text() == "new"
+    assert path.read_text() == "new" and not left.exists()
+
+
+def test_what_a_live_process_or_another_machine_writes_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "pair"
+    elsewhere = tmp_path / ".partial-00000000-1-abcdef-pair"
+    elsewhere.mkdir()
+    with atomic_folder(path) as first, atomic_folder(path) as second:
+        assert first.is_dir() and second.is_dir() and first != second
+    assert path.is_dir() and elsewhere.is_dir()
+    dead = tmp_path / second.name.replace(f"-{os.getpid()}-", "-999999999-")
+    (dead / "folder").mkdir(parents=True)
+    with atomic_folder(path):
+        assert not dead.exists()
 
 
 @pytest.mark.parametrize("content", ["grüße", b"\x00\xff"])

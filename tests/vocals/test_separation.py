@@ -244,6 +244,17 @@ def test_what_cannot_be_separated_leaves_nothing(tmp_path):
     assert not list(cache.rglob(".partial*"))
 
 
+def test_sound_beyond_full_scale_is_not_clipped(tmp_path):
+    loud = 40 * _noise(12, RATE, 1)
+    soundfile.write(tmp_path / "loud.wav", loud.T, RATE, subtype="FLOAT")
+    stems = separate_track(tmp_path / "loud.wav", Filter(sample_rate=RATE), tmp_path / "cache")
+    vocals, rest = (audio.load(stem).samples for stem in (stems.vocals, stems.instrumental))
+    assert max(np.abs(vocals).max(), np.abs(rest).max()) == pytest.approx(1, abs=1e-3)
+    np.testing.assert_allclose((vocals + rest) / stems.gain, loud, atol=2 / 32768 / stems.gain)
+    assert json.loads((stems.vocals.parent / "stems.json").read_text())["gain"] == stems.gain < 0.1
+    assert separate_track(tmp_path / "loud.wav", Filter(sample_rate=RATE), tmp_path / "cache").gain == stems.gain
+
+
 # The cache
 
 

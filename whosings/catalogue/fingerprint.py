@@ -4,8 +4,10 @@ Conventions
 -----------
 - A fingerprint is one 32-bit word every 32 ms: the signs of energy differences between neighbouring bands and frames,
   300 to 3000 Hz (Haitsma and Kalker, ISMIR 2002). Encoding flips a few of the bits, another take about half of them.
-- Two recordings are the same if, at one offset, they overlap in at least ``OVERLAP`` of the shorter one and differ in
-  at most ``MOST_DIFFERENT`` of the bits there. Another voice over the same band is another recording.
+- Two files are compared at one offset, where at most ``MOST_DIFFERENT`` of the bits may differ. They hold the same
+  recording if that covers at least ``OVERLAP`` of each. If it covers as much of only one, that is a part of the other,
+  as a song is of an album in one file. Silence does not count, and another voice over the same band is another
+  recording.
 - So that not everything is compared with everything, some words are looked up: every sixteenth, chosen by its own
   value, and at least 512 of a track, so that short ones have enough that survive encoding.
 """
@@ -15,6 +17,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import Enum, auto
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +29,7 @@ Words = NDArray[np.uint32]
 HOP_S = 0.032
 """Seconds a word."""
 OVERLAP = 0.8
-"""Least part of the shorter recording that must be common."""
+"""Least part of a recording that must be in another, for it to be held by that."""
 MOST_DIFFERENT = 0.15
 """Largest share of differing bits of one and the same recording."""
 
@@ -38,6 +41,14 @@ _QUIET = 1e-6  # of the loudest frame's energy: no sound to compare
 _VOTES = 3  # looked-up words that must agree on an offset
 _EVERY, _FEWEST = 16, 512
 _SPREAD = np.uint32(2654435761)  # odd, so that the product is another order of all words
+
+
+class Relation(Enum):
+    """What one recording is to another: the same, a part of it, or a whole that holds it."""
+
+    SAME = auto()
+    PART = auto()
+    WHOLE = auto()
 
 
 @dataclass(frozen=True)
@@ -111,9 +122,9 @@ def candidates(words: Words, sightings: Iterable[tuple[int, Sighting]]) -> list[
     return [Sighting(track, offset) for track, (_, offset) in ranked]
 
 
-def same_recording(words: Words, other: Words, offset: int) -> bool:
-    """Whether two fingerprints are of one recording, ``words`` beginning at ``offset`` (or beside it) of ``other``."""
-    return any(_same_at(words, other, offset + shift) for shift in (0, -1, 1))
+def relation(words: Words, other: Words, offset: int) -> Relation | None:
+    """What ``words`` is to ``other``, beginning at ``offset`` (or beside it) of it; None where they differ."""
+    return next(filter(None, (_relation_at(words, other, offset + shift) for shift in (0, -1, 1))), None)
 
 
 def difference(words: Words, other: Words) -> float:
@@ -124,10 +135,17 @@ def difference(words: Words, other: Words) -> float:
     return float(np.mean(np.unpackbits((words[heard] ^ other[heard]).view(np.uint8))))
 
 
-def _same_at(words: Words, other: Words, offset: int) -> bool:
+def _relation_at(words: Words, other: Words, offset: int) -> Relation | None:
     start = max(0, offset)
-    common = min(other.size, offset + words.size) - start
-    if common < OVERLAP * min(words.size, other.size):
-        return False
-    mine = words[start - offset : start - offset + common]
-    return difference(mine, other[start : start + common]) <= MOST_DIFFERENT
+    stop = min(other.size, offset + words.size)
+    if stop <= start:
+        return None
+    mine, theirs = words[start - offset : stop - offset], other[start:stop]
+    within, holds = _covers(mine, words), _covers(theirs, other)
+    if not (within or holds) or difference(mine, theirs) > MOST_DIFFERENT:
+        return None
+    return Relation.SAME if within and holds else Relation.PART if within else Relation.WHOLE
+
+
+def _covers(part: Words, words: Words) -> bool:
+    return bool(np.count_nonzero(part) >= OVERLAP * np.count_nonzero(words))

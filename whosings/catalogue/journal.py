@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from whosings.catalogue.fingerprint import Sighting, Words, candidates, landmarks, same_recording
+from whosings.catalogue.fingerprint import Relation, Sighting, Words, candidates, landmarks, relation
 from whosings.catalogue.track_status import (
     Entry,
     Examination,
@@ -43,6 +44,10 @@ CREATE INDEX by_twin ON tracks (twin);
 CREATE TABLE words (word INTEGER, track INTEGER, place INTEGER, PRIMARY KEY (word, track, place)) WITHOUT ROWID;
 CREATE INDEX words_of ON words (track);
 """
+_PARTS = """
+CREATE TABLE parts (part INTEGER, whole INTEGER, PRIMARY KEY (part, whole)) WITHOUT ROWID;
+CREATE INDEX parts_of ON parts (whole);
+"""
 _PRAGMAS = "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL"  # a crash of the machine may lose the last tracks
 _TO_EXAMINE = "sha256 IS NULL AND outcome = ''"
 _PAGE = 500  # rows in memory at a time
@@ -57,12 +62,15 @@ class Journal(SqliteFile):
         method: what the examinations depend on; a journal of another method is examined anew.
 
     Raises:
-        ManifestError: not a journal, or of another version.
+        ManifestError: not a journal, or of another version. Every method raises it where SQLite fails: a full disk, a
+            lock that somebody else holds, damage.
     """
 
     def __init__(self, path: str | Path, method: str) -> None:
-        super().__init__(path, _FORMAT, _SCHEMA, {"method": method, "run": "0"}, _PRAGMAS)
+        super().__init__(path, _FORMAT, _SCHEMA + _PARTS, {"method": method, "run": "0"}, _PRAGMAS)
         self._run = int(self._facts["run"])
+        if not self._rows("SELECT 1 FROM sqlite_master WHERE name = 'parts'"):
+            self._compare_anew()
         if self._facts["method"] != method:
             with self._transaction():
                 self._db.execute("UPDATE tracks SET stamp = ''")
@@ -95,8 +103,7 @@ class Journal(SqliteFile):
 
     def count_unexamined(self) -> int:
         """How many those are."""
-        found = self._db.execute(f"SELECT count(*) FROM tracks WHERE run = ? AND {_TO_EXAMINE}", (self._run,))
-        return int(found.fetchone()[0])
+        return int(self._rows(f"SELECT count(*) FROM tracks WHERE run = ? AND {_TO_EXAMINE}", self._run)[0][0])
 
     def examined(self, number: int, found: Examination) -> None:
         """Keep what was found out about a track."""
@@ -119,14 +126,17 @@ class Journal(SqliteFile):
             self._settle("number = ?", (number,), outcome, detail)
 
     def match(self) -> Iterator[None]:
-        """Find, for each track not yet compared, the earlier track that holds the same recording; one step a track."""
+        """Find, for each track not yet compared, the same recording and those that hold it or that it holds.
+
+        Yields once a track.
+        """
         last = -1
         while True:
-            rows = self._db.execute(
+            rows = self._rows(
                 "SELECT number, sha256, words FROM tracks WHERE run = ? AND sha256 IS NOT NULL AND outcome = ''"
                 " AND NOT matched AND number > ? ORDER BY number LIMIT ?",
-                (self._run, last, _PAGE),
-            ).fetchall()
+                self._run, last, _PAGE,
+            )  # fmt: skip
             if not rows:
                 return
             with self._transaction():
@@ -136,20 +146,25 @@ class Journal(SqliteFile):
             last = rows[-1][0]
 
     def decide(self, min_vocal: float, min_tracks: int) -> None:
-        """Apply the filters to what is known: duplicates, share of singing, tracks a singer."""
+        """Apply the filters to what is known: conflicts, duplicates, wholes, share of singing, tracks a singer."""
         with self._transaction():
-            later = (TrackOutcome.DUPLICATE, TrackOutcome.FEW_VOCALS, TrackOutcome.FEW_TRACKS, TrackOutcome.KEPT)
+            later = (
+                TrackOutcome.CONFLICT, TrackOutcome.DUPLICATE, TrackOutcome.COMPILATION, TrackOutcome.FEW_VOCALS,
+                TrackOutcome.FEW_TRACKS, TrackOutcome.KEPT,
+            )  # fmt: skip
             marks = ", ".join("?" * len(later))
             self._db.execute(
                 f"UPDATE tracks SET outcome = '', detail = '' WHERE run = ? AND outcome IN ({marks})",
                 (self._run, *later),
             )
+            self._set_conflicts_apart()
             self._db.execute(
                 "UPDATE tracks SET outcome = ?, detail = 'the same recording as ' ||"
                 " (SELECT track_id FROM tracks AS first WHERE first.number = tracks.twin)"
                 " WHERE run = ? AND outcome = '' AND twin IS NOT NULL",
                 (TrackOutcome.DUPLICATE, self._run),
             )
+            self._set_wholes_apart(min_vocal)
             few = f"somebody sings in less than {min_vocal:.0%} of it"
             self._settle("run = ? AND outcome = '' AND vocal < ?", (self._run, min_vocal), TrackOutcome.FEW_VOCALS, few)
             self._db.execute(
@@ -168,25 +183,42 @@ class Journal(SqliteFile):
 
     def tally(self) -> dict[TrackOutcome, tuple[int, int, float]]:
         """For each outcome: tracks, singers, hours of what could be decoded."""
-        rows = self._db.execute(
+        rows = self._rows(
             "SELECT outcome, count(*), count(DISTINCT singer_id), total(duration_s) / 3600 FROM tracks"
             " WHERE run = ? AND outcome != '' GROUP BY outcome",
-            (self._run,),
+            self._run,
         )
         return {TrackOutcome(outcome): (tracks, singers, hours) for outcome, tracks, singers, hours in rows}
 
     def vocal_shares(self, bins: int) -> NDArray[np.int64]:
         """Histogram (bins,) of the share of singing, 0 to 1, of the tracks that could be decoded."""
         counts = np.zeros(bins, np.int64)
-        for place, count in self._db.execute(
+        for place, count in self._rows(
             "SELECT min(CAST(vocal * ? AS INTEGER), ? - 1) AS place, count(*) FROM tracks"
             " WHERE run = ? AND vocal IS NOT NULL GROUP BY place",
-            (bins, bins, self._run),
-        ):
+            bins, bins, self._run,
+        ):  # fmt: skip
             counts[place] = count
         return counts
 
     # ------------------------------------------------------------------ inside
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with self._faults(), super()._transaction():
+            yield
+
+    def _rows(self, question: str, *values: Any) -> list[Any]:
+        with self._faults():
+            return self._db.execute(question, values).fetchall()
+
+    def _compare_anew(self) -> None:
+        """A journal from before wholes were told from copies: its tracks need no listening, but comparing."""
+        with self._transaction():
+            for statement in _PARTS.split(";"):
+                self._db.execute(statement)
+            self._db.execute("DELETE FROM words")
+            self._db.execute("UPDATE tracks SET twin = NULL, matched = 0")
 
     def _list(self, listed: Listed) -> None:
         track = listed.track
@@ -215,6 +247,7 @@ class Journal(SqliteFile):
     def _forget(self, number: int, stamp: str) -> None:
         """A file has changed: what was found out no longer holds, nor do comparisons with it."""
         self._db.execute("DELETE FROM words WHERE track = ?", (number,))
+        self._db.execute("DELETE FROM parts WHERE part = ? OR whole = ?", (number, number))
         self._db.execute(
             "UPDATE tracks SET stamp = ?, sha256 = NULL, duration_s = NULL, vocal = NULL, pieces = NULL, words = NULL,"
             " stored = NULL, twin = NULL, matched = 0 WHERE number = ?",
@@ -228,13 +261,14 @@ class Journal(SqliteFile):
             " AND twin IS NULL ORDER BY number LIMIT 1",
             (sha256, self._run, number),
         ).fetchone()
-        found = twin[0] if twin else self._twin_by_sound(words)
+        found = twin[0] if twin else self._twin_by_sound(number, words)
         if found is None:
             rows = [(int(words[place]), number, int(place)) for place in landmarks(words)]
             self._db.executemany("INSERT OR IGNORE INTO words VALUES (?, ?, ?)", rows)
         self._db.execute("UPDATE tracks SET twin = ?, matched = 1 WHERE number = ?", (found, number))
 
-    def _twin_by_sound(self, words: Words) -> int | None:
+    def _twin_by_sound(self, number: int, words: Words) -> int | None:
+        """The same recording; where there is none, its wholes and parts are kept."""
         seen = [
             (int(place), Sighting(track, there))
             for place in landmarks(words)
@@ -242,13 +276,45 @@ class Journal(SqliteFile):
                 "SELECT track, place FROM words WHERE word = ? LIMIT ?", (int(words[place]), _MOST_SIGHTINGS)
             )
         ]
+        pairs: list[tuple[int, int]] = []  # part, whole
         for candidate in candidates(words, seen):
             row = self._db.execute(
                 "SELECT words FROM tracks WHERE number = ? AND run = ? AND outcome = ''", (candidate.track, self._run)
             ).fetchone()
-            if row is not None and same_recording(words, np.frombuffer(row[0], "<u4"), candidate.place):
-                return candidate.track
+            match row and relation(words, np.frombuffer(row[0], "<u4"), candidate.place):
+                case Relation.SAME:
+                    return candidate.track
+                case Relation.PART:
+                    pairs.append((number, candidate.track))
+                case Relation.WHOLE:
+                    pairs.append((candidate.track, number))
+        self._db.executemany("INSERT OR IGNORE INTO parts VALUES (?, ?)", pairs)
         return None
+
+    def _set_conflicts_apart(self) -> None:
+        """The same bytes under several singers: nobody knows who is right."""
+        self._db.execute(
+            "UPDATE tracks SET outcome = :conflict, detail = 'the same file as ' ||"
+            " (SELECT track_id FROM tracks AS other WHERE other.run = :run AND other.sha256 = tracks.sha256"
+            " AND other.singer_id != tracks.singer_id"
+            " AND other.outcome IN ('', :conflict) ORDER BY number LIMIT 1) || ', which is listed for another singer'"
+            " WHERE run = :run AND outcome = '' AND sha256 IN (SELECT sha256 FROM tracks WHERE run = :run"
+            " AND outcome = '' GROUP BY sha256 HAVING count(DISTINCT singer_id) > 1)",
+            {"conflict": TrackOutcome.CONFLICT, "run": self._run},
+        )
+
+    def _set_wholes_apart(self, min_vocal: float) -> None:
+        """Of a long file and its parts the parts stay: they say more exactly who sings. Unsung ones do not count."""
+        parts = (
+            "FROM parts JOIN tracks AS part ON part.number = parts.part"
+            " WHERE part.run = :run AND part.outcome IN ('', :whole) AND part.vocal >= :least"
+        )
+        self._db.execute(
+            "UPDATE tracks SET outcome = :whole, detail = 'contains all of ' ||"
+            f" (SELECT part.track_id {parts} AND parts.whole = tracks.number ORDER BY part.number LIMIT 1)"
+            f" WHERE run = :run AND outcome = '' AND number IN (SELECT parts.whole {parts})",
+            {"whole": TrackOutcome.COMPILATION, "run": self._run, "least": min_vocal},
+        )
 
     def _drop_lone(self, min_tracks: int) -> None:
         self._db.execute(
@@ -271,11 +337,11 @@ class Journal(SqliteFile):
             last = page[-1].number
 
     def _page(self, condition: str, *values: Any) -> list[Entry]:
-        rows = self._db.execute(
+        rows = self._rows(
             "SELECT number, facts, outcome, detail, sha256, duration_s, vocal, pieces, stored FROM tracks"
             f" WHERE run = ? AND {condition} ORDER BY number LIMIT ?",
-            (self._run, *values, _PAGE),
-        )
+            self._run, *values, _PAGE,
+        )  # fmt: skip
         return [
             Entry(number, track_from_json(facts), TrackOutcome(outcome) if outcome else None, detail, sha256, length_s,
                   vocal, np.frombuffer(pieces or b"", "<f4"), Stored(**json.loads(stored)) if stored else None)
@@ -294,6 +360,6 @@ def _stamp(path: Path) -> str:
     """Changes when the file does; empty where there is none."""
     try:
         status = path.stat()
-    except OSError:
+    except (OSError, ValueError):  # a path that no file can have
         return "missing"
     return f"{status.st_size} {status.st_mtime_ns}"

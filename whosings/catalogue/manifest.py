@@ -14,7 +14,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -152,11 +153,11 @@ def read_manifest(path: str | Path) -> Manifest:
     known = {track.track_id for track in tracks}
     for piece in pieces:
         # NaN fails every comparison; None is no number
-        if piece.start_s is None or piece.vocal is None or not (piece.start_s >= 0 and 0 <= piece.vocal <= 1):
+        if piece.start_s is None or piece.vocal is None or not (0 <= piece.start_s < inf and 0 <= piece.vocal <= 1):
             raise ManifestError(
                 segments,
                 f"has a piece of {piece.track_id} at {piece.start_s} s with vocal {piece.vocal}",
-                "start_s is >= 0 and vocal is 0 to 1",
+                "start_s is finite and >= 0, vocal is 0 to 1",
             )
         if piece.track_id not in known:
             raise ManifestError(segments, f"track_id {piece.track_id} is not in {path.name}", "make both tables again")
@@ -175,15 +176,23 @@ def write_manifest(manifest: Manifest, path: str | Path) -> None:
 
 
 def write_tracks(tracks: Iterable[Track], pieces: Iterable[Piece], path: str | Path) -> None:
-    """As ``write_manifest``, for more tracks and pieces than fit in memory; each is read once, the pieces first."""
+    """As ``write_manifest``, for more tracks and pieces than fit in memory; each is read once, the pieces first.
+
+    A table of roles that lies beside an older track table of this name is removed: it speaks of other tracks.
+    """
     path = Path(path)
     root = path.parent.resolve()
+
+    def located(file: Path) -> Path:
+        whole = file.resolve()
+        return whole.relative_to(root) if whole.is_relative_to(root) else whole
+
+    folder = lru_cache(maxsize=4096)(located)  # the disk is asked for each part of a path, and tracks share folders
 
     def relative(file: Path | None) -> str | None:
         if file is None:
             return None
-        whole = file.resolve()
-        return str(whole.relative_to(root)) if whole.is_relative_to(root) else str(whole)
+        return str(located(file) if file.is_symlink() else folder(file.parent) / file.name)
 
     segments = segments_path(path)
     if not write_table((vars(piece) for piece in pieces), _SEGMENT_SCHEMA, segments):
@@ -198,6 +207,7 @@ def write_tracks(tracks: Iterable[Track], pieces: Iterable[Piece], path: str | P
         }
         for track in tracks
     )
+    roles_path(path).unlink(missing_ok=True)
     write_table(rows, _TRACK_SCHEMA, path)
 
 
@@ -248,3 +258,8 @@ def _track(row: dict[str, Any], table: Path, spelt: Spellings) -> Track:
 def segments_path(path: Path) -> Path:
     """Where a track table's segment table lies."""
     return path.with_suffix(f".segments{path.suffix}")
+
+
+def roles_path(path: Path) -> Path:
+    """Where a track table's table of roles lies."""
+    return path.with_suffix(f".roles{path.suffix}")

@@ -4,7 +4,8 @@ Conventions
 -----------
 - Filters, in order: a singer is known, and only one (annotations); the file decodes; its recording has not come before;
   somebody sings in at least ``min_vocal`` of it; the singer keeps at least ``min_tracks`` tracks.
-- What passes is stored as 16-kHz mono FLAC, with its stems if a separator is named, under names made from content.
+- What passes is stored as 16-kHz mono FLAC, with its stems if a separator is named, under names made from content;
+  what reaches beyond full scale is stored quieter, and a pair of stems by one gain.
 - The journal remembers every track. The same command, run again after an interruption or with more tracks, only does
   what is left; memory is bounded by the longest track in each process.
 - The result is ``manifest.parquet`` with its segment table, ``tracks.csv`` with every track and what became of it,
@@ -30,9 +31,9 @@ from whosings.catalogue.fingerprint import words_of
 from whosings.catalogue.journal import Journal
 from whosings.catalogue.manifest import Piece, Track, segments_path, write_tracks
 from whosings.catalogue.table_files import write_table
-from whosings.catalogue.track_status import Entry, Examination, Listed, Stored, TrackOutcome
+from whosings.catalogue.track_status import Entry, Examination, Listed, Stored, TrackOutcome, storable
 from whosings.devices import open_device
-from whosings.errors import AudioError, ManifestError, MissingFileError, WhosingsError
+from whosings.errors import AudioError, ManifestError, MissingFileError, UnreadableAudioError, WhosingsError
 from whosings.files import content_hash, write_atomic
 from whosings.parallel import Done, each
 from whosings.progress import Progress, silent
@@ -142,7 +143,7 @@ def prepare(
         separation.open()  # says at once what is wrong with it
     failures: list[WhosingsError] = []
     with _alone(out), Journal(out / JOURNAL, method=shipped_detector().fingerprint) as journal:
-        listed = journal.begin(_counted(tracks, progress("listing", 0)))
+        listed = journal.begin(_storable(tracks, progress("listing", 0), failures))
         _examine(journal, workers, progress, failures)
         step = progress("comparing", listed)
         for _ in journal.match():
@@ -213,8 +214,10 @@ def examine(path: Path) -> Examination | AudioError:
         return MissingFileError(path, "can no longer be read", "check the disk")
 
 
-def _counted(tracks: Iterable[Listed], step: Callable[[], None]) -> Iterator[Listed]:
-    for listed in tracks:
+def _storable(tracks: Iterable[Listed], step: Callable[[], None], failures: list[WhosingsError]) -> Iterator[Listed]:
+    for listed in map(storable, tracks):
+        if listed.excluded is TrackOutcome.UNREADABLE:
+            failures.append(UnreadableAudioError(listed.track.path, listed.detail, "rename it"))
         yield listed
         step()
 
@@ -295,7 +298,8 @@ def _store_entry(out: Path, separation: SeparationJob | None, method: str, entry
     vocals = instrumental = None
     try:
         if not (out / name).exists():
-            audio.write_flac(out / name, audio.load(track.path).samples)
+            samples = audio.load(track.path).samples
+            audio.write_flac(out / name, samples / max(1.0, float(np.abs(samples).max())))  # FLAC would clip it
         if separation is not None:
             activity = None if separation.whole else activity_of(entry)
             stems = separate_track(track.path, separation.open(), separation.cache, activity)

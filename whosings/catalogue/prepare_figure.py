@@ -29,6 +29,8 @@ def draw(prepared: Prepared, path: str | Path) -> None:
 
 
 def _draw_filters(axes: Axes, prepared: Prepared) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     remaining = prepared.listed
     labels = [f"listed: {remaining:,}"]
     axes.barh(0, remaining, color=_LEFT)
@@ -44,9 +46,12 @@ def _draw_filters(axes: Axes, prepared: Prepared) -> None:
     axes.set_yticks(range(len(labels)), labels)
     axes.invert_yaxis()
     axes.set_xlim(0, max(1, prepared.listed))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("tracks")
+    singers = "1 singer" if kept.singers == 1 else f"{kept.singers:,} singers"
+    length = f"{60 * kept.hours:.0f} min" if kept.hours < 1 else f"{kept.hours:,.1f} hours"
     axes.set_title(
-        f"{kept.tracks:,} of {prepared.listed:,} tracks kept: {kept.singers:,} singers, {kept.hours:,.1f} hours",
+        f"{kept.tracks:,} of {prepared.listed:,} tracks kept: {singers}, {length}",
         loc="left",
         fontsize=10,
     )

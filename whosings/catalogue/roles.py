@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from whosings.catalogue.manifest import Manifest, Track, read_manifest
+from whosings.catalogue.manifest import Manifest, Track, read_manifest, roles_path
 from whosings.catalogue.splits import UNUSED, LeftOut, part
 from whosings.catalogue.table_files import read_table, write_table
 from whosings.errors import ManifestError
@@ -171,8 +171,3 @@ def read_roles(manifest_path: str | Path) -> SingerSplit:
 def _split(manifest: Manifest, roles: Mapping[str, str], left_out: Iterable[LeftOut]) -> SingerSplit:
     parts = part(manifest, ROLES, roles)
     return SingerSplit(parts["train"], parts["validation"], parts["test"], parts[UNUSED], tuple(left_out))
-
-
-def roles_path(manifest_path: Path) -> Path:
-    """Where a track table's table of roles lies."""
-    return manifest_path.with_suffix(f".roles{manifest_path.suffix}")

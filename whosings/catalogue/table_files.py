@@ -1,7 +1,8 @@
 """Tables on disk: Parquet or CSV by the ending, with a fixed schema, validated when read, written as a stream.
 
 In CSV, lists are separated by ``;`` and booleans are ``true`` or ``false``; an empty cell is no value. An apostrophe
-stands before text that a spreadsheet would take for a formula, and is taken away when the table is read.
+stands before text that a spreadsheet would take for a formula, and is taken away when the table is read. Numbers are
+read as text where text is wanted, and NaN among them as no value.
 """
 
 from __future__ import annotations
@@ -65,7 +66,9 @@ def read_table(path: Path, schema: pa.Schema, required: Sequence[str]) -> pa.Tab
         if column.name not in table.column_names:
             table = table.append_column(column, pa.nulls(table.num_rows, column.type))
     try:
-        return table.select(schema.names).cast(schema)
+        table = _with_empty_nan(table.select(schema.names), schema).cast(schema)
+        table.validate(full=True)  # text may be no UTF-8
+        return table
     except (pa.ArrowException, ValueError) as error:
         raise ManifestError(
             path, f"has a column of the wrong type ({str(error).splitlines()[0].rstrip('.')})", "correct the table"
@@ -110,6 +113,16 @@ def _without_quotes(table: pa.Table) -> pa.Table:
         if pa.types.is_string(column.type) and pa.compute.any(pa.compute.starts_with(table[place], "'")).as_py():
             cells = [None if text is None else from_cell(text) for text in table[place].to_pylist()]
             table = table.set_column(place, column.name, pa.array(cells, pa.string()))
+    return table
+
+
+def _with_empty_nan(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Where text is wanted and numbers are given, as pandas makes them of ids with gaps, NaN is no value."""
+    for number, column in enumerate(schema):
+        if pa.types.is_string(column.type) and pa.types.is_floating(table.schema.field(number).type):
+            given = table.column(number)
+            kept = pa.compute.if_else(pa.compute.is_nan(given), None, given)
+            table = table.set_column(number, column.name, kept)
     return table
 
 

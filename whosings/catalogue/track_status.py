@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,9 @@ class TrackOutcome(StrEnum):
     NO_SINGER = "no singer"
     SET_APART = "not one lead singer"
     UNREADABLE = "unreadable"
+    CONFLICT = "conflicting singers"
     DUPLICATE = "duplicate"
+    COMPILATION = "contains other tracks"
     FEW_VOCALS = "few vocals"
     FEW_TRACKS = "few tracks of the singer"
     NOT_SEPARATED = "not separated"
@@ -88,6 +90,22 @@ class Entry:
     vocal: float | None
     pieces: NDArray[np.float32]
     stored: Stored | None
+
+
+def storable(listed: Listed) -> Listed:
+    """A track as tables can hold it: what is no text is escaped, and a track with such a path not listened to."""
+    values = {field.name: getattr(listed.track, field.name) for field in fields(Track)}
+    paths: dict[str, Any] = {n: Path(_escaped(str(path))) for n, path in values.items() if isinstance(path, Path)}
+    texts: dict[str, Any] = {n: _escaped(text) for n, text in values.items() if isinstance(text, str)}
+    track = replace(listed.track, **texts, **paths)
+    if all(path == values[name] for name, path in paths.items()):
+        return replace(listed, track=track)
+    return Listed(track, TrackOutcome.UNREADABLE, "has characters in its path that tables cannot hold")
+
+
+def _escaped(text: str) -> str:
+    """Text with escapes for what no table and no file can have: surrogates, by which Python passes on bytes; NUL."""
+    return text.encode(errors="backslashreplace").decode().replace("\0", "\\x00")
 
 
 def track_to_json(track: Track) -> str:

@@ -44,12 +44,14 @@ def prepare(
     """Filter a catalogue to tracks that can train: decodable, no duplicates, sung, with enough tracks a singer."""
     from whosings.annotations.decision_tables import read_decisions, with_decisions
     from whosings.catalogue.listing import listing
-    from whosings.catalogue.prepare import OPEN, Rules, as_plain
+    from whosings.catalogue.prepare import MANIFEST, OPEN, Rules, as_plain
     from whosings.catalogue.prepare import prepare as run_preparation
     from whosings.catalogue.prepare_figure import draw
     from whosings.parallel import cores
     from whosings.vocals.separation import SeparationJob
 
+    if source.resolve() == (out / MANIFEST).resolve():
+        raise typer.BadParameter(f"{source} would be overwritten; give another --out")
     run = Report()
     tracks = listing(source, out, singer_from, run.failures.append)
     if annotations is not None:

@@ -34,8 +34,8 @@ def split(
     as_json: Json = False,
 ) -> None:
     """Divide singers into train, validation and closed sets, and tracks of closed singers into roles."""
-    from whosings.catalogue.manifest import open_manifest, segments_path, write_manifest
-    from whosings.catalogue.roles import assign_roles, roles_path, write_roles
+    from whosings.catalogue.manifest import open_manifest, roles_path, segments_path, write_manifest
+    from whosings.catalogue.roles import assign_roles, write_roles
     from whosings.catalogue.splits import divide, keep_sung
 
     if open_set and (closed is not None or validation is not None):
@@ -56,6 +56,8 @@ def split(
     files = {name: out / f"{name}.parquet" for name in parts}
     if manifest.resolve() in {path.resolve() for path in files.values()}:
         raise typer.BadParameter(f"{manifest} would be overwritten; give another --out")
+    if open_set and (out / "closed.parquet").exists():
+        raise typer.BadParameter(f"{out} holds closed.parquet, which would be evaluated instead; give another --out")
     for name, path in files.items():
         for old in (path, segments_path(path), roles_path(path)):
             old.unlink(missing_ok=True)
@@ -82,6 +84,8 @@ def import_(
     from whosings.catalogue.paper_splits import read_published
     from whosings.catalogue.roles import write_roles
 
+    if source.resolve() == out.resolve():
+        raise typer.BadParameter(f"{source} would be overwritten; give another --out")
     run = Report()
     chosen, roles = DATASETS[dataset], None
     if source.is_dir():

@@ -17,6 +17,10 @@ _ENDINGS = (".flac", ".wav", *sorted(AUDIO_ENDINGS - {".flac", ".wav"}))
 _TOLERANCE_S = 0.5  # by which a stem's length may differ: lossy formats pad
 
 
+READING = "stems aligned"
+"""How stems are read; pairs that were made otherwise are made again."""
+
+
 @dataclass(frozen=True)
 class StemFiles:
     """One track's files; ``instrumental`` is None where only the vocals lie there."""
@@ -26,9 +30,9 @@ class StemFiles:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 over the content of both."""
+        """SHA-256 over the content of both, and how they are read."""
         hashes = [content_hash(path) if path else "" for path in (self.vocals, self.instrumental)]
-        return hashlib.sha256(" ".join(["stems", *hashes]).encode()).hexdigest()
+        return hashlib.sha256(" ".join([READING, *hashes]).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,7 @@ class ReadyStems:
     """
 
     folder: Path
+    fingerprint: str = READING
 
     @property
     def name(self) -> str:

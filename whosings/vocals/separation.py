@@ -1,8 +1,9 @@
 """Tracks to vocal and instrumental stems: streamed, in a cache by content, by any number of processes.
 
 Stems are mono 16-bit FLAC at 16 kHz, as long as ``audio.load`` makes the track; their sum is the mixture (ready-made
-instrumentals excepted). A cache holds a folder for each pair, named by a hash of the track's content, the separator's
-fingerprint and the spans: a pair is there or not, and one that was damaged is made again.
+instrumentals excepted), times one gain below 1 where a stem would reach beyond full scale. A cache holds a folder for
+each pair, named by a hash of the track's content, the separator's fingerprint and the spans: a pair is there or not,
+and one that was damaged is made again.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import chain, repeat
 from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO
 
 import numpy as np
 from filelock import FileLock
@@ -26,8 +29,9 @@ from whosings.errors import SeparationError, WhosingsError
 from whosings.files import atomic_folder, content_hash, write_atomic
 from whosings.parallel import each
 from whosings.vocals.activity import Activity
+from whosings.vocals.alignment import Remainder, aligned, lag_of
 from whosings.vocals.detector import shipped_detector
-from whosings.vocals.ready_stems import ReadyStems
+from whosings.vocals.ready_stems import ReadyStems, StemFiles
 from whosings.vocals.separation_model import Separator
 from whosings.vocals.separators import open_separator
 from whosings.vocals.streaming import WHOLE, Span, Tape, sung_spans, vocals_of
@@ -47,6 +51,7 @@ class Stems:
         vocals, instrumental: 16-kHz mono FLAC files.
         duration_s: of the track.
         separated_s: how much of it a model has separated; elsewhere the vocals are silent.
+        gain: by which both were multiplied so that neither clips, at most 1.
         new: whether they were made now, not found in the cache.
     """
 
@@ -54,6 +59,7 @@ class Stems:
     instrumental: Path
     duration_s: float
     separated_s: float
+    gain: float
     new: bool
 
 
@@ -69,7 +75,7 @@ def separate_track(
 
     Raises:
         AudioError: the track cannot be used; ``TooShortError`` under ``audio.MIN_DURATION_S``.
-        SeparationError: the model gave no usable output, or a ready-made stem is missing.
+        SeparationError: the model gave no usable output, or a ready-made stem is missing or another track's.
         OSError: the cache cannot be written.
     """
     path = Path(path)
@@ -78,8 +84,7 @@ def separate_track(
     if isinstance(separator, ReadyStems):
         found = separator.find(path)
         with _entry(Path(cache), _key(path, found.fingerprint, ())) as folder:
-            rest = None if found.instrumental is None else Tape(audio.blocks(found.instrumental, block_s=_BLOCK_S))
-            return _held(folder) or _made(folder, path, audio.blocks(found.vocals, block_s=_BLOCK_S), rest, ())
+            return _held(folder) or _made(folder, path, _aligned(found.vocals, path), found, ())
     spans = WHOLE if activity is None else sung_spans(activity)
     with _entry(Path(cache), _key(path, separator.fingerprint, spans)) as folder:
         return _held(folder) or _made(folder, path, _split(path, separator, spans), None, spans)
@@ -179,30 +184,41 @@ def _held(folder: Path) -> Stems | None:
         card = json.loads((folder / _CARD).read_text())
         if any(content_hash(folder / name) != card["sha256"][name] for name in (VOCALS, INSTRUMENTAL)):
             return None
-        duration_s, separated_s = float(card["duration_s"]), float(card["separated_s"])
+        duration_s, separated_s, gain = float(card["duration_s"]), float(card["separated_s"]), card.get("gain", 1.0)
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return Stems(folder / VOCALS, folder / INSTRUMENTAL, duration_s, separated_s, new=False)
+    return Stems(folder / VOCALS, folder / INSTRUMENTAL, duration_s, separated_s, gain, new=False)
 
 
 def _made(
-    folder: Path, path: Path, vocals: Iterator[FloatArray], instrumental: Tape | None, spans: tuple[Span, ...]
+    folder: Path, path: Path, vocals: Iterator[FloatArray], given: StemFiles | None, spans: tuple[Span, ...]
 ) -> Stems:
     """Write a pair and its card."""
     with atomic_folder(folder) as beside:
-        duration_s = _write(beside, Tape(audio.blocks(path, block_s=_BLOCK_S)), vocals, instrumental) / SAMPLE_RATE
+        written = _write(beside, path, vocals, given)
+        duration_s = written.samples / SAMPLE_RATE
         separated_s = sum(min(span.stop_s, duration_s) - min(span.start_s, duration_s) for span in spans)
         sha256 = {name: content_hash(beside / name) for name in (VOCALS, INSTRUMENTAL)}
-        card = {"duration_s": duration_s, "separated_s": separated_s, "sha256": sha256}
+        card = {"duration_s": duration_s, "separated_s": separated_s, "gain": written.gain, "sha256": sha256}
         write_atomic(beside / _CARD, json.dumps(card))
-    return Stems(folder / VOCALS, folder / INSTRUMENTAL, duration_s, separated_s, new=True)
+    return Stems(folder / VOCALS, folder / INSTRUMENTAL, duration_s, separated_s, written.gain, new=True)
 
 
-def _write(folder: Path, mixture: Tape, vocals: Iterator[FloatArray], instrumental: Tape | None) -> int:
-    """Both files, as long as the mixture; returns its samples."""
-    position = 0
+@dataclass(frozen=True)
+class _Written:
+    """Length of a pair in samples, and what both stems were multiplied by."""
+
+    samples: int
+    gain: float
+
+
+def _write(folder: Path, path: Path, vocals: Iterator[FloatArray], given: StemFiles | None) -> _Written:
+    """Both files, as long as the mixture; at first as they are, since their peak is known only at the end."""
+    mixture, remainder = Tape(audio.blocks(path, block_s=_BLOCK_S)), Remainder()
+    instrumental = None if given is None or given.instrumental is None else Tape(_aligned(given.instrumental, path))
+    position, peak = 0, 1.0
     silence = repeat(np.zeros((1, round(_BLOCK_S * SAMPLE_RATE)), np.float32))
-    with audio.flac_writer(folder / VOCALS) as write_vocals, audio.flac_writer(folder / INSTRUMENTAL) as write_rest:
+    with TemporaryFile(dir=folder) as pairs:
         for block in chain(vocals, silence):  # two resamplers may differ by a sample at the end
             mixed = mixture.read(position, position + block.shape[1])
             if mixed.shape[1] == 0:
@@ -210,14 +226,34 @@ def _write(folder: Path, mixture: Tape, vocals: Iterator[FloatArray], instrument
             block = block[:, : mixed.shape[1]]
             rest = mixed - block
             if instrumental is not None:
-                given = instrumental.read(position, position + mixed.shape[1])
-                rest = np.pad(given, ((0, 0), (0, mixed.shape[1] - given.shape[1])))
+                held = instrumental.read(position, position + mixed.shape[1])
+                rest = np.pad(held, ((0, 0), (0, mixed.shape[1] - held.shape[1])))
                 instrumental.forget(position)
-            write_vocals(block)
-            write_rest(rest)
+            remainder.add(mixed, block, rest)
+            pair = np.concatenate([block, rest])
+            peak = max(peak, float(np.abs(pair).max()))
+            pairs.write(pair.T.tobytes())
             position += mixed.shape[1]
             mixture.forget(position)
-    return position
+        if given is not None:
+            remainder.check(path, given.vocals, given.instrumental)
+        pairs.seek(0)
+        _write_scaled(folder, pairs, 1 / peak)
+    return _Written(position, 1 / peak)
+
+
+def _write_scaled(folder: Path, pairs: IO[bytes], gain: float) -> None:
+    """From a file of float32 (samples, 2) to both stems."""
+    size = round(_BLOCK_S * SAMPLE_RATE) * 2 * np.dtype(np.float32).itemsize
+    with audio.flac_writer(folder / VOCALS) as write_vocals, audio.flac_writer(folder / INSTRUMENTAL) as write_rest:
+        while content := pairs.read(size):
+            pair = np.float32(gain) * np.frombuffer(content, np.float32).reshape(-1, 2).T
+            write_vocals(pair[:1])
+            write_rest(pair[1:])
+
+
+def _aligned(stem: Path, track: Path) -> Iterator[FloatArray]:
+    return aligned(stem, lag_of(stem, track), _BLOCK_S)
 
 
 def _split(path: Path, separator: Separator, spans: tuple[Span, ...]) -> Iterator[FloatArray]:
