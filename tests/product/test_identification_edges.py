@@ -10,6 +10,7 @@ import torch
 from tests.product.test_identification import DIMENSIONS, KNOWN, PRINT, calibrated, track
 from whosings.answer import Verdict
 from whosings.calibration import Logistic
+from whosings.errors import GalleryError
 from whosings.gallery import Gallery
 from whosings.identification import Identifier, Verifier
 from whosings.opinion import Opinion
@@ -303,3 +304,15 @@ def test_answers_carry_what_is_known_of_the_probe(enrolled):
     found = Verifier(calibrated(KNOWN)).compare(probe, track([1], 29))
     assert (found.false_accept_rate, found.measured_on) == (KNOWN.false_accept_rate, KNOWN.material)
     assert found.fingerprint == PRINT
+
+
+def test_a_gallery_of_nobody_else_is_a_sentence(enrolled):
+    with pytest.raises(GalleryError, match=r"^.*: holds nobody but singer 1; enrol more singers\.$") as caught:
+        Identifier(enrolled(1), calibrated(KNOWN)).answer(track([1], 30), leave_out="singer 1")
+    assert caught.value.subject.endswith("g0")
+
+
+def test_without_vocals_nobody_is_certain(enrolled):
+    silent = replace(track([1], 31), vectors=np.zeros((0, DIMENSIONS), np.float32), start_s=np.zeros(0))
+    answer = Identifier(enrolled(1), calibrated(KNOWN)).answer(silent)
+    assert (answer.verdict, answer.unknown_probability) == (Verdict.NOT_ENOUGH_VOCALS, 1.0)
