@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from tests.product.test_identification import KNOWN, PRINT, calibrated, track
+from tests.product.test_identification import DIMENSIONS, KNOWN, PRINT, calibrated, track
 from whosings.answer import Verdict
-from whosings.calibration import Logistic
+from whosings.calibration import Calibration, Logistic
+from whosings.errors import GalleryError
 from whosings.gallery import Gallery
 from whosings.identification import Identifier, Verifier
+from whosings.opinion import Opinion
 
 
 @pytest.fixture
@@ -144,7 +146,12 @@ def test_a_part_is_as_long_as_it_is(enrolled):
 
 def with_head(monkeypatch, names, heard):
     """A gallery whose fitted head says ``heard``, (segments, names), whatever it is given."""
-    fitted = SimpleNamespace(names=names, head=lambda vectors: torch.tensor(heard, dtype=torch.float32))
+
+    def head(vectors):
+        assert vectors.shape == (len(heard), DIMENSIONS)
+        return torch.tensor(heard, dtype=torch.float32)
+
+    fitted = SimpleNamespace(names=names, head=head)
     monkeypatch.setattr(Gallery, "head", property(lambda gallery: fitted))
 
 
@@ -185,14 +192,15 @@ def test_a_heads_columns_follow_the_gallerys_names(enrolled, monkeypatch):
 
 def test_a_heads_segments_state_what_the_scores_leave(enrolled, monkeypatch):
     """Its probabilities, brought to a sum of one, share what is not somebody else's."""
-    gallery, probe = enrolled(1, 2), track([1, 1, 1, 15], 19, noise=0.3)
+    gallery, probe = enrolled(1, 2), track([1, 1, 1, 15, 15], 19, noise=2.0)
     before = Identifier(gallery, calibrated(KNOWN)).answer(probe).timeline
-    heard = np.array([[0.8, 0.1], [0.3, 0.2], [0.1, 0.1], [0.5, 0.1]])
+    heard = np.array([[0.8, 0.1], [0.3, 0.2], [0.1, 0.1], [0.5, 0.1], [0.5, 0.1]])
     nobody = [1 - segment.probability if segment.singer else segment.probability for segment in before]
     with_head(monkeypatch, ("singer 1", "singer 2"), heard.tolist())
     timeline = Identifier(gallery, calibrated(KNOWN)).answer(probe).timeline
     assert [segment.singer for segment in timeline] == [segment.singer for segment in before]
     assert {segment.singer for segment in before} == {"singer 1", None}
+    assert any(segment.singer and segment.probability < 0.95 for segment in before)
     for segment, row, unknown in zip(timeline, heard, nobody, strict=True):
         likely = (1 - unknown) * row.max() / row.sum()
         assert segment.probability == pytest.approx(unknown if segment.singer is None else likely, abs=2e-3)
@@ -242,3 +250,80 @@ def test_sung_seconds_are_those_that_a_segment_covers(enrolled, starts, seconds)
     for start in starts:
         covered[round(10 * start) : round(10 * start) + 60] = True
     assert answer.vocal_s == pytest.approx(seconds) == pytest.approx(covered.sum() / 10)
+
+
+def test_a_segment_is_scored_by_its_cosine_and_how_much_was_enrolled(tmp_path):
+    """A timeline of one segment against the definition, with singers enrolled from one and from sixteen segments."""
+    probe = track([1], 25, noise=2.0)
+    with Gallery(tmp_path / "uneven", PRINT) as gallery:
+        for singer, count in ((1, 1), (2, 16)):
+            gallery.add(f"singer {singer}", track([singer] * count, singer, 2.0), str(singer))
+        voices = gallery.voices.vectors
+        centre = voices.sum(axis=0) / 12
+        units = [(v - centre) / np.linalg.norm(v - centre) for v in (*voices, probe.vectors[0])]
+        odds = [
+            np.exp(reach * (20 * float(voice @ units[-1]) - 8 * reach)) / 2
+            for voice, reach in zip(units, np.sqrt([1 / 3, 16 / 18]), strict=False)
+        ]
+        (segment,) = Identifier(gallery, calibrated(KNOWN)).answer(probe).timeline
+    best, nobody = max(odds) / (1 + sum(odds)), 1 / (1 + sum(odds))
+    assert segment.singer == (f"singer {1 + int(np.argmax(odds))}" if best > nobody else None)
+    assert segment.probability == pytest.approx(max(best, nobody), rel=1e-3)
+
+
+def test_a_part_of_a_short_recording_counts_as_much_as_was_heard(enrolled):
+    """Its segments were heard by half: the odds of a part of six are those of three."""
+    gallery, probe = enrolled(1, 4), replace(track([1] * 6 + [4] * 6, 26, noise=0.1), share=0.5)
+    answer = Identifier(gallery, calibrated(replace(KNOWN, track=Logistic(8, -5)))).answer(probe, top=2)
+    reach = np.sqrt(3 / 5) * np.sqrt(12 / 14)
+    odds = [np.exp(reach * (8 * candidate.score - 5 * reach)) / 2 for candidate in answer.top]
+    assert all(candidate.share == 0.5 and candidate.score > 0.9 for candidate in answer.top)
+    assert [c.probability for c in answer.top] == pytest.approx(list(odds / (1 + np.sum(odds))), rel=1e-3)
+
+
+def test_singers_whom_nothing_tells_apart_stay_in_alphabetical_order(tmp_path):
+    """Thirty times the same voice, added in another order."""
+    names = [f"{n:02d}" for n in range(30)]
+    with Gallery(tmp_path / "same", PRINT) as gallery:
+        for name in names[::-1]:
+            gallery.add(name, track([1] * 4, 1), name)
+        gallery.add("z", track([2] * 4, 2), "z")
+        answer = Identifier(gallery, calibrated(KNOWN)).answer(track([1] * 4, 27), top=31)
+    assert [candidate.singer for candidate in answer.top] == [*names, "z"]
+    assert answer.top[-1].share == 0
+
+
+def test_answers_carry_what_is_known_of_the_probe(enrolled):
+    opinion = Opinion(0.5, 0.1, 0.9, 4)
+    probe = replace(track([1, 1, 15, 15], 28, noise=0.1, name="song"), short=True, opinion=opinion, duration_s=17.5)
+    answer = Identifier(enrolled(1), calibrated(KNOWN)).answer(probe)
+    assert (answer.track_id, answer.duration_s, answer.short, answer.fingerprint) == ("song", 17.5, True, PRINT)
+    assert answer.opinion == opinion
+    assert [(part.start_s, part.duration_s) for part in answer.timeline] == [(3.0 * n, 6.0) for n in range(4)]
+    assert None in {part.singer for part in answer.timeline}
+    found = Verifier(calibrated(KNOWN)).compare(probe, track([1], 29))
+    assert (found.false_accept_rate, found.measured_on) == (KNOWN.false_accept_rate, KNOWN.material)
+    assert found.fingerprint == PRINT
+
+
+@pytest.mark.xfail(raises=ValueError, reason="voices of nobody are adapted before anybody asks whether there are any")
+def test_a_gallery_of_nobody_else_is_a_sentence(enrolled):
+    with pytest.raises(GalleryError, match=r"^.*: holds nobody but singer 1; enrol more singers\.$") as caught:
+        Identifier(enrolled(1), calibrated(KNOWN)).answer(track([1], 30), leave_out="singer 1")
+    assert caught.value.subject.endswith("g0")
+
+
+def test_without_vocals_nobody_is_certain(enrolled):
+    silent = replace(track([1], 31), vectors=np.zeros((0, DIMENSIONS), np.float32), start_s=np.zeros(0))
+    answer = Identifier(enrolled(1), calibrated(KNOWN)).answer(silent)
+    assert (answer.verdict, answer.unknown_probability) == (Verdict.NOT_ENOUGH_VOCALS, 1.0)
+
+
+def test_voices_are_made_ready_once_until_the_gallery_changes(enrolled, monkeypatch):
+    gallery, embedder, made = enrolled(1), calibrated(KNOWN), []
+    adapted = Calibration.adapted
+    monkeypatch.setattr(Calibration, "adapted", lambda self, voices: made.append(len(voices)) or adapted(self, voices))
+    identifier, probe = Identifier(gallery, embedder), track([2] * 6, 32, noise=0.3)
+    assert [identifier.answer(probe).verdict for _ in range(2)] == [Verdict.UNKNOWN] * 2 and made == [1]
+    gallery.add("singer 2", track([2] * 12, 2, 0.5), "2")
+    assert [identifier.answer(probe).top[0].singer for _ in range(2)] == ["singer 2"] * 2 and made == [1, 2]
