@@ -17,7 +17,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, overload, runtime_checkable
 
 import numpy as np
 import torch
@@ -34,6 +34,7 @@ from whosings.encoder.checkpoint import DEFAULT, Checkpoint, load_checkpoint
 from whosings.errors import AudioError, CheckpointError, MissingExtraError, SilentAudioError
 from whosings.opinion import Opinion, SecondOpinion
 from whosings.spectrogram import conform, in_channels, open_front_end
+from whosings.spool import Sound, Spool, pieces
 from whosings.vocals.activity import Activity, trim
 from whosings.vocals.detector import ActivityDetector
 
@@ -48,6 +49,7 @@ _TAIL_S = 0.1  # a longer rest at the end gets a segment of its own
 _MIN_TRIMMED_S = 0.25  # of voice, left of a short recording
 _ROUNDING_S = 1e-3
 _STRETCH_S = 60.0  # heard at once, at most
+_GROUP = 64  # segments given at once to an embedder that is no ``SegmentEmbedder``
 
 
 @dataclass(frozen=True)
@@ -214,7 +216,7 @@ class SegmentEmbedder:
         return rows
 
     @torch.inference_mode()
-    def along(self, whole: Segment, start_s: NDArray[np.float64]) -> FloatArray:
+    def along(self, whole: Sound, start_s: NDArray[np.float64]) -> FloatArray:
         """Embed segments of a track: float32 (segments, dimensions), rows of unit length.
 
         An encoder that can be pooled by windows hears overlapping segments once, in stretches; segments that the end of
@@ -233,7 +235,10 @@ class SegmentEmbedder:
         vectors = np.zeros((len(start_s), self.encoder.checkpoint.dimensions), np.float32)
         if rows:
             vectors[fit] = np.concatenate(rows)
-        vectors[~fit] = self([whole.cut(float(start), segment_s).samples for start in start_s[~fit]])
+        alone = np.flatnonzero(~fit)
+        for first in range(0, len(alone), self._batch):
+            places = alone[first : first + self._batch]
+            vectors[places] = self(Cuts(whole, start_s[places], segment_s))
         return vectors
 
     def _heard(self, waves: Sequence[FloatArray]) -> Tensor:
@@ -321,25 +326,29 @@ class TrackEmbedder:
         Raises:
             AudioError: as calling it; silence is no error here.
         """
-        whole = track if isinstance(track, Segment) else audio.load(track, self.front_end.channels)
-        return self._vectors(whole, np.array(list(start_s), dtype=np.float64))
+        return self._vectors(self._opened(track), np.array(list(start_s), dtype=np.float64))
 
-    def _vectors(self, whole: Segment, start_s: NDArray[np.float64]) -> FloatArray:
+    def _opened(self, track: str | Path | Segment) -> Sound:
+        return track if isinstance(track, Segment) else Spool(track, self.front_end.channels)
+
+    def _vectors(self, whole: Sound, start_s: NDArray[np.float64]) -> FloatArray:
         if isinstance(self.segments, SegmentEmbedder):
             return self.segments.along(whole, start_s)
-        return self.segments([whole.cut(float(start), self.front_end.segment_s).samples for start in start_s])
+        cuts = Cuts(whole, start_s, self.front_end.segment_s)
+        groups = range(0, max(1, len(cuts)), _GROUP)  # one where there are no segments: it has the dimensions
+        return np.concatenate([self.segments(list(cuts[first : first + _GROUP])) for first in groups])
 
     def _cut(self, track: str | Path | Segment) -> _Cut:
-        whole = track if isinstance(track, Segment) else audio.load(track, self.front_end.channels)
+        whole = self._opened(track)
         name, duration_s = whole.track_id, whole.duration_s
         audio.refuse_short(name, duration_s)
-        if float(max(whole.samples.max(), -whole.samples.min())) < _SILENT_PEAK:
+        if np.max([max(piece.max(), -piece.min()) for piece in pieces(whole, _STRETCH_S)]) < _SILENT_PEAK:
             raise SilentAudioError(name, "is silent", "use a recording in which somebody sings")
-        activity = self._detector(whole.samples)
+        activity = self._detector.listen(whole)
         segment_s = self.front_end.segment_s
         short = duration_s < segment_s
         if short:
-            voiced = trim(whole.samples)
+            voiced = trim(whole.cut(0.0, duration_s).samples)
             start_s = voiced.start / audio.SAMPLE_RATE
             whole = whole.cut(start_s, voiced.stop / audio.SAMPLE_RATE - start_s)
             return _Cut(whole, np.zeros(int(whole.duration_s >= _MIN_TRIMMED_S)), duration_s, activity, short)
@@ -353,7 +362,7 @@ class TrackEmbedder:
         length_s, whole = self.front_end.segment_s, cut.whole
         start_s = whole.start_s + cut.start_s
         segment_s = min(length_s, whole.duration_s)
-        segments = [whole.cut(float(start), length_s).samples for start in cut.start_s]
+        segments = Cuts(whole, cut.start_s, length_s)
         return Embeddings(
             track_id=whole.track_id,
             vectors=self._vectors(whole, cut.start_s),
@@ -373,11 +382,34 @@ class TrackEmbedder:
 class _Cut:
     """A track before it is embedded: all of it, or what is voiced of a short one; segments' starts count from there."""
 
-    whole: Segment
+    whole: Sound
     start_s: NDArray[np.float64]
     duration_s: float
     activity: Activity
     short: bool
+
+
+@dataclass(frozen=True)
+class Cuts(Sequence[FloatArray]):
+    """Segments of one length of a recording, (channels, samples) each, read when they are asked for."""
+
+    whole: Sound
+    start_s: NDArray[np.float64]
+    segment_s: float
+
+    def __len__(self) -> int:
+        return len(self.start_s)
+
+    @overload
+    def __getitem__(self, place: int) -> FloatArray: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> Cuts: ...
+
+    def __getitem__(self, place: int | slice) -> FloatArray | Cuts:
+        if isinstance(place, slice):
+            return Cuts(self.whole, self.start_s[place], self.segment_s)
+        return self.whole.cut(float(self.start_s[place]), self.segment_s).samples
 
 
 def _of_one_length(waves: Sequence[FloatArray], most: int) -> Iterator[list[int]]:

@@ -25,6 +25,7 @@ from whosings.audio import SAMPLE_RATE, FloatArray
 from whosings.errors import SeparationError, WhosingsError
 from whosings.files import atomic_folder, content_hash, write_atomic
 from whosings.parallel import each
+from whosings.spool import Spool
 from whosings.vocals.activity import Activity
 from whosings.vocals.detector import shipped_detector
 from whosings.vocals.ready_stems import ReadyStems
@@ -115,7 +116,7 @@ class SeparationJob:
         """As ``separate_track``; the activity is judged here."""
         separator = self.open()
         judged = not self.whole and not isinstance(separator, ReadyStems)
-        activity = shipped_detector()(audio.load(path).samples) if judged else None
+        activity = shipped_detector().listen(Spool(path)) if judged else None
         return separate_track(path, separator, self.cache, activity)
 
 

@@ -1,0 +1,95 @@
+"""Decoded recordings of any length, read a piece at a time: memory does not grow with them.
+
+What listens to whole tracks needs some of them more than once: how loud the loud parts are is known at the end only. A
+``Spool`` decodes a file once. What a song needs stays in memory, what is longer lies in a temporary file without a name
+(230 MB an hour and channel, in the folder that ``TMPDIR`` says), which is gone with the object, or with the process.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import SpooledTemporaryFile
+from typing import Protocol
+
+import numpy as np
+
+from whosings import audio
+from whosings.audio import SAMPLE_RATE, Channels, FloatArray, Segment
+from whosings.errors import AudioError
+
+_IN_MEMORY = 1 << 24  # bytes of a recording that need no file: four minutes
+_VALUE = np.dtype(np.float32).itemsize
+
+
+class Sound(Protocol):
+    """A decoded recording: a ``Segment``, in memory, or a ``Spool``."""
+
+    @property
+    def track_id(self) -> str:
+        """The track it belongs to."""
+        ...
+
+    @property
+    def start_s(self) -> float:
+        """Start in the track, in seconds."""
+        ...
+
+    @property
+    def duration_s(self) -> float:
+        """Length in seconds."""
+        ...
+
+    def cut(self, start_s: float, duration_s: float) -> Segment:
+        """The part that begins ``start_s`` seconds into this one, at most ``duration_s`` long."""
+        ...
+
+
+class Spool:
+    """A whole file, decoded.
+
+    Attributes:
+        track_id: the file's path unless named otherwise.
+        start_s: 0: it begins where the file does.
+
+    Raises:
+        AudioError: as ``audio.load``; also when the folder for temporary files has no room for it.
+    """
+
+    start_s = 0.0
+
+    def __init__(self, path: str | Path, channels: Channels = 1, track_id: str | None = None) -> None:
+        self.track_id = str(path) if track_id is None else track_id
+        self._channels, self._samples = channels, 0
+        # Open for as long as this object lives, and no longer.
+        self._file = SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115
+        weakref.finalize(self, self._file.close)
+        for block in audio.blocks(path, channels=channels):
+            self._samples += block.shape[1]
+            try:
+                self._file.write(np.ascontiguousarray(block.T).data)
+            except OSError as error:
+                problem = f"cannot be kept decoded in a temporary file ({error.strerror or error})"
+                raise AudioError(path, problem, "free space, or let TMPDIR name a folder that has some") from error
+
+    @property
+    def duration_s(self) -> float:
+        """Length in seconds."""
+        return self._samples / SAMPLE_RATE
+
+    def cut(self, start_s: float, duration_s: float) -> Segment:
+        """See ``Sound``; the samples are read now."""
+        first = round(start_s * SAMPLE_RATE)
+        count = max(0, min(round(duration_s * SAMPLE_RATE), self._samples - first))
+        samples = np.empty((count, self._channels), np.float32)
+        self._file.seek(first * self._channels * _VALUE)
+        self._file.readinto(samples.data)
+        return Segment(np.ascontiguousarray(samples.T), self.start_s + start_s, self.track_id)
+
+
+def pieces(sound: Sound, piece_s: float) -> Iterator[FloatArray]:
+    """All of a recording, (channels, samples) each, the last one as short as it comes."""
+    size = round(piece_s * SAMPLE_RATE)
+    for first in range(0, round(sound.duration_s * SAMPLE_RATE), size):
+        yield sound.cut(first / SAMPLE_RATE, piece_s).samples
