@@ -227,14 +227,14 @@ class SegmentEmbedder:
         """
         segment_s = self.front_end.segment_s
         fit = (start_s + segment_s <= whole.duration_s + _ROUNDING_S) & self.encoder.pools_windows
-        rows = []
+        # Filled in as they come: results kept by themselves would lie among what is freed, and the heap would grow.
+        vectors = np.zeros((len(start_s), self.encoder.checkpoint.dimensions), np.float32)
+        left = np.flatnonzero(fit)
         for own in _stretches(start_s[fit], segment_s):
             stretch = whole.cut(float(own[0]), float(own[-1] - own[0]) + segment_s)
             heard = self._heard([in_channels(stretch.samples, self.front_end.channels)])
-            rows.append(self.encoder.windows(heard, own - own[0]).cpu().numpy())
-        vectors = np.zeros((len(start_s), self.encoder.checkpoint.dimensions), np.float32)
-        if rows:
-            vectors[fit] = np.concatenate(rows)
+            places, left = left[: len(own)], left[len(own) :]
+            vectors[places] = self.encoder.windows(heard, own - own[0]).cpu().numpy()
         alone = np.flatnonzero(~fit)
         for first in range(0, len(alone), self._batch):
             places = alone[first : first + self._batch]

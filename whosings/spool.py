@@ -19,7 +19,7 @@ from whosings import audio
 from whosings.audio import SAMPLE_RATE, Channels, FloatArray, Segment
 from whosings.errors import AudioError
 
-_IN_MEMORY = 1 << 24  # bytes of a recording that need no file: four minutes
+_IN_MEMORY = 1 << 22  # bytes of a recording that need no file: a minute
 _VALUE = np.dtype(np.float32).itemsize
 
 
