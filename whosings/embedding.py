@@ -17,7 +17,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol, overload, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -34,7 +34,7 @@ from whosings.encoder.checkpoint import DEFAULT, Checkpoint, load_checkpoint
 from whosings.errors import AudioError, CheckpointError, MissingExtraError, SilentAudioError
 from whosings.opinion import Opinion, SecondOpinion
 from whosings.spectrogram import conform, in_channels, open_front_end
-from whosings.spool import Sound, Spool, pieces
+from whosings.spool import STRETCH_S, Cuts, Sound, Spool, pieces, stretches
 from whosings.vocals.activity import Activity, trim
 from whosings.vocals.detector import ActivityDetector
 
@@ -48,7 +48,6 @@ _SILENT_PEAK = 1e-4  # -80 dBFS
 _TAIL_S = 0.1  # a longer rest at the end gets a segment of its own
 _MIN_TRIMMED_S = 0.25  # of voice, left of a short recording
 _ROUNDING_S = 1e-3
-_STRETCH_S = 60.0  # heard at once, at most
 _GROUP = 64  # segments given at once to an embedder that is no ``SegmentEmbedder``
 
 
@@ -230,7 +229,7 @@ class SegmentEmbedder:
         # Filled in as they come: results kept by themselves would lie among what is freed, and the heap would grow.
         vectors = np.zeros((len(start_s), self.encoder.checkpoint.dimensions), np.float32)
         left = np.flatnonzero(fit)
-        for own in _stretches(start_s[fit], segment_s):
+        for own in stretches(start_s[fit], segment_s):
             stretch = whole.cut(float(own[0]), float(own[-1] - own[0]) + segment_s)
             heard = self._heard([in_channels(stretch.samples, self.front_end.channels)])
             places, left = left[: len(own)], left[len(own) :]
@@ -335,14 +334,15 @@ class TrackEmbedder:
         if isinstance(self.segments, SegmentEmbedder):
             return self.segments.along(whole, start_s)
         cuts = Cuts(whole, start_s, self.front_end.segment_s)
-        groups = range(0, max(1, len(cuts)), _GROUP)  # one where there are no segments: it has the dimensions
-        return np.concatenate([self.segments(list(cuts[first : first + _GROUP])) for first in groups])
+        # Once where there are no segments: the embedder knows the dimensions.
+        groups = [cuts[first : first + _GROUP] for first in range(0, max(1, len(cuts)), _GROUP)]
+        return np.concatenate([self.segments(list(group)) for group in groups])
 
     def _cut(self, track: str | Path | Segment) -> _Cut:
         whole = self._opened(track)
         name, duration_s = whole.track_id, whole.duration_s
         audio.refuse_short(name, duration_s)
-        if np.max([max(piece.max(), -piece.min()) for piece in pieces(whole, _STRETCH_S)]) < _SILENT_PEAK:
+        if np.max([max(piece.max(), -piece.min()) for piece in pieces(whole, STRETCH_S)]) < _SILENT_PEAK:
             raise SilentAudioError(name, "is silent", "use a recording in which somebody sings")
         activity = self._detector.listen(whole)
         segment_s = self.front_end.segment_s
@@ -389,29 +389,6 @@ class _Cut:
     short: bool
 
 
-@dataclass(frozen=True)
-class Cuts(Sequence[FloatArray]):
-    """Segments of one length of a recording, (channels, samples) each, read when they are asked for."""
-
-    whole: Sound
-    start_s: NDArray[np.float64]
-    segment_s: float
-
-    def __len__(self) -> int:
-        return len(self.start_s)
-
-    @overload
-    def __getitem__(self, place: int) -> FloatArray: ...
-
-    @overload
-    def __getitem__(self, place: slice) -> Cuts: ...
-
-    def __getitem__(self, place: int | slice) -> FloatArray | Cuts:
-        if isinstance(place, slice):
-            return Cuts(self.whole, self.start_s[place], self.segment_s)
-        return self.whole.cut(float(self.start_s[place]), self.segment_s).samples
-
-
 def _of_one_length(waves: Sequence[FloatArray], most: int) -> Iterator[list[int]]:
     """Places of waves in batches of one length."""
     by_length: dict[int, list[int]] = {}
@@ -420,13 +397,3 @@ def _of_one_length(waves: Sequence[FloatArray], most: int) -> Iterator[list[int]
     for places in by_length.values():
         for first in range(0, len(places), most):
             yield places[first : first + most]
-
-
-def _stretches(start_s: NDArray[np.float64], segment_s: float) -> Iterator[NDArray[np.float64]]:
-    """Starts of segments that overlap, a stretch of at most ``_STRETCH_S`` at a time."""
-    first = 0
-    for place in range(1, len(start_s) + 1):
-        apart = place == len(start_s) or start_s[place] >= start_s[place - 1] + segment_s
-        if apart or start_s[place] + segment_s > start_s[first] + _STRETCH_S:
-            yield start_s[first:place]
-            first = place

@@ -8,18 +8,23 @@ What listens to whole tracks needs some of them more than once: how loud the lou
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
-from typing import Protocol
+from typing import Protocol, overload
 
 import numpy as np
+from numpy.typing import NDArray
 
 from whosings import audio
 from whosings.audio import SAMPLE_RATE, Channels, FloatArray, Segment
 from whosings.errors import AudioError
 
 _IN_MEMORY = 1 << 22  # bytes of a recording that need no file: a minute
+STRETCH_S = 60.0
+"""Most seconds of a recording that are worked on at once."""
+
 _VALUE = np.dtype(np.float32).itemsize
 
 
@@ -88,8 +93,41 @@ class Spool:
         return Segment(np.ascontiguousarray(samples.T), self.start_s + start_s, self.track_id)
 
 
+@dataclass(frozen=True)
+class Cuts(Sequence[FloatArray]):
+    """Segments of one length of a recording, (channels, samples) each, read when they are asked for."""
+
+    whole: Sound
+    start_s: NDArray[np.float64]
+    segment_s: float
+
+    def __len__(self) -> int:
+        return len(self.start_s)
+
+    @overload
+    def __getitem__(self, place: int) -> FloatArray: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> Cuts: ...
+
+    def __getitem__(self, place: int | slice) -> FloatArray | Cuts:
+        if isinstance(place, slice):
+            return Cuts(self.whole, self.start_s[place], self.segment_s)
+        return self.whole.cut(float(self.start_s[place]), self.segment_s).samples
+
+
 def pieces(sound: Sound, piece_s: float) -> Iterator[FloatArray]:
     """All of a recording, (channels, samples) each, the last one as short as it comes."""
     size = round(piece_s * SAMPLE_RATE)
     for first in range(0, round(sound.duration_s * SAMPLE_RATE), size):
         yield sound.cut(first / SAMPLE_RATE, piece_s).samples
+
+
+def stretches(start_s: NDArray[np.float64], segment_s: float) -> Iterator[NDArray[np.float64]]:
+    """Starts of segments that overlap, a stretch of at most ``STRETCH_S`` at a time."""
+    first = 0
+    for place in range(1, len(start_s) + 1):
+        apart = place == len(start_s) or start_s[place] >= start_s[place - 1] + segment_s
+        if apart or start_s[place] + segment_s > start_s[first] + STRETCH_S:
+            yield start_s[first:place]
+            first = place
