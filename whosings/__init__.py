@@ -150,7 +150,7 @@ def vocal_activity(path: str | Path) -> Activity:
     Raises:
         AudioError: the file cannot be used.
     """
-    from whosings import audio
+    from whosings.spool import Spool
     from whosings.vocals.detector import ActivityDetector
 
-    return ActivityDetector()(audio.load(path).samples)
+    return ActivityDetector().listen(Spool(path))

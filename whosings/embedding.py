@@ -34,6 +34,7 @@ from whosings.encoder.checkpoint import DEFAULT, Checkpoint, load_checkpoint
 from whosings.errors import AudioError, CheckpointError, MissingExtraError, SilentAudioError
 from whosings.opinion import Opinion, SecondOpinion
 from whosings.spectrogram import conform, in_channels, open_front_end
+from whosings.spool import STRETCH_S, Cuts, Sound, Spool, pieces, stretches
 from whosings.vocals.activity import Activity, trim
 from whosings.vocals.detector import ActivityDetector
 
@@ -47,7 +48,7 @@ _SILENT_PEAK = 1e-4  # -80 dBFS
 _TAIL_S = 0.1  # a longer rest at the end gets a segment of its own
 _MIN_TRIMMED_S = 0.25  # of voice, left of a short recording
 _ROUNDING_S = 1e-3
-_STRETCH_S = 60.0  # heard at once, at most
+_GROUP = 64  # segments given at once to an embedder that is no ``SegmentEmbedder``
 
 
 @dataclass(frozen=True)
@@ -214,7 +215,7 @@ class SegmentEmbedder:
         return rows
 
     @torch.inference_mode()
-    def along(self, whole: Segment, start_s: NDArray[np.float64]) -> FloatArray:
+    def along(self, whole: Sound, start_s: NDArray[np.float64]) -> FloatArray:
         """Embed segments of a track: float32 (segments, dimensions), rows of unit length.
 
         An encoder that can be pooled by windows hears overlapping segments once, in stretches; segments that the end of
@@ -225,15 +226,18 @@ class SegmentEmbedder:
         """
         segment_s = self.front_end.segment_s
         fit = (start_s + segment_s <= whole.duration_s + _ROUNDING_S) & self.encoder.pools_windows
-        rows = []
-        for own in _stretches(start_s[fit], segment_s):
+        # Filled in as they come: results kept by themselves would lie among what is freed, and the heap would grow.
+        vectors = np.zeros((len(start_s), self.encoder.checkpoint.dimensions), np.float32)
+        left = np.flatnonzero(fit)
+        for own in stretches(start_s[fit], segment_s):
             stretch = whole.cut(float(own[0]), float(own[-1] - own[0]) + segment_s)
             heard = self._heard([in_channels(stretch.samples, self.front_end.channels)])
-            rows.append(self.encoder.windows(heard, own - own[0]).cpu().numpy())
-        vectors = np.zeros((len(start_s), self.encoder.checkpoint.dimensions), np.float32)
-        if rows:
-            vectors[fit] = np.concatenate(rows)
-        vectors[~fit] = self([whole.cut(float(start), segment_s).samples for start in start_s[~fit]])
+            places, left = left[: len(own)], left[len(own) :]
+            vectors[places] = self.encoder.windows(heard, own - own[0]).cpu().numpy()
+        alone = np.flatnonzero(~fit)
+        for first in range(0, len(alone), self._batch):
+            places = alone[first : first + self._batch]
+            vectors[places] = self(Cuts(whole, start_s[places], segment_s))
         return vectors
 
     def _heard(self, waves: Sequence[FloatArray]) -> Tensor:
@@ -321,25 +325,30 @@ class TrackEmbedder:
         Raises:
             AudioError: as calling it; silence is no error here.
         """
-        whole = track if isinstance(track, Segment) else audio.load(track, self.front_end.channels)
-        return self._vectors(whole, np.array(list(start_s), dtype=np.float64))
+        return self._vectors(self._opened(track), np.array(list(start_s), dtype=np.float64))
 
-    def _vectors(self, whole: Segment, start_s: NDArray[np.float64]) -> FloatArray:
+    def _opened(self, track: str | Path | Segment) -> Sound:
+        return track if isinstance(track, Segment) else Spool(track, self.front_end.channels)
+
+    def _vectors(self, whole: Sound, start_s: NDArray[np.float64]) -> FloatArray:
         if isinstance(self.segments, SegmentEmbedder):
             return self.segments.along(whole, start_s)
-        return self.segments([whole.cut(float(start), self.front_end.segment_s).samples for start in start_s])
+        cuts = Cuts(whole, start_s, self.front_end.segment_s)
+        # Once where there are no segments: the embedder knows the dimensions.
+        groups = [cuts[first : first + _GROUP] for first in range(0, max(1, len(cuts)), _GROUP)]
+        return np.concatenate([self.segments(list(group)) for group in groups])
 
     def _cut(self, track: str | Path | Segment) -> _Cut:
-        whole = track if isinstance(track, Segment) else audio.load(track, self.front_end.channels)
+        whole = self._opened(track)
         name, duration_s = whole.track_id, whole.duration_s
         audio.refuse_short(name, duration_s)
-        if float(max(whole.samples.max(), -whole.samples.min())) < _SILENT_PEAK:
+        if np.max([max(piece.max(), -piece.min()) for piece in pieces(whole, STRETCH_S)]) < _SILENT_PEAK:
             raise SilentAudioError(name, "is silent", "use a recording in which somebody sings")
-        activity = self._detector(whole.samples)
+        activity = self._detector.listen(whole)
         segment_s = self.front_end.segment_s
         short = duration_s < segment_s
         if short:
-            voiced = trim(whole.samples)
+            voiced = trim(whole.cut(0.0, duration_s).samples)
             start_s = voiced.start / audio.SAMPLE_RATE
             whole = whole.cut(start_s, voiced.stop / audio.SAMPLE_RATE - start_s)
             return _Cut(whole, np.zeros(int(whole.duration_s >= _MIN_TRIMMED_S)), duration_s, activity, short)
@@ -353,7 +362,7 @@ class TrackEmbedder:
         length_s, whole = self.front_end.segment_s, cut.whole
         start_s = whole.start_s + cut.start_s
         segment_s = min(length_s, whole.duration_s)
-        segments = [whole.cut(float(start), length_s).samples for start in cut.start_s]
+        segments = Cuts(whole, cut.start_s, length_s)
         return Embeddings(
             track_id=whole.track_id,
             vectors=self._vectors(whole, cut.start_s),
@@ -373,7 +382,7 @@ class TrackEmbedder:
 class _Cut:
     """A track before it is embedded: all of it, or what is voiced of a short one; segments' starts count from there."""
 
-    whole: Segment
+    whole: Sound
     start_s: NDArray[np.float64]
     duration_s: float
     activity: Activity
@@ -388,13 +397,3 @@ def _of_one_length(waves: Sequence[FloatArray], most: int) -> Iterator[list[int]
     for places in by_length.values():
         for first in range(0, len(places), most):
             yield places[first : first + most]
-
-
-def _stretches(start_s: NDArray[np.float64], segment_s: float) -> Iterator[NDArray[np.float64]]:
-    """Starts of segments that overlap, a stretch of at most ``_STRETCH_S`` at a time."""
-    first = 0
-    for place in range(1, len(start_s) + 1):
-        apart = place == len(start_s) or start_s[place] >= start_s[place - 1] + segment_s
-        if apart or start_s[place] + segment_s > start_s[first] + _STRETCH_S:
-            yield start_s[first:place]
-            first = place

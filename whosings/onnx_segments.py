@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,8 @@ from whosings.spectrogram import conform
 
 ONNX = "onnx:"
 """Begins the name of an ONNX model: ``onnx:FILE``."""
+
+_BATCH = 16  # segments a run, as ``SegmentEmbedder`` has them
 
 
 class OnnxSegments:
@@ -54,7 +57,8 @@ class OnnxSegments:
         """See ``SegmentsToVectors``."""
         if not len(waveforms):
             return np.zeros((0, self._dimensions), np.float32)
-        return self._run(np.stack([conform(samples, self.front_end)[0] for samples in waveforms]))
+        ready = (conform(samples, self.front_end)[0] for samples in waveforms)
+        return np.concatenate([self._run(np.stack(batch)) for batch in iter(lambda: list(islice(ready, _BATCH)), [])])
 
     def _run(self, batch: FloatArray) -> FloatArray:
         try:

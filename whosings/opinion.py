@@ -201,12 +201,14 @@ class SecondOpinion:
     @torch.inference_mode()
     def logits(self, segments: Sequence[FloatArray]) -> FloatArray:
         """Of each segment listened to: float32 (at most ``MOST_SEGMENTS``,). Arguments, errors as of calling it."""
-        audible = [s for s in segments if s.shape[-1] >= LEAST_S * SAMPLE_RATE and float(np.abs(s).max()) > _SILENT]
+        long_enough = LEAST_S * SAMPLE_RATE
+        # Places, not waveforms: of a long recording each segment is read when it is asked for.
+        audible = [n for n, s in enumerate(segments) if s.shape[-1] >= long_enough and float(np.abs(s).max()) > _SILENT]
         if not audible:
             return np.zeros(0, np.float32)
         network = self._ready[0]
         places = np.linspace(0, len(audible) - 1, min(MOST_SEGMENTS, len(audible))).round().astype(int)
-        waves = [np.asarray(audible[n].mean(axis=0), np.float32) for n in places]
+        waves = [np.asarray(segments[audible[n]].mean(axis=0), np.float32) for n in places]
         return np.array([float(network(torch.from_numpy(wave)[None])[0]) for wave in waves], np.float32)
 
     @cached_property

@@ -1,8 +1,11 @@
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
 import pyarrow.parquet
 import pytest
+import soundfile
 import torch
 
 from tests.conftest import singing
@@ -13,6 +16,7 @@ from whosings.embedding import Encoder, SegmentEmbedder, TrackEmbedder
 from whosings.embedding_store import EmbeddingStore
 from whosings.encoder.checkpoint import Checkpoint, build
 from whosings.errors import AudioError, ManifestError, SilentAudioError, TooShortError
+from whosings.opinion import SecondOpinion
 from whosings.spectrogram import LogMel, conform
 
 
@@ -259,3 +263,95 @@ def test_bf16_changes_no_more_than_rounding(pooling):
         exact, rounded = module(heard), module.in_bf16()(heard)
     assert rounded.dtype == torch.float32
     assert torch.nn.functional.cosine_similarity(exact, rounded).min() > 0.99
+
+
+@pytest.fixture
+def on_disk(monkeypatch):
+    monkeypatch.setattr("whosings.spool._IN_MEMORY", 1000)
+
+
+def _same(streamed, whole):
+    assert (streamed.duration_s, streamed.short, streamed.share) == (whole.duration_s, whole.short, whole.share)
+    for name in ("start_s", "vocal", "vectors"):
+        np.testing.assert_array_equal(getattr(streamed, name), getattr(whole, name))
+    np.testing.assert_array_equal(streamed.activity.probability, whole.activity.probability)
+    assert streamed.opinion == whole.opinion
+
+
+@pytest.mark.usefixtures("on_disk")
+@pytest.mark.parametrize("encoder", ["tiny", "pooling"])
+@pytest.mark.parametrize(
+    "samples",
+    [16_000, 40_001, 95_999, 96_000, *(n * 960_000 + more for n in (1, 2) for more in (-1, 0, 1, 479, 800))],
+)
+def test_streamed_and_whole_give_one_answer(request, tmp_path, encoder, samples):
+    """The whole recording's level, its blocks and its stretches come out the same from a file that is read in parts."""
+    fixture = request.getfixturevalue(encoder)
+    segments = fixture.embedder.segments if encoder == "tiny" else fixture
+    embedder = TrackEmbedder(segments, second_opinion=SecondOpinion())
+    sound = np.tile(singing(20), 7)[:samples]
+    left = np.float32(0.3) * sound * (1 + 0.5 * np.sin(np.arange(samples) / 30_000))
+    path = tmp_path / "track.wav"
+    soundfile.write(path, np.stack([left, 0.5 * sound], axis=1), SAMPLE_RATE, subtype="FLOAT")
+    whole = audio.load(path, embedder.front_end.channels)
+    _same(embedder(path), embedder(whole))
+    _same(next(embedder.many([path])), embedder(whole))
+    np.testing.assert_array_equal(embedder.at(path, [0.0, 0.5]), embedder.at(whole, [0.0, 0.5]))
+
+
+@pytest.mark.usefixtures("on_disk")
+def test_silence_from_a_file_is_refused_and_one_sung_minute_in_silence_is_found(tiny, tmp_path):
+    path = tmp_path / "silence.flac"
+    silence = np.zeros((1, 240 * SAMPLE_RATE), np.float32)
+    audio.write_flac(path, silence)
+    with pytest.raises(SilentAudioError):
+        tiny.embedder(path)
+    samples = silence.copy()
+    samples[:, 100 * SAMPLE_RATE : 160 * SAMPLE_RATE] = _sound(60.0)
+    audio.write_flac(path, samples)
+    found = tiny.embedder(path)
+    _same(found, tiny.embedder(audio.load(path)))
+    assert len(found.vectors) > 30 and found.start_s.min() > 97 and found.start_s.max() < 160
+
+
+def test_another_embedder_gets_a_long_track_in_groups():
+    sizes = []
+
+    class Counting:
+        front_end, fingerprint = FilterbankConfig(segment_s=1.0), "made"
+
+        def __call__(self, waves):
+            sizes.append(len(waves))
+            return np.array([[wave.sum(), 1.0] for wave in waves], np.float32).reshape(-1, 2)
+
+    track, starts = _track(50.0), np.arange(0.0, 49.0, 0.25)
+    found = TrackEmbedder(Counting()).at(track, starts)
+    assert max(sizes) <= 64 and sum(sizes) == len(starts)
+    np.testing.assert_array_equal(found[:, 0], [track.cut(start, 1.0).samples.sum() for start in starts])
+    assert TrackEmbedder(Counting()).at(track, []).shape == (0, 2)
+
+
+_MEMORY = """
+import resource, sys, numpy as np, soundfile
+from whosings.embedding import TrackEmbedder
+from tests.conftest import singing
+minute = np.tile(0.3 * singing(20), 3)
+with soundfile.SoundFile(sys.argv[1], "w", 16_000, 1, format="FLAC", subtype="PCM_16") as file:
+    for _ in range(int(sys.argv[2])):
+        file.write(minute)
+TrackEmbedder("fast")(sys.argv[1])
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems count memory in other units")
+def test_memory_does_not_grow_with_length(tmp_path):
+    """Decoded, half an hour of mono takes 110 MB."""
+
+    def peak_mb(minutes):
+        command = [sys.executable, "-c", _MEMORY, str(tmp_path / f"{minutes}.flac"), str(minutes)]
+        return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+    short, long = peak_mb(5), peak_mb(30)
+    assert long - short < 25 and long < 600

@@ -22,7 +22,8 @@ from enum import Enum, auto
 import numpy as np
 from numpy.typing import NDArray
 
-from whosings.audio import SAMPLE_RATE, FloatArray
+from whosings.audio import SAMPLE_RATE, FloatArray, Segment
+from whosings.spool import Sound
 
 Words = NDArray[np.uint32]
 
@@ -37,6 +38,7 @@ _RATE = SAMPLE_RATE // 2  # enough for the highest band
 _HOP, _FRAME = round(HOP_S * _RATE), 4096  # a frame of half a second: a copy cut anywhere falls close to a hop
 _EDGES_HZ = np.geomspace(300, 3000, 34)
 _BLOCK = 512  # frames transformed at once
+_MARGIN = 4  # samples around a block that its smoothing needs; even
 _QUIET = 1e-6  # of the loudest frame's energy: no sound to compare
 _VOTES = 3  # looked-up words that must agree on an offset
 _EVERY, _FEWEST = 16, 512
@@ -68,28 +70,42 @@ def words_of(samples: FloatArray) -> Words:
     Returns:
         uint32 (words,); 0 where there is nothing to hear. Empty below half a second.
     """
-    mono = samples.mean(axis=0)
-    mono = mono[: mono.size // 2 * 2]
-    smooth = np.convolve(mono, np.array([1, 3, 3, 1], np.float32) / 8, "same") if mono.size else mono
-    mono = np.ascontiguousarray(smooth[::2])
-    frames = max(0, (mono.size - _FRAME) // _HOP + 1)
+    return words_in(Segment(samples, 0.0, ""))
+
+
+def words_in(sound: Sound) -> Words:
+    """The same of a recording of any length, of which a few seconds are in memory at a time."""
+    frames = max(0, (round(sound.duration_s * SAMPLE_RATE) // 2 - _FRAME) // _HOP + 1)
     if frames < 2:
         return np.zeros(0, np.uint32)
     window = np.hanning(_FRAME).astype(np.float32)
     bins = np.round(_EDGES_HZ / _RATE * _FRAME).astype(int)
     energy = np.empty((frames, bins.size - 1))
-    windows = np.lib.stride_tricks.sliding_window_view(mono, _FRAME)[::_HOP]
     for first in range(0, frames, _BLOCK):
-        spectrum = np.fft.rfft(windows[first : first + _BLOCK] * window)
+        last = min(frames, first + _BLOCK)
+        mono = _halved(sound, first * _HOP, (last - 1) * _HOP + _FRAME)
+        spectrum = np.fft.rfft(np.lib.stride_tricks.sliding_window_view(mono, _FRAME)[::_HOP] * window)
         power = spectrum.real**2 + spectrum.imag**2
-        energy[first : first + _BLOCK] = np.add.reduceat(power[:, : bins[-1]], bins[:-1], axis=1)
+        energy[first:last] = np.add.reduceat(power[:, : bins[-1]], bins[:-1], axis=1)
     level = energy.sum(axis=1)
-    log = np.log(energy + 1e-9 * level.max() + 1e-12)
-    bits = np.diff(np.diff(log, axis=1), axis=0) > 0
-    words = np.packbits(bits, axis=1).view(">u4")[:, 0].astype(np.uint32)
+    least = 1e-9 * level.max()
+    words = np.empty(frames - 1, np.uint32)
+    for first in range(0, words.size, _BLOCK):
+        log = np.log(energy[first : first + _BLOCK + 1] + least + 1e-12)
+        bits = np.diff(np.diff(log, axis=1), axis=0) > 0
+        words[first : first + _BLOCK] = np.packbits(bits, axis=1).view(">u4")[:, 0]
     heard = level > _QUIET * level.max()
     words[~(heard[1:] & heard[:-1])] = 0
     return words
+
+
+def _halved(sound: Sound, first: int, stop: int) -> FloatArray:
+    """Samples ``first`` to ``stop`` of a recording at half the rate, mono and smoothed."""
+    begin = max(0, 2 * first - _MARGIN)
+    end = min(2 * stop + _MARGIN, round(sound.duration_s * SAMPLE_RATE) // 2 * 2)
+    mono = sound.cut(begin / SAMPLE_RATE, (end - begin) / SAMPLE_RATE).samples.mean(axis=0)
+    smooth = np.convolve(mono, np.array([1, 3, 3, 1], np.float32) / 8, "same")
+    return np.ascontiguousarray(smooth[2 * first - begin : 2 * stop - begin : 2])
 
 
 def landmarks(words: Words) -> NDArray[np.intp]:

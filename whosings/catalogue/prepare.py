@@ -27,7 +27,7 @@ import pyarrow as pa
 from filelock import FileLock, Timeout
 
 from whosings import audio
-from whosings.catalogue.fingerprint import words_of
+from whosings.catalogue.fingerprint import words_in
 from whosings.catalogue.journal import Journal
 from whosings.catalogue.manifest import Piece, Track, segments_path, write_tracks
 from whosings.catalogue.table_files import write_table
@@ -37,6 +37,7 @@ from whosings.errors import AudioError, ManifestError, MissingFileError, Unreada
 from whosings.files import content_hash, write_atomic
 from whosings.parallel import Done, each
 from whosings.progress import Progress, silent
+from whosings.spool import Spool, pieces
 from whosings.vocals.activity import PIECE_S, Activity
 from whosings.vocals.detector import shipped_detector
 from whosings.vocals.separation import SeparationJob, separate_track
@@ -45,6 +46,7 @@ MANIFEST, TRACKS, SUMMARY, JOURNAL = "manifest.parquet", "tracks.csv", "summary.
 AUDIO, STEMS = "audio", "stems"
 
 
+_BLOCK_S = 60.0  # of a copy, written at a time
 _EVERY_TRACK = pa.schema(
     [
         ("track_id", pa.string()),
@@ -198,15 +200,15 @@ def as_plain(result: Prepared) -> dict[str, object]:
 def examine(path: Path) -> Examination | AudioError:
     """Listen to one file: what it holds, or why it cannot be used."""
     try:
-        whole = audio.load(path)
+        whole = Spool(path)
         audio.refuse_short(path, whole.duration_s, "leave it out of the catalogue")
-        activity = shipped_detector()(whole.samples)
+        activity = shipped_detector().listen(whole)
         return Examination(
             content_hash(path),
             whole.duration_s,
             activity.probability.astype("float32"),
             activity.share(whole.duration_s),
-            words_of(whole.samples),
+            words_in(whole),
         )
     except AudioError as error:
         return error
@@ -298,8 +300,11 @@ def _store_entry(out: Path, separation: SeparationJob | None, method: str, entry
     vocals = instrumental = None
     try:
         if not (out / name).exists():
-            samples = audio.load(track.path).samples
-            audio.write_flac(out / name, samples / max(1.0, float(np.abs(samples).max())))  # FLAC would clip it
+            sound = Spool(track.path)
+            peak = max(float(np.abs(piece).max()) for piece in pieces(sound, _BLOCK_S))
+            with audio.flac_writer(out / name) as write:
+                for piece in pieces(sound, _BLOCK_S):
+                    write(piece / max(1.0, peak))  # FLAC would clip it
         if separation is not None:
             activity = None if separation.whole else activity_of(entry)
             stems = separate_track(track.path, separation.open(), separation.cache, activity)

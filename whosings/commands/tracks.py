@@ -16,6 +16,7 @@ from whosings.errors import AudioError
 def activity(files: Files, as_json: Json = False) -> None:
     """Show where somebody sings, in pieces of 3 seconds."""
     from whosings import audio
+    from whosings.spool import Spool
     from whosings.vocals.detector import ActivityDetector
 
     run = Report()
@@ -25,9 +26,9 @@ def activity(files: Files, as_json: Json = False) -> None:
         step = bars("listening", len(files))
         for path in files:
             try:
-                whole = audio.load(path)
+                whole = Spool(path)
                 audio.refuse_short(path, whole.duration_s)
-                found = detector(whole.samples)
+                found = detector.listen(whole)
                 rows.append({"file": str(path), **asdict(found)})
                 if not as_json:
                     bar = "".join(" ▁▂▃▄▅▆▇█"[round(8 * p)] for p in found.probability)

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from whosings.audio import SAMPLE_RATE, FloatArray
+from whosings.audio import SAMPLE_RATE, FloatArray, Segment
+from whosings.spool import Sound, pieces
 
 PIECE_S = 3.0
 """Seconds a piece (paper, section 4.1)."""
@@ -50,18 +51,16 @@ class Activity:
         return float(lengths[self.probability >= threshold].sum() / lengths.sum()) if lengths.sum() > 0 else 0.0
 
 
-def piece_levels_db(samples: FloatArray) -> NDArray[np.float64]:
-    """Root mean square of each piece in dB of full scale: (pieces,).
+def piece_levels_db(sound: Sound) -> NDArray[np.float64]:
+    """Root mean square of each piece of a whole track in dB of full scale: (pieces,).
 
-    Args:
-        samples: (channels, samples) of the whole track; a last piece shorter than 30 ms is left out.
+    A last piece shorter than 30 ms is left out, unless it is the only one.
     """
-    mono = samples.mean(axis=0)
-    size = round(PIECE_S * SAMPLE_RATE)
-    pieces = [mono[first : first + size] for first in range(0, mono.size, size)]
-    if len(pieces) > 1 and pieces[-1].size < _FRAME:
-        pieces.pop()
-    return np.array([10 * np.log10(np.mean(np.square(piece, dtype=np.float64)) + 1e-12) for piece in pieces])
+    levels: list[float] = []
+    for piece in pieces(sound, PIECE_S):
+        if not levels or piece.shape[1] >= _FRAME:
+            levels.append(10 * np.log10(np.mean(np.square(piece.mean(axis=0), dtype=np.float64)) + 1e-12))
+    return np.array(levels)
 
 
 def level_activity(samples: FloatArray) -> Activity:
@@ -70,7 +69,7 @@ def level_activity(samples: FloatArray) -> Activity:
     Args:
         samples: (channels, samples) of the whole track.
     """
-    level = piece_levels_db(samples)
+    level = piece_levels_db(Segment(samples, 0.0, ""))
     peak_db = 20 * np.log10(float(np.abs(samples.mean(axis=0)).max()) + 1e-12)
     threshold = max(float(np.percentile(level, 95)) - _BELOW_LOUD_DB, peak_db + _SILENCE_DB)
     return Activity(np.arange(level.size) * PIECE_S, audible(level, threshold), "level")

@@ -22,11 +22,12 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from whosings.audio import SAMPLE_RATE, FloatArray
+from whosings.audio import SAMPLE_RATE, FloatArray, Segment
 from whosings.config import FrontEndConfig
 from whosings.errors import CheckpointError
 from whosings.files import content_hash
 from whosings.spectrogram import LogMel
+from whosings.spool import Sound
 from whosings.tensor_file import halved, opened, write_tensors
 from whosings.vocals.activity import PIECE_S, Activity, audible, piece_levels_db
 
@@ -148,19 +149,20 @@ class ActivityDetector:
         Args:
             samples: (channels, samples) at 16 kHz, of a whole track.
         """
-        return self._frames(samples, _loud_db(piece_levels_db(samples)))
+        sound = Segment(samples, 0.0, "")
+        return self._frames(sound, _loud_db(piece_levels_db(sound)))
 
     @torch.inference_mode()
-    def _frames(self, samples: FloatArray, loud_db: float) -> FloatArray:
-        mono = np.asarray(samples.mean(axis=0), np.float32)
-        mono = mono * np.float32(LEVEL / max(10 ** (loud_db / 20), 1e-4))
-        hop = FRONT_END.hop
-        total = -(-mono.size // (hop * _STRIDE)) * _STRIDE  # log-mel frames, the last one padded
-        padded = np.pad(mono, (0, max(total * hop, 2 * FRONT_END.fft_size) - mono.size))
+    def _frames(self, sound: Sound, loud_db: float) -> FloatArray:
+        gain = np.float32(LEVEL / max(10 ** (loud_db / 20), 1e-4))
+        hop, least = FRONT_END.hop, 2 * FRONT_END.fft_size
+        total = -(-round(sound.duration_s * SAMPLE_RATE) // (hop * _STRIDE)) * _STRIDE  # the last one padded
         found = []
         for first in range(0, total, _BLOCK):
             begin, end = max(0, first - _CONTEXT), min(total, first + _BLOCK + _CONTEXT)
-            wave = torch.from_numpy(padded[begin * hop : max(end * hop, begin * hop + 2 * FRONT_END.fft_size)])
+            size = min(max((end - begin) * hop, least), max(total * hop, least) - begin * hop)
+            mono = sound.cut(begin * hop / SAMPLE_RATE, size / SAMPLE_RATE).samples.mean(axis=0)
+            wave = torch.from_numpy(np.pad(np.asarray(mono, np.float32) * gain, (0, size - mono.size)))
             logits = self._network(self._log_mel(wave[None, None]))[0]
             skip = (first - begin) // _STRIDE
             found.append(torch.sigmoid(logits[skip : skip + (min(total, first + _BLOCK) - first) // _STRIDE]).numpy())
@@ -172,9 +174,13 @@ class ActivityDetector:
         Args:
             samples: (channels, samples) at 16 kHz.
         """
-        level = piece_levels_db(samples)
+        return self.listen(Segment(samples, 0.0, ""))
+
+    def listen(self, sound: Sound) -> Activity:
+        """Judge the pieces of a whole track, of which no more than a minute is in memory at a time."""
+        level = piece_levels_db(sound)
         loud_db = _loud_db(level)
-        frames = self._frames(samples, loud_db)
+        frames = self._frames(sound, loud_db)
         shares = np.array([frames[n * _FRAMES : (n + 1) * _FRAMES].mean() for n in range(level.size)], np.float64)
         found = audible(level, loud_db + _QUIET_DB) * probability(shares, self._curve)
         return Activity(np.arange(level.size) * PIECE_S, found, "network")

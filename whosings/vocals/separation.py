@@ -28,6 +28,7 @@ from whosings.audio import SAMPLE_RATE, FloatArray
 from whosings.errors import SeparationError, WhosingsError
 from whosings.files import atomic_folder, content_hash, write_atomic
 from whosings.parallel import each
+from whosings.spool import Spool
 from whosings.vocals.activity import Activity
 from whosings.vocals.alignment import Remainder, aligned, lag_of
 from whosings.vocals.detector import shipped_detector
@@ -120,7 +121,7 @@ class SeparationJob:
         """As ``separate_track``; the activity is judged here."""
         separator = self.open()
         judged = not self.whole and not isinstance(separator, ReadyStems)
-        activity = shipped_detector()(audio.load(path).samples) if judged else None
+        activity = shipped_detector().listen(Spool(path)) if judged else None
         return separate_track(path, separator, self.cache, activity)
 
 
