@@ -71,10 +71,15 @@ class Duplicate:
 
 @dataclass(frozen=True)
 class Doubts:
-    """What is doubted in a gallery, in the order of its names."""
+    """What is doubted in a gallery, in the order of its names.
+
+    Attributes:
+        comparable: whether the names are few enough that two of them could be found to be one voice.
+    """
 
     misfits: tuple[Misfit, ...]
     duplicates: tuple[Duplicate, ...]
+    comparable: bool = True
 
     def __str__(self) -> str:
         return "\n".join(map(str, (*self.misfits, *self.duplicates)))
@@ -100,7 +105,7 @@ def audit(gallery: Gallery, calibration: Calibration, added: Collection[tuple[st
     for start in range(0, len(chosen), _SINGERS):
         misfits += voices.misfits(gallery.tracks(frozenset(chosen[start : start + _SINGERS])))
     told = [misfit for misfit in misfits if added is None or (misfit.singer, misfit.sha256) in added]
-    return Doubts(tuple(told), tuple(voices.duplicates(chosen)))
+    return Doubts(tuple(told), tuple(voices.duplicates(chosen)), voices.comparable)
 
 
 class _Voices:
@@ -114,9 +119,20 @@ class _Voices:
         self._vectors = self._calibration.centred(raw.vectors)
         self._reach = np.asarray(self._calibration.reach(raw.segments), np.float32)
 
+    @property
+    def _least(self) -> float:
+        """Nats by which two voices are likely one."""
+        return math.log(max(1, len(self.names) - 1)) + _SURE
+
+    @property
+    def comparable(self) -> bool:
+        """Whether equal voices reach that."""
+        line = self._calibration.track
+        return line.scale + line.offset > self._least
+
     def duplicates(self, chosen: Collection[str]) -> Iterator[Duplicate]:
         """Each chosen name and the likeliest other one, where that is likely enough; a pair is told once."""
-        if len(self.names) < 2:
+        if len(self.names) < 2 or not self.comparable:
             return
         told = set()
         rows = np.array([self._place[name] for name in chosen], np.intp)
@@ -125,7 +141,7 @@ class _Voices:
             llr[np.arange(len(some)), some] = -np.inf
             best = llr.argmax(axis=1)
             nats = llr[np.arange(len(some)), best]
-            for row in np.flatnonzero(nats - math.log(len(self.names) - 1) > _SURE):
+            for row in np.flatnonzero(nats > self._least):
                 first, second = sorted((int(some[row]), int(best[row])))
                 if (first, second) not in told:
                     told.add((first, second))

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from tests.product.test_identification import embedder, track  # noqa: F401
+from whosings.calibration import Logistic, calibration_of
 from whosings.commands import gallery as gallery_commands
 from whosings.commands import singers
 from whosings.errors import CheckpointError
@@ -79,6 +80,16 @@ def test_a_second_name_for_a_voice_is_told(run, enrol, tmp_path):
     assert [(pair["first"], pair["second"]) for pair in found["doubts"]["duplicates"]] == [("Ann", "Annie")]
 
 
+def test_a_gallery_too_large_for_duplicates_is_told(run, enrol, ear, tmp_path):
+    """A calibration whose best ratio cannot outweigh the number of singers."""
+    checkpoint = ear.now.checkpoint
+    weak = replace(calibration_of(checkpoint), track=Logistic(9, -3.0)).to_card()
+    ear.now = Ear(replace(checkpoint, card={"calibration": weak}))
+    assert enrol("Annie", "0-9.flac")[2] == ""
+    code, _, err = run("gallery", "check", "-g", tmp_path / "g", "--encoder", "ear")
+    assert code == 0 and "too many singers to tell whether two names are one voice" in err
+
+
 def test_an_encoder_without_calibration_is_told(run, enrol, ear, tmp_path):
     ear.now = Ear(replace(ear.now.checkpoint, card=None), "model.onnx")
     code, _, err = enrol("Ann", "1-7.flac")
@@ -107,4 +118,4 @@ def test_a_shipped_encoder_is_found_by_its_fingerprint(run, tmp_path):
     with Gallery(tmp_path / "g", fingerprint) as opened:
         opened.add("Ann", made(1, dimensions=load_checkpoint("fast").dimensions, fingerprint=fingerprint), "1")
     code, out, err = run("gallery", "check", "-g", tmp_path / "g", "--json")
-    assert code == 0 and json.loads(out)["doubts"] == {"misfits": [], "duplicates": []}, err
+    assert code == 0 and json.loads(out)["doubts"] == {"misfits": [], "duplicates": [], "comparable": True}, err

@@ -130,6 +130,8 @@ def check(
         return
     print_text(f"{gallery} is whole: {counted(len(found), 'singer')}, {counted(tracks, 'recording')}")
     print_doubts(run, doubts)
+    if not isinstance(doubts, str) and not doubts.comparable:
+        run.err.print("too many singers to tell whether two names are one voice", style="yellow")
 
 
 def _calibration(gallery: Gallery, encoder: str | None) -> Calibration | str:
