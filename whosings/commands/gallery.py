@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from whosings.commands.options import GALLERY, GalleryFile, Json
+from whosings.commands.options import (
+    GALLERY,
+    GalleryFile,
+    Json,
+    calibration_or_reason,
+    open_embedder,
+    print_doubts,
+)
 from whosings.console import Report, counted, print_json, print_text
+
+if TYPE_CHECKING:
+    from whosings.calibration import Calibration
+    from whosings.gallery import Gallery
 
 Name = Annotated[str, typer.Argument(help="Name of an enrolled singer.")]
 
@@ -93,15 +104,46 @@ def fit(
     )
 
 
-def check(gallery: GalleryFile = GALLERY, as_json: Json = False) -> None:
-    """Read every page of a gallery's file and say whether it is whole."""
+def check(
+    gallery: GalleryFile = GALLERY,
+    encoder: Annotated[
+        str | None,
+        typer.Option("--encoder", help="The gallery's encoder, for doubts; needed only where it does not ship."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Say whether a gallery's file is whole, which recordings fit ill, and which names are likely one voice."""
     from whosings.gallery import Gallery
+    from whosings.gallery_audit import audit
 
+    run = Report()
     with Gallery(gallery) as opened:
         opened.check()
         found = opened.singers()
+        calibration = _calibration(opened, encoder)
+        doubts = calibration if isinstance(calibration, str) else audit(opened, calibration)
     tracks = sum(row.tracks for row in found)
+    unchecked = doubts if isinstance(doubts, str) else None
     if as_json:
-        print_json({"whole": True, "singers": len(found), "recordings": tracks, "encoder": opened.encoder})
-    else:
-        print_text(f"{gallery} is whole: {counted(len(found), 'singer')}, {counted(tracks, 'recording')}")
+        whole = {"whole": True, "singers": len(found), "recordings": tracks, "encoder": opened.encoder}
+        print_json({**whole, "doubts": None if unchecked else doubts, "unchecked": unchecked})
+        return
+    print_text(f"{gallery} is whole: {counted(len(found), 'singer')}, {counted(tracks, 'recording')}")
+    print_doubts(run, doubts)
+    if not isinstance(doubts, str) and not doubts.comparable:
+        run.err.print("too many singers to tell whether two names are one voice", style="yellow")
+
+
+def _calibration(gallery: Gallery, encoder: str | None) -> Calibration | str:
+    """That of a gallery's encoder, found by its fingerprint among those that ship unless named; or why not."""
+    from whosings.calibration import calibration_of
+    from whosings.encoder.checkpoint import SHIPPED, load_checkpoint
+
+    if encoder is not None:
+        embedder = open_embedder(encoder, "cpu")
+        gallery.refuse_other(embedder.fingerprint, embedder.name)
+        return calibration_or_reason(embedder)
+    for checkpoint in map(load_checkpoint, SHIPPED):
+        if checkpoint.fingerprint == gallery.fingerprint:
+            return calibration_of(checkpoint)
+    return f"encoder {gallery.encoder or gallery.fingerprint[:12]} does not ship; name it with --encoder"

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from whosings.console import Report
-from whosings.errors import AudioError
+from whosings.errors import AudioError, CheckpointError
 
 if TYPE_CHECKING:
+    from whosings.calibration import Calibration
     from whosings.embedding import Embeddings, TrackEmbedder
+    from whosings.gallery_audit import Doubts
     from whosings.opinion import SecondOpinion
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
@@ -60,6 +62,24 @@ def embedded(
         for result in embedder.many(paths):
             yield result
             step()
+
+
+def calibration_or_reason(embedder: TrackEmbedder) -> Calibration | str:
+    """What reads an embedder's scores, or in words why nothing does, as with any ONNX model."""
+    from whosings.calibration import calibration_of
+
+    try:
+        return calibration_of(embedder.checkpoint)
+    except CheckpointError as error:
+        return str(error)
+
+
+def print_doubts(run: Report, doubts: Doubts | str) -> None:
+    """Notes on who may not be who is enrolled, or why that was not looked at."""
+    if isinstance(doubts, str):
+        doubts = f"not checked whether recordings fit their singers: {doubts}"
+    if text := str(doubts):
+        run.err.print(text, style="yellow", markup=False)
 
 
 def refuse_ignored(context: typer.Context, what: str, counts_for: Mapping[str, Collection[str]]) -> None:

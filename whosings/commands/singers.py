@@ -19,8 +19,10 @@ from whosings.commands.options import (
     Json,
     SingerFromOption,
     UnknownPrior,
+    calibration_or_reason,
     embedded,
     open_embedder,
+    print_doubts,
     refuse_output,
 )
 from whosings.console import Report, counted, print_json, print_text
@@ -109,8 +111,11 @@ def _enrol(
 ) -> None:
     from whosings.files import content_hash
     from whosings.gallery import Gallery
+    from whosings.gallery_audit import audit
 
-    added = failed = 0
+    failed = 0
+    added: set[tuple[str, str]] = set()  # names and content hashes
+    calibration = calibration_or_reason(embedder)
     with Gallery(gallery, embedder.fingerprint, embedder.name) as opened:
         hashes: dict[str, str] = {}
         for track in tracks:
@@ -123,22 +128,26 @@ def _enrol(
             try:
                 if isinstance(result, AudioError):
                     raise result
-                added += opened.add(track.singer_id, result, hashes[str(track.path)])
+                if opened.add(track.singer_id, result, hashes[str(track.path)]):
+                    added.add((opened.spelling(track.singer_id), hashes[str(track.path)]))
             except WhosingsError as error:
                 run.failures.append(error)
                 failed += 1
         singers = len(opened.singers())
-    skipped = len(tracks) - added - failed
+        doubts = calibration if isinstance(calibration, str) else audit(opened, calibration, added)
+    skipped = len(tracks) - len(added) - failed
     if as_json:
-        found = {"added": added, "skipped": skipped, "singers": singers, "left_out": left_out}
-        print_json({**found, "failed": [str(e) for e in run.failures]})
+        found = {"added": len(added), "skipped": skipped, "singers": singers, "left_out": left_out}
+        checked = None if isinstance(doubts, str) else doubts
+        print_json({**found, "doubts": checked, "failed": [str(e) for e in run.failures]})
         return
     already = f", {skipped} already there" if skipped else ""
     run.out.print(
-        f"{counted(added, 'recording')} enrolled{already}; {counted(singers, 'singer')} in {gallery}", markup=False
+        f"{counted(len(added), 'recording')} enrolled{already}; {counted(singers, 'singer')} in {gallery}", markup=False
     )
     for reason, count in Counter(left.reason for left in left_out).most_common():
         run.err.print(f"{count} left out: {reason}", style="yellow", markup=False)
+    print_doubts(run, doubts)
 
 
 def identify(
