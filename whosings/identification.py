@@ -84,10 +84,10 @@ class Identifier:
         Raises:
             GalleryError: nobody is enrolled, or nobody but ``leave_out``.
         """
+        if self._gallery.voices.names == (leave_out,):
+            raise GalleryError(self._gallery.path, f"holds nobody but {leave_out}", "enrol more singers")
         ready = self._ready_voices(leave_out)
         voices = ready.voices
-        if not voices.names:
-            raise GalleryError(self._gallery.path, f"holds nobody but {leave_out}", "enrol more singers")
         if len(probe.vectors) == 0:
             return self._reply(probe, Verdict.NOT_ENOUGH_VOCALS, (), 1.0, ())
         heard = self._heard_by_head(probe, voices)

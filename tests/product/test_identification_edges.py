@@ -306,7 +306,6 @@ def test_answers_carry_what_is_known_of_the_probe(enrolled):
     assert found.fingerprint == PRINT
 
 
-@pytest.mark.xfail(raises=ValueError, reason="voices of nobody are adapted before anybody asks whether there are any")
 def test_a_gallery_of_nobody_else_is_a_sentence(enrolled):
     with pytest.raises(GalleryError, match=r"^.*: holds nobody but singer 1; enrol more singers\.$") as caught:
         Identifier(enrolled(1), calibrated(KNOWN)).answer(track([1], 30), leave_out="singer 1")
