@@ -2,6 +2,7 @@
 
 import io
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,10 +19,12 @@ from whosings.catalogue.fingerprint import (
     difference,
     landmarks,
     relation,
+    words_in,
     words_of,
 )
 from whosings.choir.cast import draw_singer
 from whosings.choir.songs import record
+from whosings.spool import Spool
 
 FloatArray = NDArray[np.float32]
 
@@ -159,3 +162,17 @@ def test_the_choice_is_by_value() -> None:
 def test_short_copies_are_found(song: FloatArray, seconds: int) -> None:
     short = song[: seconds * SAMPLE_RATE]
     assert find(words_of(encoded(short[3000:], "mp3 high")[None]), words_of(short[None])) == [0]
+
+
+@pytest.mark.parametrize("samples", [8_191, 8_192, 8_705, 525_311, 525_313, 1_000_001])
+def test_a_fingerprint_in_parts_is_that_of_one_pass(
+    samples: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also of a file that is read from disk a piece at a time."""
+    sound = np.random.default_rng(0).normal(0, 0.1, samples).astype(np.float32)
+    sound[samples // 2 : samples // 2 + 20_000] = 0
+    soundfile.write(tmp_path / "a.wav", sound, SAMPLE_RATE, subtype="FLOAT")
+    monkeypatch.setattr("whosings.spool._IN_MEMORY", 1000)
+    in_parts = words_in(Spool(tmp_path / "a.wav"))
+    monkeypatch.setattr("whosings.catalogue.fingerprint._BLOCK", 1 << 20)
+    np.testing.assert_array_equal(in_parts, words_of(sound[None]))

@@ -147,7 +147,7 @@ def test_a_second_run_listens_only_to_what_failed(done: Prepared, library: Path,
         return examine(path)
 
     monkeypatch.setattr("whosings.catalogue.prepare.examine", listen)
-    monkeypatch.setattr("whosings.audio.write_flac", lambda *_: pytest.fail("wrote a copy again"))
+    monkeypatch.setattr("whosings.audio.flac_writer", lambda *_: pytest.fail("wrote a copy again"))
     again = prepare(listing(library), tmp_path / "out", workers=0)
     assert sorted(heard) == ["empty.wav", "nan.wav", "short.wav", "text.mp3"]
     assert again.stages == done.stages
