@@ -25,9 +25,10 @@ from whosings import audio
 from whosings.choir.cast import draw_singer
 from whosings.choir.songs import record
 from whosings.config import MODELS, ModelConfig
-from whosings.embedding import Encoder, SegmentEmbedder, TrackEmbedder
+from whosings.embedding import TrackEmbedder
 from whosings.encoder.campplus import Campplus
 from whosings.encoder.checkpoint import SHIPPED, build, load_checkpoint
+from whosings.segment_embedding import Encoder, SegmentEmbedder
 from whosings.spectrogram import conform, open_front_end
 from whosings.vocals.detector import ActivityDetector
 

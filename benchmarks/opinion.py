@@ -12,8 +12,9 @@ import torch
 from whosings.audio import SAMPLE_RATE, Segment
 from whosings.choir.cast import draw_singer
 from whosings.choir.songs import record
-from whosings.embedding import SegmentEmbedder, TrackEmbedder
+from whosings.embedding import TrackEmbedder
 from whosings.opinion import SecondOpinion
+from whosings.segment_embedding import SegmentEmbedder
 
 
 def main() -> None:

@@ -20,8 +20,8 @@ import torch
 
 from whosings.audio import SAMPLE_RATE, FloatArray, Segment
 from whosings.calibration_fitting import calibrate, in_places
-from whosings.embedding import SegmentEmbedder
 from whosings.encoder.checkpoint import load_checkpoint, rewrite_card
+from whosings.segment_embedding import SegmentEmbedder
 from whosings.sound.vocoder import analyze
 from whosings.training.contrastive.augment import Chances, produce
 from whosings.training.distillation.bank import Samples, open_bank

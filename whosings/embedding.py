@@ -1,7 +1,6 @@
 """Audio to vocal segments to embeddings: the one inference path.
 
-Evaluation, gallery, command line and service all embed through ``TrackEmbedder``. The ladder below it, each rung adding
-one conversion: ``Encoder`` (spectrograms), ``SegmentEmbedder`` (waveforms), ``TrackEmbedder`` (files).
+Evaluation, gallery, command line and service all embed through ``TrackEmbedder``.
 
 Conventions
 -----------
@@ -12,29 +11,23 @@ Conventions
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor
 
 from whosings import audio
 from whosings.audio import FloatArray, Segment
-from whosings.config import AnyFrontEnd
-from whosings.devices import has_bf16, open_device, usable
-from whosings.encoder.campplus import Campplus
-from whosings.encoder.checkpoint import DEFAULT, Checkpoint, load_checkpoint
+from whosings.encoder.checkpoint import DEFAULT, Checkpoint
 from whosings.errors import AudioError, CheckpointError, MissingExtraError, SilentAudioError
 from whosings.opinion import Opinion, SecondOpinion
-from whosings.spectrogram import conform, in_channels, open_front_end
-from whosings.spool import STRETCH_S, Cuts, Sound, Spool, pieces, stretches
+from whosings.segment_embedding import Encoder, SegmentEmbedder, SegmentsToVectors, TrackVectors, Windows
+from whosings.spool import STRETCH_S, Cuts, Sound, Spool, pieces
 from whosings.vocals.activity import Activity, trim
 from whosings.vocals.detector import ActivityDetector
 
@@ -67,6 +60,7 @@ class Embeddings:
         activity: where in the track somebody sings, by 3-second pieces.
         opinion: how processed the voice sounds, if that was asked for and there is enough of it.
         share: of a segment that was heard, less than 1 where the recording was shorter than one.
+        windows: the same by shorter windows, to tell several voices apart; None where the encoder gives none.
     """
 
     track_id: str
@@ -80,6 +74,7 @@ class Embeddings:
     activity: Activity
     opinion: Opinion | None = None
     share: float = 1.0
+    windows: Windows | None = None
 
     @property
     def amount(self) -> float:
@@ -97,153 +92,6 @@ class Embeddings:
 
         about = pandas.DataFrame({"track_id": self.track_id, "start_s": self.start_s, "vocal": self.vocal})
         return about.join(pandas.DataFrame(self.vectors))
-
-
-class Encoder:
-    """Spectrograms -> embeddings.
-
-    Args:
-        checkpoint: name, path, ``hub:owner/name``, or one already loaded.
-        device: a torch device; ``"auto"`` takes a GPU if there is one.
-        precision: ``"auto"`` computes CAM++ in bf16 where the device does so natively, which is faster by half and
-            changes no answer (``benchmarks/inference.py``); ``"float32"`` is the same everywhere.
-
-    Raises:
-        CheckpointError: see ``load_checkpoint``.
-        ConfigError: there is no such device, or no room on it.
-    """
-
-    def __init__(
-        self,
-        checkpoint: str | Path | Checkpoint = DEFAULT,
-        device: str = "auto",
-        precision: Literal["auto", "float32"] = "auto",
-    ) -> None:
-        self.device = open_device(device)
-        self.checkpoint = checkpoint if isinstance(checkpoint, Checkpoint) else load_checkpoint(checkpoint)
-        with usable(self.device):
-            self._module = self.checkpoint.encoder.to(self.device)
-        if precision == "auto" and isinstance(self._module, Campplus) and has_bf16(self.device):
-            self._module = self._module.in_bf16()
-
-    @property
-    def pools_windows(self) -> bool:
-        """Whether ``windows`` can be asked."""
-        return isinstance(self._module, PoolsWindows)
-
-    @torch.inference_mode()
-    def __call__(self, spectrograms: Tensor) -> Tensor:
-        """(batch, channels, mel_bins, frames) -> (batch, dimensions), rows of unit length."""
-        return F.normalize(self._module(spectrograms.to(self.device)).float(), dim=-1)
-
-    @torch.inference_mode()
-    def windows(self, spectrogram: Tensor, start_s: NDArray[np.float64]) -> Tensor:
-        """Embeddings of segments of one stretch, through which the encoder goes once: (segments, dimensions).
-
-        Args:
-            spectrogram: of the whole stretch, (1, channels, mel_bins, frames).
-            start_s: of the segments in the stretch, each as long as ``front_end.segment_s``.
-        """
-        assert isinstance(self._module, PoolsWindows)
-        front_end = self.checkpoint.config.front_end
-        rate = front_end.sample_rate / front_end.hop
-        first = torch.from_numpy(np.round(start_s * rate).astype(np.int64))
-        found: Tensor = self._module.windows(spectrogram.to(self.device), first.to(self.device), front_end.frames)
-        return F.normalize(found.float(), dim=-1)
-
-
-@runtime_checkable
-class PoolsWindows(Protocol):
-    """An encoder's module that works frame by frame before it pools."""
-
-    def windows(self, spectrogram: Tensor, first: Tensor, frames: int) -> Tensor:
-        """A stretch (1, channels, mel_bins, frames), first frames of its windows -> (windows, dimensions)."""
-        ...
-
-
-class SegmentsToVectors(Protocol):
-    """What ``TrackEmbedder`` needs: a ``SegmentEmbedder``, or any other embedder made to look like one."""
-
-    @property
-    def front_end(self) -> AnyFrontEnd:
-        """Length of a segment and number of channels; the rest as the embedder pleases."""
-        ...
-
-    @property
-    def fingerprint(self) -> str:
-        """Of everything that decides what it computes."""
-        ...
-
-    def __call__(self, waveforms: Sequence[FloatArray]) -> FloatArray:
-        """Segments, each (channels, samples) at 16 kHz -> float32 (segments, dimensions)."""
-        ...
-
-
-class SegmentEmbedder:
-    """Waveforms -> embeddings.
-
-    Args:
-        encoder: an ``Encoder``, or what makes one.
-        batch: segments a forward pass.
-    """
-
-    def __init__(self, encoder: Encoder | str | Path | Checkpoint = DEFAULT, batch: int = 16) -> None:
-        self.encoder = encoder if isinstance(encoder, Encoder) else Encoder(encoder)
-        self.front_end = self.encoder.checkpoint.config.front_end
-        self._spectrograms = open_front_end(self.front_end).to(self.encoder.device)
-        self._batch = batch
-
-    @property
-    def fingerprint(self) -> str:
-        """Of the encoder."""
-        return self.encoder.checkpoint.fingerprint
-
-    @torch.inference_mode()
-    def __call__(self, waveforms: Sequence[FloatArray]) -> FloatArray:
-        """Embed segments.
-
-        Args:
-            waveforms: each (1 or 2 channels, any samples) at 16 kHz; see ``conform`` for how they are brought to size.
-
-        Returns:
-            float32 (segments, dimensions), rows of unit length.
-        """
-        rows = np.zeros((len(waveforms), self.encoder.checkpoint.dimensions), np.float32)
-        fitting = [conform(samples, self.front_end, not self.front_end.any_length) for samples in waveforms]
-        for places in _of_one_length(fitting, self._batch):
-            rows[places] = self.encoder(self._heard([fitting[place] for place in places])).cpu().numpy()
-        return rows
-
-    @torch.inference_mode()
-    def along(self, whole: Sound, start_s: NDArray[np.float64]) -> FloatArray:
-        """Embed segments of a track: float32 (segments, dimensions), rows of unit length.
-
-        An encoder that can be pooled by windows hears overlapping segments once, in stretches; segments that the end of
-        the track cuts short, and those of any other encoder, are heard one by one.
-
-        Args:
-            start_s: of the segments, in seconds, ascending.
-        """
-        segment_s = self.front_end.segment_s
-        fit = (start_s + segment_s <= whole.duration_s + _ROUNDING_S) & self.encoder.pools_windows
-        # Filled in as they come: results kept by themselves would lie among what is freed, and the heap would grow.
-        vectors = np.zeros((len(start_s), self.encoder.checkpoint.dimensions), np.float32)
-        left = np.flatnonzero(fit)
-        for own in stretches(start_s[fit], segment_s):
-            stretch = whole.cut(float(own[0]), float(own[-1] - own[0]) + segment_s)
-            heard = self._heard([in_channels(stretch.samples, self.front_end.channels)])
-            places, left = left[: len(own)], left[len(own) :]
-            vectors[places] = self.encoder.windows(heard, own - own[0]).cpu().numpy()
-        alone = np.flatnonzero(~fit)
-        for first in range(0, len(alone), self._batch):
-            places = alone[first : first + self._batch]
-            vectors[places] = self(Cuts(whole, start_s[places], segment_s))
-        return vectors
-
-    def _heard(self, waves: Sequence[FloatArray]) -> Tensor:
-        """Spectrograms of waves of one length."""
-        heard: Tensor = self._spectrograms(torch.from_numpy(np.stack(waves)).to(self.encoder.device))
-        return heard
 
 
 class TrackEmbedder:
@@ -325,18 +173,18 @@ class TrackEmbedder:
         Raises:
             AudioError: as calling it; silence is no error here.
         """
-        return self._vectors(self._opened(track), np.array(list(start_s), dtype=np.float64))
+        return self._listen(self._opened(track), np.array(list(start_s), dtype=np.float64)).segments
 
     def _opened(self, track: str | Path | Segment) -> Sound:
         return track if isinstance(track, Segment) else Spool(track, self.front_end.channels)
 
-    def _vectors(self, whole: Sound, start_s: NDArray[np.float64]) -> FloatArray:
+    def _listen(self, whole: Sound, start_s: NDArray[np.float64]) -> TrackVectors:
         if isinstance(self.segments, SegmentEmbedder):
-            return self.segments.along(whole, start_s)
+            return self.segments.listen(whole, start_s)
         cuts = Cuts(whole, start_s, self.front_end.segment_s)
         # Once where there are no segments: the embedder knows the dimensions.
         groups = [cuts[first : first + _GROUP] for first in range(0, max(1, len(cuts)), _GROUP)]
-        return np.concatenate([self.segments(list(group)) for group in groups])
+        return TrackVectors(np.concatenate([self.segments(list(group)) for group in groups]), None)
 
     def _cut(self, track: str | Path | Segment) -> _Cut:
         whole = self._opened(track)
@@ -363,9 +211,10 @@ class TrackEmbedder:
         start_s = whole.start_s + cut.start_s
         segment_s = min(length_s, whole.duration_s)
         segments = Cuts(whole, cut.start_s, length_s)
+        found = self._listen(whole, cut.start_s)
         return Embeddings(
             track_id=whole.track_id,
-            vectors=self._vectors(whole, cut.start_s),
+            vectors=found.segments,
             start_s=start_s,
             vocal=np.array([cut.activity.of(start, segment_s) for start in start_s], dtype=np.float64),
             segment_s=min(length_s, cut.duration_s),
@@ -375,6 +224,7 @@ class TrackEmbedder:
             activity=cut.activity,
             opinion=self._second_opinion(segments) if self._second_opinion is not None else None,
             share=min(1.0, whole.duration_s / length_s),
+            windows=None if found.windows is None else _sung(found.windows, cut.activity),
         )
 
 
@@ -389,11 +239,7 @@ class _Cut:
     short: bool
 
 
-def _of_one_length(waves: Sequence[FloatArray], most: int) -> Iterator[list[int]]:
-    """Places of waves in batches of one length."""
-    by_length: dict[int, list[int]] = {}
-    for place, wave in enumerate(waves):
-        by_length.setdefault(wave.shape[1], []).append(place)
-    for places in by_length.values():
-        for first in range(0, len(places), most):
-            yield places[first : first + most]
+def _sung(windows: Windows, activity: Activity) -> Windows:
+    """Those in which somebody sings."""
+    sung = [activity.of(float(start), windows.window_s) >= VOCAL_THRESHOLD for start in windows.start_s]
+    return replace(windows, vectors=windows.vectors[sung], start_s=windows.start_s[sung])

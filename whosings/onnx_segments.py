@@ -10,9 +10,9 @@ import numpy as np
 
 from whosings.audio import SAMPLE_RATE, FloatArray
 from whosings.config import FrontEndConfig
-from whosings.embedding import Encoder, SegmentEmbedder, SegmentsToVectors
 from whosings.errors import CheckpointError, MissingExtraError
 from whosings.files import content_hash
+from whosings.segment_embedding import Encoder, SegmentEmbedder, SegmentsToVectors
 from whosings.spectrogram import conform
 
 ONNX = "onnx:"

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from whosings.config import MODELS, CampplusConfig, FilterbankConfig, MaskConfig, ModelConfig
+from whosings.encoder.blocks import FrameWindows
 from whosings.encoder.campplus import Campplus
 from whosings.encoder.checkpoint import build
 
@@ -206,7 +207,7 @@ def test_one_window_over_all_is_the_whole() -> None:
     heard = torch.randn(1, 1, 16, 300)
     with torch.inference_mode():
         (whole,) = encoder(heard)
-        (window,) = encoder.windows(heard, torch.tensor([0]), 300)
+        (window,) = encoder.windows(heard, FrameWindows(torch.tensor([0]), 300))[0]
     assert torch.allclose(whole, window, atol=1e-6)
 
 
@@ -215,10 +216,10 @@ def test_windows_hear_their_own_part() -> None:
     encoder = masked()
     heard = torch.randn(1, 1, 16, 600, generator=torch.Generator().manual_seed(5))
     with torch.inference_mode():
-        before = encoder.windows(heard, torch.tensor([0, 400]), 200)
+        before = encoder.windows(heard, FrameWindows(torch.tensor([0, 400]), 200))[0]
         louder = heard.clone()
         louder[..., 450:550] = louder[..., 450:550].flip(3)
-        change = (encoder.windows(louder, torch.tensor([0, 400]), 200) - before).norm(dim=1)
+        change = (encoder.windows(louder, FrameWindows(torch.tensor([0, 400]), 200))[0] - before).norm(dim=1)
     assert change[0] < change[1]
 
 

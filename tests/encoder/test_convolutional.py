@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from whosings.config import MODELS, ConvolutionalConfig, FrontEndConfig
+from whosings.encoder.blocks import FrameWindows
 from whosings.encoder.convolutional import ConvolutionalEncoder, _AttentiveStatistics
 
 FRONT = FrontEndConfig(channels=2)
@@ -121,9 +122,11 @@ def test_windows_of_a_stretch():
     config = ConvolutionalConfig(stem=(4, 6), width=16, blocks=1, kernel=3, embedding=12)
     encoder = ConvolutionalEncoder(config, FrontEndConfig(channels=1)).eval()
     heard = torch.randn(1, 1, 128, 400)
-    torch.testing.assert_close(encoder.windows(heard, torch.tensor([0]), 400), encoder(heard))
+    torch.testing.assert_close(encoder.windows(heard, FrameWindows(torch.tensor([0]), 400))[0], encoder(heard))
     changed = heard.clone()
     changed[..., 320:] = changed[..., 320:].flip(3)
     first = torch.tensor([0, 100])
-    change = (encoder.windows(changed, first, 300) - encoder.windows(heard, first, 300)).norm(dim=1)
+    change = (
+        encoder.windows(changed, FrameWindows(first, 300))[0] - encoder.windows(heard, FrameWindows(first, 300))[0]
+    ).norm(dim=1)
     assert change[0] < 0.1 * change[1]

@@ -7,10 +7,11 @@ import torch
 
 from tests.conftest import singing
 from whosings.audio import SAMPLE_RATE
-from whosings.embedding import SegmentEmbedder, TrackEmbedder
+from whosings.embedding import TrackEmbedder
 from whosings.errors import CheckpointError, EvaluationError
 from whosings.evaluation.baselines import MfccStatistics, open_segments, short_name
 from whosings.onnx_segments import OnnxSegments
+from whosings.segment_embedding import SegmentEmbedder
 
 
 @pytest.fixture(scope="module")

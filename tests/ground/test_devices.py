@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from whosings.devices import has_bf16, open_device
-from whosings.embedding import Encoder
 from whosings.encoder.checkpoint import load_checkpoint
 from whosings.errors import ConfigError
+from whosings.segment_embedding import Encoder
 
 
 def test_auto_is_a_gpu_where_there_is_one():

@@ -12,11 +12,12 @@ from tests.conftest import singing
 from whosings import audio
 from whosings.audio import SAMPLE_RATE, Segment
 from whosings.config import CampplusConfig, FilterbankConfig, ModelConfig
-from whosings.embedding import Encoder, SegmentEmbedder, TrackEmbedder
+from whosings.embedding import TrackEmbedder
 from whosings.embedding_store import EmbeddingStore
 from whosings.encoder.checkpoint import Checkpoint, build
 from whosings.errors import AudioError, ManifestError, SilentAudioError, TooShortError
 from whosings.opinion import SecondOpinion
+from whosings.segment_embedding import Encoder, SegmentEmbedder
 from whosings.spectrogram import LogMel, conform
 
 

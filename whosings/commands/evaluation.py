@@ -188,9 +188,9 @@ def _similarity(evaluation: _Evaluation, as_json: bool) -> None:
 
 
 def _product(evaluation: _Evaluation, seed: int, unknown_prior: float, as_json: bool) -> None:
-    from whosings.embedding import SegmentEmbedder
     from whosings.evaluation.results import write_summary
     from whosings.evaluation.verification import open_set, trials
+    from whosings.segment_embedding import SegmentEmbedder
 
     if not isinstance(evaluation.embedder.segments, SegmentEmbedder):
         raise EvaluationError(evaluation.name, "carries no calibration", "name an encoder of whosings")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -13,6 +15,14 @@ _LOG_MEL_FLOOR = -14.0  # below it digital silence and codec zeros differ, voice
 def scaled(spectrograms: Tensor) -> Tensor:
     """Log-mel energies of peak-normalised music, brought to about zero mean and unit deviation."""
     return (spectrograms.clamp(min=_LOG_MEL_FLOOR) - _LOG_MEL_MEAN) / _LOG_MEL_STD
+
+
+@dataclass(frozen=True)
+class FrameWindows:
+    """Windows of one length in a stretch: their ``first`` frames, (windows,), and how many ``frames`` each has."""
+
+    first: Tensor
+    frames: int
 
 
 def windows_of(first: Tensor, frames: int, frames_a_step: int, steps: int) -> Tensor:

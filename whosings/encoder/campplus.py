@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from whosings.config import CampplusConfig, FilterbankConfig
-from whosings.encoder.blocks import windows_of
+from whosings.encoder.blocks import FrameWindows, windows_of
 from whosings.encoder.masking import Heard, Listened, VoiceMask
 
 FRAMES_A_STEP = 2
@@ -148,21 +148,23 @@ class Campplus(nn.Module):
         embeddings: Tensor = self.head(torch.cat([mean, deviation], dim=1))
         return embeddings
 
-    def windows(self, spectrogram: Tensor, first: Tensor, frames: int) -> Tensor:
+    def windows(self, spectrogram: Tensor, *wanted: FrameWindows) -> list[Tensor]:
         """Embeddings of windows of one stretch, through which the network goes once.
 
         Args:
             spectrogram: of the stretch, (1, 1, mel_bins, frames).
-            first: first frames of the windows, (windows,).
-            frames: length of a window.
+            wanted: windows of one length or of several.
 
         Returns:
-            (windows, dimensions).
+            (windows, dimensions) of each length.
         """
         found = self.frame_maps(spectrogram)
-        place = windows_of(first, frames, FRAMES_A_STEP, found.maps.shape[-1])
-        weights = None if found.weights is None else found.weights[0, place]
-        return self.pooled(FrameMaps(found.maps[0, :, place].transpose(0, 1), weights))
+        rows = []
+        for windows in wanted:
+            place = windows_of(windows.first, windows.frames, FRAMES_A_STEP, found.maps.shape[-1])
+            weights = None if found.weights is None else found.weights[0, place]
+            rows.append(self.pooled(FrameMaps(found.maps[0, :, place].transpose(0, 1), weights)))
+        return rows
 
 
 class _Residual(nn.Module):

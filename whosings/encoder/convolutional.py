@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from whosings.config import ConvolutionalConfig, FrontEndConfig
-from whosings.encoder.blocks import TimeBlock, scaled, windows_of
+from whosings.encoder.blocks import FrameWindows, TimeBlock, scaled, windows_of
 from whosings.encoder.masking import Heard, Listened, VoiceMask
 
 _STEM_STRIDE = 8  # mel bins to one stem row
@@ -56,21 +56,20 @@ class ConvolutionalEncoder(nn.Module):
         found = None if self.mask is None else self.mask(spectrograms)
         return Listened(self.head(self.pool(self._steps(self._masked(spectrograms, found)))), found)
 
-    def windows(self, spectrogram: Tensor, first: Tensor, frames: int) -> Tensor:
+    def windows(self, spectrogram: Tensor, *wanted: FrameWindows) -> list[Tensor]:
         """Embeddings of windows of one stretch, through which the network goes once.
 
         Args:
             spectrogram: of the stretch, (1, channels, mel_bins, frames).
-            first: first frames of the windows, (windows,).
-            frames: length of a window.
+            wanted: windows of one length or of several.
 
         Returns:
-            (windows, dimensions).
+            (windows, dimensions) of each length.
         """
         found = None if self.mask is None else self.mask(spectrogram)
         steps = self._steps(self._masked(spectrogram, found))[0]
-        embeddings: Tensor = self.head(self.pool(steps[windows_of(first, frames, _FRAMES_A_STEP, len(steps))]))
-        return embeddings
+        places = (windows_of(windows.first, windows.frames, _FRAMES_A_STEP, len(steps)) for windows in wanted)
+        return [self.head(self.pool(steps[place])) for place in places]
 
     @staticmethod
     def _masked(spectrograms: Tensor, found: Heard | None) -> Tensor:

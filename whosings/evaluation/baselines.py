@@ -16,10 +16,10 @@ import torch
 
 from whosings.audio import FloatArray
 from whosings.config import FrontEndConfig
-from whosings.embedding import SegmentsToVectors
 from whosings.errors import EvaluationError
 from whosings.onnx_segments import ONNX
 from whosings.onnx_segments import open_segments as open_named
+from whosings.segment_embedding import SegmentsToVectors
 from whosings.spectrogram import LogMel, conform
 
 _COEFFICIENTS = 20
