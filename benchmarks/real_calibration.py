@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from real_singing import BAND_S, BANDS, band, over, through
 
 from whosings import audio
-from whosings.answer import Verdict
 from whosings.calibration import calibration_of
 from whosings.embedding import Embeddings, TrackEmbedder
 from whosings.gallery import Gallery
@@ -93,11 +92,11 @@ def identification(known: Side, asked: Side, embedder: TrackEmbedder) -> tuple[d
         for clip, who in zip(asked.heard, asked.who, strict=True):
             name = f"{who:02d}"
             answer = identifier.answer(clip)
-            named = answer.top[0].singer if answer.verdict is Verdict.SINGER else None
+            named = answer.named[0] if answer.named else None
             right.append(named == name)
             another.append(named not in (None, name))
             stranger = identifier.answer(clip, leave_out=name)
-            strangers.append(stranger.verdict is Verdict.SINGER)
+            strangers.append(bool(stranger.named))
             stated += [1 - answer.unknown_probability, 1 - stranger.unknown_probability]
             true += [True, False]
     shares = {"named_right": np.mean(right), "named_wrong": np.mean(another), "strangers_named": np.mean(strangers)}

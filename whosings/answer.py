@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from html import escape
 
+from whosings.diarization import Span
 from whosings.opinion import Opinion
 
 NOTICE = (
@@ -44,6 +45,7 @@ class Verdict(StrEnum):
     """How a probe was answered."""
 
     SINGER = "singer"
+    SEVERAL = "several singers"
     UNKNOWN = "unknown"
     NOT_ENOUGH_VOCALS = "not enough vocals"
 
@@ -55,7 +57,7 @@ class Candidate:
     Attributes:
         score: cosine similarity, -1 to 1.
         probability: that this singer is heard, given the gallery and the prior of an unknown singer.
-        share: of the timeline that names this singer, 0 to 1.
+        share: share of what is sung that names this singer, 0 to 1.
     """
 
     singer: str
@@ -65,8 +67,27 @@ class Candidate:
 
 
 @dataclass(frozen=True)
+class Voice:
+    """One voice of a probe, whoever it belongs to.
+
+    Attributes:
+        singer: the enrolled singer; None for somebody who is not enrolled.
+        probability: that it is this singer; that it is nobody enrolled where ``singer`` is None.
+        seconds: how long it was heard.
+        spans: where, to half a second where the encoder gives short windows.
+        together: it was heard under another voice, at the same time.
+    """
+
+    singer: str | None
+    probability: float
+    seconds: float
+    spans: tuple[Span, ...]
+    together: bool = False
+
+
+@dataclass(frozen=True)
 class TimelineSegment:
-    """One segment of the probe.
+    """One part of the probe, in which one voice sings.
 
     Attributes:
         start_s, duration_s: seconds.
@@ -86,12 +107,16 @@ class Answer:
 
     Attributes:
         verdict: see ``Verdict``.
-        top: best candidates, best first; kept also when the verdict is ``unknown``, to show what came near.
+        top: best candidates, best first; kept also when the verdict is ``unknown``, to show what came near. With
+            several voices a candidate's numbers are those of the voice that is the likeliest to be theirs, so that
+            their probabilities need not sum to 1.
         unknown_probability: that nobody enrolled is heard.
-        timeline: sung segments in order.
+        timeline: what is sung, in order.
         vocal_s: seconds of singing found.
         short: the probe was shorter than a segment.
         notice: what an answer is and is not.
+        voices: who is heard, the longest heard first; one voice for most songs. Brief passages that are nobody's in
+            particular are left out.
         opinion: how processed the voice sounds; it changes nothing else here. None where there are not enough vocals,
             or where the embedder was given no ``SecondOpinion``.
     """
@@ -107,6 +132,12 @@ class Answer:
     fingerprint: str
     notice: str = NOTICE
     opinion: Opinion | None = None
+    voices: tuple[Voice, ...] = ()
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """Enrolled singers whom the answer names, the longest heard first."""
+        return tuple(voice.singer for voice in self.voices if voice.singer is not None)
 
     def __repr__(self) -> str:
         """The verdict in a line; everything else is in the attributes."""

@@ -9,7 +9,8 @@ Conventions
   the higher a good score is.
 - A calibrated score is a log-likelihood ratio in nats: log p(score | same singer) - log p(score | different singers).
 - With a prior it becomes a probability. For identification the prior of "nobody enrolled" is ``unknown_prior``, the
-  rest is shared evenly by the enrolled singers, so that a larger gallery demands more of a match.
+  rest is shared evenly by the enrolled singers who compete for a probe (``competitors``), so that a larger gallery
+  demands more of a match.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ FALSE_ACCEPT_RATE = 0.01
 _CENTRE_WEIGHT = 10
 _SPREAD_WEIGHT = 45  # pairs: ten voices make as many
 _SPREAD_POWER = 0.75  # 1 names too few singers over a band, 0.5 too many strangers (benchmarks/real_calibration.py)
+_COMPETITORS = 100
+_MOST_NATS = 80.0  # whose exponential is a number in single precision
 _MOST_VOICES = 1000  # whose likeness is looked at
 
 Array = NDArray[np.float64]
@@ -241,13 +244,35 @@ def reach_of(noise: float, segments: Sequence[NDArray[Any] | float]) -> Scores:
     return np.asarray(np.sqrt(math.prod(shares)))
 
 
+def competitors(llr: Scores) -> Scores:
+    """How many enrolled singers count as competitors for probes, (...,): at most all, and at least ``_COMPETITORS``.
+
+    Likelihood ratios of strangers are 1 on average. Those of all singers but the best sum to about their number.
+    Where the sum is far less, most of a large gallery is less like the probe than strangers are. If all of them
+    counted, nobody could be named in such a gallery.
+
+    Args:
+        llr: (..., singers) log-likelihood ratios, at least one singer.
+    """
+    best = llr.max(axis=-1)
+    return _competitors(llr.shape[-1], best, np.exp(llr - best[..., None]).sum(axis=-1))
+
+
+def _competitors(singers: int, best: Scores, total: Scores) -> Scores:
+    """The same from the best ratio and the sum of all odds relative to the best one's."""
+    others = np.exp(np.minimum(best, _MOST_NATS)) * np.maximum(total - 1, 0)
+    return np.asarray(np.minimum(singers, _COMPETITORS + others))
+
+
 def singer_posteriors(llr: Scores, unknown_prior: float = UNKNOWN_PRIOR) -> Scores:
     """Probabilities of each enrolled singer; what is missing to 1 is the probability of somebody else.
 
     Args:
         llr: (..., singers) log-likelihood ratios of one probe (or several, row by row); the result has their precision.
     """
-    logits = llr + float(np.log((1 - unknown_prior) / max(1, llr.shape[-1])))
+    if not llr.shape[-1]:
+        return llr
+    logits = llr + np.asarray(np.log((1 - unknown_prior) / competitors(llr)), llr.dtype)[..., None]
     nobody = float(np.log(unknown_prior))
     top = np.maximum(logits.max(axis=-1, keepdims=True, initial=nobody), nobody)
     odds = np.exp(logits - top)
@@ -264,7 +289,8 @@ def best_posteriors(llr: Scores, unknown_prior: float = UNKNOWN_PRIOR) -> BestPo
     best = llr.argmax(axis=1)
     top = llr[np.arange(len(llr)), best]
     total = np.exp(llr - top[:, None]).sum(axis=1)  # relative to the best singer's odds
-    nobody = np.exp(-np.clip(top + np.log((1 - unknown_prior) / unknown_prior / llr.shape[1]), -80, 80))
+    count = _competitors(llr.shape[1], top, total)
+    nobody = np.exp(-np.clip(top + np.log((1 - unknown_prior) / unknown_prior / count), -80, 80))
     return BestPosteriors(best, 1 / (total + nobody), nobody / (total + nobody))
 
 

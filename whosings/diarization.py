@@ -49,20 +49,22 @@ class VoiceWindows:
     clear: NDArray[np.intp]
 
 
-def diarize(windows: FloatArray, start_s: NDArray[np.float64], window_s: float) -> tuple[VoiceWindows, ...]:
+def diarize(
+    windows: FloatArray, start_s: NDArray[np.float64], window_s: float, hop_s: float
+) -> tuple[VoiceWindows, ...]:
     """Group the windows of a recording by voice, the voice with the most of them first.
 
     Args:
         windows: (windows, dimensions).
         start_s: (windows,) ascending, in seconds.
         window_s: length of a window.
+        hop_s: seconds from one window to the next where they are close.
 
     Returns:
         Every window belongs to one voice. Without windows there is no voice.
     """
     if len(windows) == 0:
         return ()
-    hop_s = _hop(start_s)
     labels = np.concatenate(list(_clusters(windows)))
     for _ in range(_ROUNDS):
         means = _joined(_means(windows, labels, start_s, window_s, _LEAST_S / hop_s))
@@ -90,11 +92,6 @@ def spans(start_s: NDArray[np.float64], window_s: float, hop_s: float) -> tuple[
     return tuple(
         Span(float(middle[first] - half), float(middle[last] + half)) for first, last in zip(firsts, lasts, strict=True)
     )
-
-
-def _hop(start_s: NDArray[np.float64]) -> float:
-    """Seconds from one window to the next where they are close."""
-    return float(np.diff(start_s).min()) if len(start_s) > 1 else _LEAST_S
 
 
 def _clusters(windows: FloatArray) -> Iterator[NDArray[np.intp]]:

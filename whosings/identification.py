@@ -1,39 +1,36 @@
-"""Probe to answer: ranked singers with calibrated probabilities, ``unknown``, or not enough vocals; timeline; verify.
+"""Probe to answer: who sings, with calibrated probabilities, ``unknown``, or not enough vocals; timeline; verify.
 
-How a probe is scored: its mean embedding against each enrolled singer's mean voice, both without the mean voice of many
-singers (the calibration's and the gallery's own), by cosine; the score is calibrated for as many segments as were heard
-and enrolled, and set against the prior that nobody enrolled is singing. Where a head has been fitted on the gallery,
-its segments' votes order the singers and its probabilities share what the scores leave to enrolled ones; whether
-anybody enrolled sings is still the scores' to say. Without a head, where good parts of the timeline name different
-singers, each is also scored on that part alone, so that both voices of a duet are found.
+A probe's short windows are grouped by voice first (``whosings.diarization``). A song of one voice is scored as a whole.
+Where there are several, each is scored with all that was heard of it, and each is named, or unknown, by itself. A voice
+that sings under another one is named where it is found beside it.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from whosings.answer import Answer, Candidate, TimelineSegment, Verdict, Verification
+from whosings.answer import Answer, Candidate, TimelineSegment, Verdict, Verification, Voice
 from whosings.audio import FloatArray
 from whosings.calibration import (
     UNKNOWN_PRIOR,
     Calibration,
-    Scores,
-    best_posteriors,
     calibration_of,
-    neighbours_mean,
     same_singer_probability,
-    singer_posteriors,
 )
+from whosings.diarization import Span, diarize, spans
 from whosings.embedding import Embeddings, TrackEmbedder
 from whosings.errors import ConfigError, GalleryError
 from whosings.gallery import Gallery, Voices
+from whosings.ranking import Ranking, ReadyVoices, by_head, by_voices, under
 
-_PART_SHARE, _PART_SEGMENTS = 0.25, 3  # least part of the timeline on which a singer is scored alone
+_LEAST_S, _LEAST_SHARE = 5.0, 0.15  # heard of somebody unknown who counts as another voice
 
 
 class Identifier:
@@ -64,7 +61,7 @@ class Identifier:
         gallery.refuse_other(embedder.fingerprint, embedder.name)
         self._gallery, self._embedder, self._unknown_prior = gallery, embedder, unknown_prior
         self._calibration = calibration or calibration_of(embedder.checkpoint)
-        self._ready: tuple[Voices, _ReadyVoices] | None = None
+        self._ready: tuple[Voices, ReadyVoices] | None = None
 
     def __call__(self, path: str | Path, top: int = 5) -> Answer:
         """Who sings this file.
@@ -87,26 +84,31 @@ class Identifier:
         if self._gallery.voices.names == (leave_out,):
             raise GalleryError(self._gallery.path, f"holds nobody but {leave_out}", "enrol more singers")
         ready = self._ready_voices(leave_out)
-        voices = ready.voices
         if len(probe.vectors) == 0:
-            return self._reply(probe, Verdict.NOT_ENOUGH_VOCALS, (), 1.0, ())
-        heard = self._heard_by_head(probe, voices)
-        ranking = _by_voices(probe, ready, self._unknown_prior, with_parts=heard is None)
-        if heard is not None:
-            ranking = _by_head(heard, ranking)
-        shares = ranking.named / len(ranking.best)
-        candidates = tuple(
-            Candidate(
-                voices.names[who],
-                float(ranking.scores[who]),
-                float(ranking.probabilities[who]),
-                float(shares[who]),
-            )
-            for who in ranking.order[:top]
-        )
-        unknown = float(max(0.0, 1 - ranking.probabilities.sum()))
-        verdict = Verdict.SINGER if candidates[0].probability > unknown else Verdict.UNKNOWN
-        return self._reply(probe, verdict, candidates, unknown, _timeline(probe, ranking, voices.names))
+            return self._reply(probe, Verdict.NOT_ENOUGH_VOCALS, (), 1.0, (), ())
+        heard = [_HeardVoice.of(group, self._rank(group.heard, ready), ready.voices.names) for group in _groups(probe)]
+        voices = _voices(heard)
+        for voice in heard:
+            voices += self._under(voice, ready, {other.singer for other in voices})
+        verdict = _verdict(voices)
+        nobody = math.prod(voice.unknown for voice in heard)
+        return self._reply(probe, verdict, _candidates(heard, voices, top), nobody, _timeline(heard), tuple(voices))
+
+    def _rank(self, heard: Embeddings, ready: ReadyVoices) -> Ranking:
+        votes = self._heard_by_head(heard, ready.voices)
+        # Without short windows, the segments of a song have to tell several voices apart.
+        ranking = by_voices(heard, ready, self._unknown_prior, with_parts=votes is None and heard.windows is None)
+        return ranking if votes is None else by_head(votes, ranking)
+
+    def _under(self, voice: _HeardVoice, ready: ReadyVoices, named: set[str | None]) -> Iterator[Voice]:
+        """Somebody else who sings under a voice that is named, all of the time."""
+        if voice.singer is None or voice.group.heard.windows is None:
+            return
+        found = under(voice.ranking, ready, voice.group.heard.amount, self._unknown_prior)
+        second = int(found.argmax())
+        if found[second] > 1 - found.sum() and ready.voices.names[second] not in named:
+            name, group = ready.voices.names[second], voice.group
+            yield Voice(name, float(found[second]), group.seconds, group.spans, together=True)
 
     def _heard_by_head(self, probe: Embeddings, voices: Voices) -> FloatArray | None:
         """Probabilities (segments, singers) by the gallery's fitted head, if there is one."""
@@ -118,13 +120,13 @@ class Identifier:
         found = fitted.head(torch.from_numpy(probe.vectors)).numpy()[:, columns]
         return np.asarray(found / np.maximum(found.sum(axis=1, keepdims=True), 1e-12), np.float32)
 
-    def _ready_voices(self, leave_out: str | None) -> _ReadyVoices:
+    def _ready_voices(self, leave_out: str | None) -> ReadyVoices:
         """The gallery's voices ready for comparison, made once for as long as the gallery stays the same."""
         raw = self._gallery.voices
         if leave_out is not None:
-            return _ReadyVoices.of(raw.without(leave_out), self._calibration)
+            return ReadyVoices.of(raw.without(leave_out), self._calibration)
         if self._ready is None or self._ready[0] is not raw:
-            self._ready = (raw, _ReadyVoices.of(raw, self._calibration))
+            self._ready = (raw, ReadyVoices.of(raw, self._calibration))
         return self._ready[1]
 
     def _reply(
@@ -134,6 +136,7 @@ class Identifier:
         top: tuple[Candidate, ...],
         unknown: float,
         timeline: tuple[TimelineSegment, ...],
+        voices: tuple[Voice, ...],
     ) -> Answer:
         return Answer(
             track_id=probe.track_id,
@@ -146,105 +149,152 @@ class Identifier:
             short=probe.short,
             fingerprint=probe.fingerprint,
             opinion=probe.opinion,
+            voices=voices,
         )
 
 
 @dataclass(frozen=True)
-class _ReadyVoices:
-    """Enrolled voices without the mean voice, and the calibration that takes it away from probes, too.
+class _Group:
+    """What was heard of one voice.
 
     Attributes:
-        reach: of each voice, (singers,), single in precision as scores are: doubles would take twice as long.
+        heard: its embeddings.
+        spans: where, in order.
+        seconds: how long.
     """
 
-    voices: Voices
-    calibration: Calibration
-    reach: FloatArray
+    heard: Embeddings
+    spans: tuple[Span, ...]
+    seconds: float
 
-    @classmethod
-    def of(cls, raw: Voices, calibration: Calibration) -> _ReadyVoices:
-        adapted = calibration.adapted(raw.vectors)
-        reach = adapted.reach(raw.segments).astype(np.float32)
-        return cls(replace(raw, vectors=adapted.centred(raw.vectors)), adapted, reach)
+
+def _groups(probe: Embeddings) -> list[_Group]:
+    """A probe by voice; all of it where there is one voice, or where there are no short windows."""
+    windows = probe.windows
+    if windows is None or len(windows.vectors) == 0:
+        return [_Group(probe, _stretches(probe), _covered_s(probe))]
+    found = diarize(windows.vectors, windows.start_s, windows.window_s, windows.hop_s)
+    groups = []
+    for voice in found:
+        seconds = len(voice.places) * windows.hop_s
+        heard = replace(
+            probe,
+            vectors=windows.vectors[voice.clear],
+            start_s=windows.start_s[voice.clear],
+            # Segments overlap by half: so many would have been heard of this voice.
+            share=2 * seconds / probe.segment_s / len(voice.clear),
+        )
+        own = spans(windows.start_s[voice.places], windows.window_s, windows.hop_s)
+        groups.append(_Group(heard if len(found) > 1 else probe, own, seconds))
+    return groups
 
 
 @dataclass(frozen=True)
-class _Ranking:
-    """Enrolled singers as one scorer sees them.
+class _HeardVoice:
+    """A voice with what is known of it: ``singer`` is None where somebody else is likelier than anybody enrolled."""
 
-    Attributes:
-        best: place of the likeliest singer of each segment, (segments,).
-        likely, nobody: probability of that singer, and of somebody who is not enrolled, (segments,).
-        known: segments in which an enrolled singer is likelier than somebody else, (segments,).
-        scores: cosine of the track with each singer's mean voice, (singers,).
-        probabilities: of each singer for the track, (singers,).
-        order: places of singers, the best first, (singers,).
-    """
+    group: _Group
+    ranking: Ranking
+    names: tuple[str, ...]
+    singer: str | None
+    unknown: float
 
-    best: NDArray[np.intp]
-    likely: Scores
-    nobody: Scores
-    known: NDArray[np.bool_]
-    scores: FloatArray
-    probabilities: Scores
-    order: NDArray[np.intp]
+    @classmethod
+    def of(cls, group: _Group, ranking: Ranking, names: tuple[str, ...]) -> _HeardVoice:
+        unknown = float(max(0.0, 1 - ranking.probabilities.sum()))
+        best = int(ranking.order[0])
+        singer = names[best] if ranking.probabilities[best] > unknown else None
+        return cls(group, ranking, names, singer, unknown)
 
     @property
-    def named(self) -> NDArray[np.intp]:
-        """How many segments name each singer, (singers,)."""
-        return np.bincount(self.best[self.known], minlength=len(self.scores))
+    def probability(self) -> float:
+        """Of the singer, or of somebody else."""
+        return self.unknown if self.singer is None else float(self.ranking.probabilities[self.ranking.order[0]])
 
 
-def _by_voices(probe: Embeddings, ready: _ReadyVoices, unknown_prior: float, with_parts: bool) -> _Ranking:
-    """Rank singers by their mean voices.
-
-    Args:
-        with_parts: score a singer on a part of the timeline alone, too, where several voices show.
-    """
-    calibration, enrolled, reach = ready.calibration, ready.voices.vectors, ready.reach
-    by_segment = calibration.centred(neighbours_mean(probe.vectors)) @ enrolled.T
-    found = best_posteriors(calibration.segment(by_segment, reach), unknown_prior)
-    scores = enrolled @ calibration.centred(probe.vectors.mean(axis=0))
-    llr = calibration.track(scores, calibration.reach(probe.amount) * reach)
-    known = found.probability > found.nobody
-    named = np.bincount(found.singer[known], minlength=len(enrolled))
-    parts = np.flatnonzero(named >= max(_PART_SEGMENTS, _PART_SHARE * len(found.singer)))
-    # Only where several voices show: segments chosen for their likeness to one singer would flatter that singer.
-    for who in parts if with_parts and len(parts) > 1 else ():
-        part = probe.vectors[known & (found.singer == who)]
-        score = enrolled[who] @ calibration.centred(part.mean(axis=0))
-        alone = calibration.track(score, calibration.reach(len(part) * probe.share) * reach[who])
-        if alone > llr[who]:
-            scores[who], llr[who] = score, alone
-    probabilities = singer_posteriors(llr, unknown_prior)
-    order = np.argsort(-llr, kind="stable")
-    return _Ranking(found.singer, found.probability, found.nobody, known, scores, probabilities, order)
+def _voices(heard: Sequence[_HeardVoice]) -> list[Voice]:
+    """One voice for each singer who is named, and the unknown ones that are heard for long enough."""
+    total = sum(voice.group.seconds for voice in heard)
+    least = max(_LEAST_S, _LEAST_SHARE * total)
+    named: dict[str, Voice] = {}
+    others = []
+    for voice in heard:
+        group = voice.group
+        one = Voice(voice.singer, voice.probability, group.seconds, group.spans)
+        if voice.singer is None:
+            others.append(one)
+        elif voice.singer in named:
+            known = named[voice.singer]
+            together = tuple(sorted((*known.spans, *group.spans), key=lambda span: span.start_s))
+            probability = max(known.probability, one.probability)
+            named[voice.singer] = Voice(voice.singer, probability, known.seconds + group.seconds, together)
+        else:
+            named[voice.singer] = one
+    long = [voice for voice in others if voice.seconds >= least]
+    kept = [*named.values(), *long]
+    return sorted(kept or others[:1], key=lambda voice: -voice.seconds)
 
 
-def _by_head(heard: FloatArray, ranking: _Ranking) -> _Ranking:
-    """Rank singers by the votes of a fitted head; whether anybody enrolled sings is still the scores' to say.
-
-    Args:
-        heard: probabilities by the head, (segments, singers).
-    """
-    best, means = heard.argmax(axis=1), heard.mean(axis=0)
-    votes = np.bincount(best, minlength=len(means))
-    return replace(
-        ranking,
-        best=best,
-        likely=(1 - ranking.nobody) * heard.max(axis=1),
-        probabilities=ranking.probabilities.sum() * means,
-        order=np.lexsort((-means, -votes)),
-    )
+def _verdict(voices: Sequence[Voice]) -> Verdict:
+    if all(voice.singer is None for voice in voices):
+        return Verdict.UNKNOWN
+    return Verdict.SINGER if len(voices) == 1 else Verdict.SEVERAL
 
 
-def _timeline(probe: Embeddings, ranking: _Ranking, names: tuple[str, ...]) -> tuple[TimelineSegment, ...]:
+def _candidates(heard: Sequence[_HeardVoice], voices: Sequence[Voice], top: int) -> tuple[Candidate, ...]:
+    """The best candidates of all voices: those who are named first, by how long they are heard."""
+    total = max(sum(voice.group.seconds for voice in heard), 1e-9)
+    named = {voice.singer: voice for voice in voices if voice.singer is not None}
+    found: dict[str, Candidate] = {}
+    for voice in heard:
+        by_segment = voice.ranking.named / len(voice.ranking.best)
+        for place in voice.ranking.order[: top + len(named)]:
+            name = voice.names[place]
+            probability = float(voice.ranking.probabilities[place])
+            if name in named and named[name].together:
+                probability = max(probability, named[name].probability)
+            if voice.group.heard.windows is None and len(heard) == 1:
+                share = float(by_segment[place])
+            else:
+                share = named[name].seconds / total if name in named else 0.0
+            if name not in found or probability > found[name].probability:
+                found[name] = Candidate(name, float(voice.ranking.scores[place]), probability, share)
+    if len(heard) == 1 and len(named) < 2:
+        return tuple(found.values())[:top]
+    places = {name: place for place, name in enumerate(named)}
+    ordered = sorted(found.values(), key=lambda one: (places.get(one.singer, len(places)), -one.probability))
+    return tuple(ordered[:top])
+
+
+def _timeline(heard: Sequence[_HeardVoice]) -> tuple[TimelineSegment, ...]:
+    """Who sings when, by voice; by segment where the voices are not told apart."""
+    if len(heard) == 1 and heard[0].group.heard.windows is None:
+        return tuple(_by_segment(heard[0]))
+    parts = [
+        TimelineSegment(span.start_s, span.stop_s - span.start_s, voice.singer, voice.probability)
+        for voice in heard
+        for span in voice.group.spans
+    ]
+    return tuple(sorted(parts, key=lambda part: part.start_s))
+
+
+def _by_segment(voice: _HeardVoice) -> Iterator[TimelineSegment]:
+    probe, ranking = voice.group.heard, voice.ranking
     rows = zip(probe.start_s, ranking.best, ranking.known, ranking.likely, ranking.nobody, strict=True)
+    for start_s, who, sure, likely, nobody in rows:
+        name, probability = (voice.names[who], likely) if sure else (None, nobody)
+        yield TimelineSegment(float(start_s), probe.segment_s, name, float(probability))
+
+
+def _stretches(probe: Embeddings) -> tuple[Span, ...]:
+    """Where segments are, joined where they touch."""
+    if len(probe.start_s) == 0:
+        return ()
+    breaks = [n for n, (one, other) in enumerate(pairwise(probe.start_s), 1) if other > one + probe.segment_s]
+    edges = [0, *breaks, len(probe.start_s)]
     return tuple(
-        TimelineSegment(float(start_s), probe.segment_s, names[who], float(likely))
-        if sure
-        else TimelineSegment(float(start_s), probe.segment_s, None, float(nobody))
-        for start_s, who, sure, likely, nobody in rows
+        Span(float(probe.start_s[first]), float(probe.start_s[last - 1]) + probe.segment_s)
+        for first, last in pairwise(edges)
     )
 
 

@@ -15,6 +15,7 @@ from whosings.calibration import (
     Logistic,
     best_posteriors,
     calibration_of,
+    competitors,
     neighbours_mean,
     same_singer_probability,
     singer_posteriors,
@@ -136,11 +137,31 @@ def test_no_evidence_leaves_the_prior():
 def test_more_singers_demand_more_of_a_match():
     llr = np.array([3.0])
     before = 1.0
-    for count in (1, 2, 10, 1000):
+    for count in (1, 2, 10, 100):
         crowd = singer_posteriors(np.concatenate([llr, np.full(count - 1, -20.0)]))
         assert crowd[0] < before
         before = crowd[0]
-    assert before == pytest.approx(math.exp(3) / 1000 / (math.exp(3) / 1000 + 1), rel=1e-3)
+    assert before == pytest.approx(math.exp(3) / 100 / (math.exp(3) / 100 + 1), rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("others", "counted"),
+    [
+        ([-20.0] * 99, 100),
+        ([-20.0] * 9999, 100),  # nobody is like the probe: they do not compete
+        ([0.0] * 9999, 10_000),  # as like it as strangers are: all do
+        ([0.0] * 500 + [-20.0] * 9499, 600),
+        ([8.0] * 5 + [-20.0] * 20_000, 100 + 5 * math.exp(8)),
+    ],
+)
+def test_those_compete_who_are_as_like_the_probe_as_strangers_are(others, counted):
+    llr = np.array([9.0, *others])
+    assert competitors(llr) == pytest.approx(counted, rel=1e-3)
+    odds = np.exp(llr) / counted  # against even odds of somebody else
+    np.testing.assert_allclose(singer_posteriors(llr), odds / (1 + odds.sum()), rtol=1e-3)
+    found = best_posteriors(llr[None])
+    assert found.probability[0] == pytest.approx(odds[0] / (1 + odds.sum()), rel=1e-3)
+    assert found.nobody[0] == pytest.approx(1 / (1 + odds.sum()), rel=1e-3)
 
 
 @pytest.mark.parametrize("extreme", [-1e6, -800.0, 800.0, 1e6])

@@ -8,7 +8,7 @@ import pytest
 
 import whosings
 from tests.product.test_gallery import made
-from whosings import identification
+from whosings import ranking
 from whosings.answer import NOTICE, Verdict
 from whosings.calibration import UNKNOWN_PRIOR, Calibration, Logistic, best_posteriors, calibration_of
 from whosings.calibration_fitting import calibrate
@@ -273,7 +273,7 @@ def test_the_prior_is_even_wherever_nobody_sets_it():
 def test_scores_stay_single_in_precision(identifier, monkeypatch):
     """Large galleries are compared twice as fast."""
     seen = []
-    monkeypatch.setattr(identification, "best_posteriors", lambda *of: seen.append(of[0].dtype) or best_posteriors(*of))
+    monkeypatch.setattr(ranking, "best_posteriors", lambda *of: seen.append(of[0].dtype) or best_posteriors(*of))
     identifier.answer(track([1] * 8, 1))
     assert seen == [np.float32]
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from whosings import audio
-from whosings.answer import Answer, Verdict
+from whosings.answer import Answer
 from whosings.audio import SAMPLE_RATE, Segment
 from whosings.catalogue.manifest import from_folder
 from whosings.choir.build import build
@@ -88,7 +88,7 @@ class DemoRow:
     @property
     def right(self) -> bool:
         """Whether the answer names the right singer, or nobody where nobody enrolled sings."""
-        names_somebody = self.answer.verdict is Verdict.SINGER
+        names_somebody = bool(self.answer.named)
         return not names_somebody if self.probe.singer is None else names_somebody and self.first
 
 
@@ -118,12 +118,12 @@ class DemoReport:
             "probes": len(known),
             "top_1": _rate([row.first for row in known]),
             "named_right": _rate([row.right for row in known]),
-            "named_wrong": _rate([row.answer.verdict is Verdict.SINGER and not row.first for row in known]),
+            "named_wrong": _rate([bool(row.answer.named) and not row.first for row in known]),
             "clone_probes": len(clones),
             "clones_top_1": _rate([row.first for row in clones]),
             "clones_named_right": _rate([row.right for row in clones]),
             "stranger_probes": len(foreign),
-            "strangers_named": _rate([answer.verdict is Verdict.SINGER for answer in foreign]),
+            "strangers_named": _rate([bool(answer.named) for answer in foreign]),
         }
 
 

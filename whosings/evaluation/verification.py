@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 
-from whosings.answer import Verdict
 from whosings.calibration import UNKNOWN_PRIOR, calibration_of
 from whosings.catalogue.manifest import Track
 from whosings.embedding import Embeddings, TrackEmbedder
@@ -151,7 +150,7 @@ def open_set(
         identifier = Identifier(gallery, embedder, unknown_prior)
         for track, right in probes:
             answer = identifier.answer(_embeddings(corpus, track.track_id, embedder.front_end.segment_s))
-            named = answer.top[0].singer if answer.verdict is Verdict.SINGER else None
+            named = answer.named[0] if answer.named else None
             step()
             if track.cloned:
                 outcome["clone"].append(named in right)
