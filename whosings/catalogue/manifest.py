@@ -238,7 +238,8 @@ def track_of(song: Song) -> Track:
 def _track(row: dict[str, Any], table: Path, spelt: Spellings) -> Track:
     folder = table.parent
     band = row["instrumental_singer_id"]
-    changed = {
+    values = {
+        **row,
         "singer_id": spelt(row["singer_id"], table),
         "cloned": bool(row["cloned"]),
         "target_singer_ids": tuple(spelt(name, table) for name in row["target_singer_ids"] or ()),
@@ -247,7 +248,7 @@ def _track(row: dict[str, Any], table: Path, spelt: Spellings) -> Track:
         "vocals_path": folder / row["vocals_path"] if row["vocals_path"] else None,
         "instrumental_path": folder / row["instrumental_path"] if row["instrumental_path"] else None,
     }
-    return Track(**{**row, **changed})
+    return Track(**values)
 
 
 def _rows(records: Iterable[Track] | Iterable[Piece], schema: pa.Schema) -> Iterator[dict[str, Any]]:
