@@ -83,11 +83,15 @@ class Spellings:
 
     def __init__(self) -> None:
         self._first: dict[str, str] = {}
+        self._known: dict[str, str] = {}  # by the text as it is given
 
     def __call__(self, name: str, subject: str | Path) -> str:
         """The spelling; as ``singer_name``, and raises the same."""
-        clean = singer_name(name, subject)
-        return self._first.setdefault(name_key(clean), clean)
+        known = self._known.get(name)
+        if known is None:
+            clean = singer_name(name, subject)
+            known = self._known[name] = self._first.setdefault(name_key(clean), clean)
+        return known
 
 
 def is_nobody(name: str) -> bool:

@@ -8,7 +8,7 @@ read as text where text is wanted, and NaN among them as no value.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from whosings.errors import ManifestError
 from whosings.files import atomic
 from whosings.safe_text import from_cell, to_cell
 
-_BATCH = 5_000  # rows in memory while a table is written
+_BATCH = 5_000  # rows in memory at a time
 
 
 def read_table(path: Path, schema: pa.Schema, required: Sequence[str]) -> pa.Table:
@@ -73,6 +73,12 @@ def read_table(path: Path, schema: pa.Schema, required: Sequence[str]) -> pa.Tab
         raise ManifestError(
             path, f"has a column of the wrong type ({str(error).splitlines()[0].rstrip('.')})", "correct the table"
         ) from error
+
+
+def rows_of(table: pa.Table) -> Iterator[dict[str, Any]]:
+    """Rows by column, made as they are asked for: a million at once are a burden on memory and garbage collection."""
+    for batch in table.to_batches(max_chunksize=_BATCH):
+        yield from batch.to_pylist()
 
 
 def write_table(rows: Iterable[Mapping[str, Any]], schema: pa.Schema, path: Path) -> int:
