@@ -149,7 +149,7 @@ def vote(head: Head, vectors: Tensor, tracks: Tracks) -> Votes:
     index = torch.from_numpy(rows).to(vectors.device)
     for block, whose in zip(torch.split(index, _ROWS), torch.split(owner, _ROWS), strict=True):
         found = head(vectors[block])
-        best = (found == found.amax(dim=1, keepdim=True)).float()
+        best = (found == found.amax(dim=1, keepdim=True)).to(found.dtype)
         counts.index_add_(0, whose, best / best.sum(dim=1, keepdim=True))
         means.index_add_(0, whose, found)
     lengths = torch.from_numpy(tracks.length).to(vectors.device).clamp(min=1)
