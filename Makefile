@@ -23,8 +23,8 @@ test: install
 	$(BIN)/mypy
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal --slow
 
-# Small changes to the code on which answers rest, one by one, and whether its fast tests notice (setup.cfg says which);
-# hours on few cores, and it goes on where it stopped. Not part of CI, nor of the test extra.
+# Small changes to the code on which answers rest, one by one, and whether its fast tests notice (pyproject.toml says
+# which); hours on few cores, and it goes on where it stopped. Not part of CI, nor of the test extra.
 mutation: install
 	$(BIN)/pip install --quiet mutmut==3.8.1
 	OMP_NUM_THREADS=1 $(BIN)/mutmut run

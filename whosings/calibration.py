@@ -156,7 +156,7 @@ class Calibration:
             "words that are none": isinstance(self.material, str) and isinstance(self.checked, str),
         }
         if all(rules.values()):
-            rules |= {
+            rules = {
                 "no mean voice": len(self.centre) > 0,
                 "a negative noise or spread": self.noise >= 0 and self.spread >= 0,
                 "a false-accept rate that is none": 0 < self.false_accept_rate < 1,
@@ -274,7 +274,7 @@ def singer_posteriors(llr: Scores, unknown_prior: float = UNKNOWN_PRIOR) -> Scor
         return llr
     logits = llr + np.asarray(np.log((1 - unknown_prior) / competitors(llr)), llr.dtype)[..., None]
     nobody = float(np.log(unknown_prior))
-    top = np.maximum(logits.max(axis=-1, keepdims=True, initial=nobody), nobody)
+    top = logits.max(axis=-1, keepdims=True, initial=nobody)
     odds = np.exp(logits - top)
     odds /= odds.sum(axis=-1, keepdims=True) + np.exp(nobody - top)
     return np.asarray(odds)

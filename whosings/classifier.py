@@ -149,7 +149,7 @@ def vote(head: Head, vectors: Tensor, tracks: Tracks) -> Votes:
     index = torch.from_numpy(rows).to(vectors.device)
     for block, whose in zip(torch.split(index, _ROWS), torch.split(owner, _ROWS), strict=True):
         found = head(vectors[block])
-        best = (found == found.amax(dim=1, keepdim=True)).float()
+        best = (found == found.amax(dim=1, keepdim=True)).to(found.dtype)
         counts.index_add_(0, whose, best / best.sum(dim=1, keepdim=True))
         means.index_add_(0, whose, found)
     lengths = torch.from_numpy(tracks.length).to(vectors.device).clamp(min=1)
@@ -335,18 +335,17 @@ def _batch_norm(state: dict[str, Tensor], name: str, run: int, rows: Tensor, tra
 
 
 def _prototypes(vectors: Tensor, one: HeadData) -> dict[str, Tensor]:
-    """Mean over a singer's tracks of each track's mean unit embedding, as a gallery keeps it."""
+    """Direction of the mean over a singer's tracks of each track's mean unit embedding, as a gallery keeps it."""
     tracks = one.train
     means = torch.stack(
         [
-            F.normalize(vectors[start : start + length], dim=-1).mean(dim=0)
+            F.normalize(vectors[start : start + length]).mean(dim=0)
             for start, length in zip(tracks.start.tolist(), tracks.length.tolist(), strict=True)
         ]
     )
     label = torch.from_numpy(tracks.label).to(vectors.device)
     sums = means.new_zeros(one.classes, means.shape[1]).index_add_(0, label, means)
-    counts = torch.bincount(label, minlength=one.classes)
-    return {"out.weight": F.normalize(sums / counts[:, None], dim=-1).T.contiguous()}
+    return {"out.weight": F.normalize(sums).T.contiguous()}
 
 
 def _floor(share: Tensor, size: Tensor) -> Tensor:

@@ -73,6 +73,8 @@ def verdict_line(answer: Answer) -> str:
     best = answer.top[0]
     if answer.verdict is Verdict.UNKNOWN:
         return f"unknown ({answer.unknown_probability:.0%}; nearest {best.singer}, {best.probability:.0%})"
+    if answer.verdict is Verdict.SEVERAL:
+        return " and ".join(f"{voice.singer or 'somebody else'} ({voice.probability:.0%})" for voice in answer.voices)
     also = [c for c in answer.top[1:] if c.probability > max(0.2, answer.unknown_probability) and c.share >= 0.25]
     return " and ".join(f"{c.singer} ({c.probability:.0%})" for c in (best, *also))
 

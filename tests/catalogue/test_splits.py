@@ -11,7 +11,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from whosings.catalogue.manifest import Manifest, Piece, Track
-from whosings.catalogue.splits import LeftOut, Sets, divide, hold_out_singers, keep_sung
+from whosings.catalogue.splits import LeftOut, Sets, divide, hold_out_singers, keep_sung, sample_real
 from whosings.errors import ConfigError, ManifestError
 
 
@@ -69,13 +69,51 @@ def test_every_singer_can_be_held_out():
 
 @pytest.mark.parametrize("singers", [0, 1, 3])
 def test_too_few_singers(singers):
-    with pytest.raises(ManifestError, match=f"has {singers} singers with two tracks"):
+    with pytest.raises(ManifestError) as caught:
         hold_out_singers(manifest(singers, loners=50), 0.5, seed=0)
+    problem = f"has {singers} singers with two tracks, too few to set some aside"
+    assert str(caught.value) == f"the manifest: {problem}; add singers."
 
 
 @pytest.mark.parametrize(("singers", "share"), [(4, 0.9), (10, 1.0)])
-def test_somebody_is_always_kept(singers, share):
-    assert len(names(hold_out_singers(manifest(singers), share, seed=0).kept)) >= 2
+def test_two_singers_are_always_kept(singers, share):
+    assert len(names(hold_out_singers(manifest(singers), share, seed=0).kept)) == 2
+
+
+def test_two_tracks_of_a_singer_are_enough():
+    assert len(names(hold_out_singers(manifest(4, tracks=2), 0.5, seed=0).held_out)) == 2
+
+
+def test_singers_are_held_out_with_their_clones_which_count_for_no_tracks():
+    clones = catalogue([2, 2, 2, 2, 1], [[0]])  # the clone is by singer 0
+    held = [hold_out_singers(clones, 0.5, seed).held_out for seed in range(20)]
+    assert set().union(*map(names, held)) == set("0123")
+    assert {("0" in names(part)) == any(t.cloned for t in part.tracks) for part in held} == {True}
+    with pytest.raises(ManifestError, match="has 3 singers with two tracks"):
+        hold_out_singers(catalogue([1, 2, 2, 2], [[1]]), 0.5, seed=0)
+
+
+# A sample
+
+
+def test_a_sample_has_so_many_singers_and_tracks_and_no_clones():
+    whole = catalogue([5, 1, 0, 4, 3], [[1], [3]])
+    ids = [track.track_id for track in whole.tracks]
+    seen: Counter[str] = Counter()
+    for seed in range(200):
+        drawn = sample_real(whole, 2, 3, seed)
+        assert sample_real(whole, 2, 3, seed) == drawn
+        assert [ids.index(track.track_id) for track in drawn.tracks] == sorted(
+            ids.index(t.track_id) for t in drawn.tracks
+        )
+        counts = Counter(track.singer_id for track in drawn.tracks)
+        assert len(counts) == 2 and all(count == min(3, [5, 1, 0, 4, 3][int(s)]) for s, count in counts.items())
+        seen.update(track.track_id for track in drawn.tracks)
+    # Each of four singers is in half of the samples, and each track of a singer in as many.
+    for singer, number in (("0", 5), ("1", 1), ("3", 4), ("4", 3)):
+        shares = [seen[f"{singer}/{n}"] / 200 for n in range(number)]
+        assert shares == pytest.approx([0.5 * min(1, 3 / number)] * number, abs=0.13)
+    assert sample_real(whole, 9, 9, seed=0).tracks == tuple(track for track in whole.tracks if not track.cloned)
 
 
 # Train, validation, closed, cloned
@@ -204,32 +242,48 @@ def test_other_rules():
     assert len(names(sets.train)) == 2
 
 
+FEWER = "ask for fewer singers or add tracks"
+NOBODY = "the manifest: leaves no singer to train on; ask for smaller sets or add singers."
+
+
 @pytest.mark.parametrize(
     ("counts", "clones", "sizes", "says"),
     [
-        ([8] * 5 + [6] * 9, [], (6, 0), "the closed set: needs 6 singers and 5 more have 7 real tracks"),
-        ([8] * 5, [[0], [1]], (1, 0), "the closed set: has room for 1 singers and clones imitate 2"),
-        ([8] * 5, [[0]], (6, 0), "the closed set: needs 5 singers and 4 more have 7 real tracks"),
-        ([8] * 5, [], (2, 4), "the validation set: needs 4 singers and 3 more have 2 real tracks"),
-        ([8] * 5, [], (2, 3), "leaves no singer to train on"),
-        ([1, 1], [], (0, 0), "leaves no singer to train on"),
+        ([8] * 5 + [6] * 9, [], (6, 0), f"the closed set: needs 6 singers and 5 more have 7 real tracks; {FEWER}."),
+        ([8] * 5, [[0], [1]], (1, 0), "the closed set: has room for 1 singers and clones imitate 2; ask for more."),
+        ([8] * 5, [[0]], (6, 0), f"the closed set: needs 5 singers and 4 more have 7 real tracks; {FEWER}."),
+        ([8] * 5, [], (2, 4), f"the validation set: needs 4 singers and 3 more have 2 real tracks; {FEWER}."),
+        ([8] * 5, [], (2, 3), NOBODY),
+        ([1, 1], [], (0, 0), NOBODY),
     ],
 )
 def test_sizes_that_cannot_be_met(counts, clones, sizes, says):
-    with pytest.raises(ManifestError, match=says):
+    with pytest.raises(ManifestError) as caught:
         divide(catalogue(counts, clones), *sizes)
+    assert str(caught.value) == says
+
+
+def test_a_fifth_is_closed_and_a_tenth_validates_where_nobody_says_more():
+    whole = catalogue([8] * 20)
+    sets = divide(whole)
+    assert (len(names(sets.closed)), len(names(sets.validation)), len(names(sets.train))) == (4, 2, 14)
+    assert placed(sets) == placed(divide(whole, 4, 2, seed=0)) != placed(divide(whole, 4, 2, seed=1))
 
 
 @pytest.mark.parametrize("size", [-0.1, -1, 1.5, math.nan, math.inf])
 def test_sizes_that_are_none(size):
-    for sizes in ((size, 0), (0, size)):
-        with pytest.raises(ConfigError, match="is no number of singers"):
+    for name, sizes in (("closed", (size, 0)), ("validation", (0, size))):
+        with pytest.raises(ConfigError) as caught:
             divide(catalogue([8] * 5), *sizes)
+        remedy = "give a share below 1, or a whole number from 1 on"
+        assert str(caught.value) == f"{name} = {size:g}: is no number of singers; {remedy}."
 
 
 def test_a_clone_says_whom_it_imitates():
-    with pytest.raises(ManifestError, match="clone/0: is a clone that does not say whom"):
+    with pytest.raises(ManifestError) as caught:
         divide(catalogue([8] * 5, [[]]), 1, 1)
+    problem = "is a clone that does not say whom it imitates"
+    assert str(caught.value) == f"track clone/0: {problem}; fill in target_singer_ids."
 
 
 # Tracks with enough singing
@@ -248,10 +302,12 @@ def test_keep_sung_against_a_count_by_hand():
 
 def test_keep_sung_does_not_guess():
     whole = catalogue([2])
-    with pytest.raises(ManifestError, match="track 0/1: has no pieces"):
+    with pytest.raises(ManifestError) as caught:
         keep_sung(replace(whole, pieces=whole.pieces[:1]), 0.5)
-    with pytest.raises(ManifestError, match=r"no track that is sung for 0\.75"):
+    assert str(caught.value) == "track 0/1: has no pieces that say where it is sung; add them first."
+    with pytest.raises(ManifestError) as caught:
         keep_sung(replace(whole, pieces=tuple(replace(piece, vocal=0.0) for piece in whole.pieces)), 0.75)
+    assert str(caught.value) == "the manifest: has no track that is sung for 0.75 of its pieces; ask for less."
 
 
 def test_sets_are_the_documented_ones():

@@ -128,6 +128,16 @@ def test_posteriors_against_a_loop():
                 assert probability == pytest.approx(odds[k] / (sum(odds) + prior), rel=1e-12)
         assert (got.sum(axis=1) < 1).all()
     np.testing.assert_allclose(singer_posteriors(llr[0]), singer_posteriors(llr)[0])
+    assert singer_posteriors(llr.astype(np.float32)).dtype == np.float32
+
+
+def test_rows_of_any_evidence_do_not_disturb_each_other():
+    rows = np.array([[900.0, 0.0], [-3.0, 1.0], [-900.0, -950.0]])
+    np.testing.assert_allclose(singer_posteriors(rows), [singer_posteriors(row) for row in rows], rtol=1e-12)
+
+
+def test_where_nobody_is_enrolled_it_is_somebody_else():
+    assert singer_posteriors(np.zeros((3, 0))).shape == (3, 0)
 
 
 def test_no_evidence_leaves_the_prior():
@@ -141,7 +151,7 @@ def test_more_singers_demand_more_of_a_match():
         crowd = singer_posteriors(np.concatenate([llr, np.full(count - 1, -20.0)]))
         assert crowd[0] < before
         before = crowd[0]
-    assert before == pytest.approx(math.exp(3) / 100 / (math.exp(3) / 100 + 1), rel=1e-3)
+        assert before == pytest.approx(math.exp(3) / (math.exp(3) + count), rel=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -457,6 +467,7 @@ def test_ratios_are_scores_of_centred_means_through_the_pairs_line():
             assert found.reach[row, column] == pytest.approx(reach)
             line = made.pair
             assert found.llr[row, column] == pytest.approx(reach * (line.scale * score + line.offset * reach), abs=1e-4)
+    assert {part.dtype for part in (found.scores, found.reach, found.llr)} == {np.dtype(np.float64)}
 
 
 def test_places_share_a_direction_and_calibrate_apart():
@@ -527,6 +538,7 @@ def test_the_least_score_has_the_thresholds_likelihood_ratio():
         assert float(found.pair(found.least_score(reach), reach)) == pytest.approx(1.5)
     assert found.least_score(1.0) == pytest.approx(16.5 / 30)
     assert found.least_score(0.5) == pytest.approx((3 + 7.5) / 30)
+    assert made_of(scale=0.5).least_score(1.0) == pytest.approx(16.5 / 0.5)  # scores of any unit
 
 
 @pytest.mark.parametrize("scale", [0.0, -3.0])
@@ -618,8 +630,10 @@ def test_through_a_checkpoints_card(tmp_path):
     ],
 )
 def test_a_card_without_calibration(card):
-    with pytest.raises(CheckpointError, match="carries no calibration"):
+    with pytest.raises(CheckpointError) as caught:
         calibration_of(SimpleNamespace(card=card, fingerprint="f" * 64, dimensions=2))
+    problem = "carries no calibration, so its scores have no meaning as probabilities"
+    assert str(caught.value) == f"encoder ffffffffffff: {problem}; run: whosings calibrate."
 
 
 def test_a_card_with_a_field_too_many_or_too_few():
@@ -637,6 +651,9 @@ def test_a_card_with_a_field_too_many_or_too_few():
 GOOD = Calibration((0.0, 1.0), Logistic(2, 1), Logistic(3, 1), Logistic(4, 1), 0.5, 0.01, 3, 4, "m", 2.0, 0.1)
 
 
+AGAIN = "copy or download it again, or run: whosings calibrate."
+
+
 def read(card):
     return calibration_of(SimpleNamespace(card={"calibration": card}, fingerprint="f" * 64, dimensions=2))
 
@@ -649,8 +666,11 @@ def test_one_changed_digit_of_a_card_is_told():
     for match in re.finditer(r"\d+(?=[,}\]])", text):
         place = match.end() - 1
         changed = text[:place] + str((int(text[place]) + 1) % 10) + text[place + 1 :]
-        with pytest.raises(CheckpointError, match="encoder ffffffffffff: carries a calibration"):
+        with pytest.raises(CheckpointError) as caught:
             read(json.loads(changed))
+        assert (
+            str(caught.value) == f"encoder ffffffffffff: carries a calibration that does not match its digest; {AGAIN}"
+        )
         seen += 1
     assert seen > 15
 
@@ -659,6 +679,7 @@ def test_one_changed_digit_of_a_card_is_told():
     ("change", "says"),
     [
         ({"centre": (0.0,)}, "a mean voice of 1 numbers, not 2"),
+        ({"centre": ()}, "no mean voice and a mean voice of 0 numbers, not 2"),
         ({"centre": (0.0, math.nan)}, "numbers that are none"),
         ({"centre": (0.0, "1")}, "numbers that are none"),
         ({"track": Logistic(math.inf, 0)}, "numbers that are none"),
@@ -670,7 +691,10 @@ def test_one_changed_digit_of_a_card_is_told():
         ({"false_accept_rate": 1}, "a false-accept rate that is none"),
         ({"same_trials": -1}, "counts that are none"),
         ({"different_trials": 2.5}, "counts that are none"),
+        ({"strangers": -1}, "counts that are none"),
+        ({"strangers": 3, "passed": 4}, "counts that are none"),
         ({"material": 3}, "words that are none"),
+        ({"checked": None}, "words that are none"),
     ],
 )
 @pytest.mark.parametrize("with_digest", [False, True])
@@ -678,8 +702,15 @@ def test_what_no_calibration_holds_is_refused_with_and_without_a_digest(change, 
     card = replace(GOOD, **change).to_card()
     if not with_digest:
         del card["digest"]
-    with pytest.raises(CheckpointError, match=says):
+    with pytest.raises(CheckpointError) as caught:
         read(card)
+    assert str(caught.value) == f"encoder ffffffffffff: carries a calibration with {says}; {AGAIN}"
+
+
+def test_the_least_that_a_calibration_holds():
+    least = replace(GOOD, centre=(0.0,), noise=0.0, spread=0.0, same_trials=0, different_trials=0, material="")
+    assert least.faults() == []
+    assert replace(least, strangers=4, passed=4).faults() == []
 
 
 def test_cards_of_before_there_were_digests_are_read():

@@ -40,11 +40,11 @@ def enrolled():
             yield name, f"{number}{n}" * 32, made(10 * number + n, segments=3 + n, name=f"/songs/{name}/{n}.flac")
 
 
-def fitted():
+def fitted(names=NAMES):
     rng = np.random.default_rng(0)
-    weights = {"out.weight": rng.normal(size=(8, len(NAMES))), "out.bias": rng.normal(size=len(NAMES))}
+    weights = {"out.weight": rng.normal(size=(8, len(names))), "out.bias": rng.normal(size=len(names))}
     head = Head(CONFIG, {name: torch.from_numpy(value.astype(np.float32)) for name, value in weights.items()})
-    return FittedHead(NAMES, head, 0.75, 0.5)
+    return FittedHead(names, head, 0.75, 0.5)
 
 
 @pytest.fixture(scope="module")
@@ -218,6 +218,57 @@ def test_a_change_of_a_damaged_singer_is_refused_and_hides_nothing(whole, tmp_pa
             _ = gallery.voices
 
 
+def test_a_head_is_there_until_the_gallery_changes_or_it_is_forgotten(whole, tmp_path):
+    path = tmp_path / "g"
+    for change in (
+        lambda gallery: gallery.add("Ann", made(99), "new"),
+        lambda gallery: gallery.rename("Ann", "Amy"),
+        lambda gallery: gallery.keep_head(None),
+    ):
+        shutil.copy(whole, path)
+        with Gallery(path) as gallery:
+            assert gallery.head is gallery.head is not None
+            change(gallery)
+            assert gallery.head is None
+            gallery.keep_head(fitted(gallery.voices.names))
+            assert gallery.head.names == gallery.voices.names
+            gallery.check()
+
+
+def test_a_head_of_other_singers_is_refused(whole, tmp_path):
+    path = tmp_path / "g"
+    shutil.copy(whole, path)
+    with Gallery(path) as gallery:
+        assert gallery.voices.names == NAMES
+        with Gallery(path) as other:
+            other.remove("Zoe")
+            other.keep_head(fitted(NAMES[:-1]))
+        with pytest.raises(GalleryError) as caught:
+            _ = gallery.head
+        assert str(caught.value) == f"{path}: has a classifier of other singers; open it again, or fit again."
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        replace(fitted(), names=NAMES[:-1]),
+        replace(fitted(), head=Head(CONFIG, {name: value * np.nan for name, value in fitted().head.weights.items()})),
+        replace(fitted(), head=Head(CONFIG, {**fitted().head.weights, "more": torch.tensor([np.inf])})),
+        replace(fitted(), head=Head(CONFIG, {"out.bias": torch.zeros(len(NAMES))})),
+        replace(fitted(), head=Head(CONFIG, {**fitted().head.weights, "out.weight": torch.zeros(7, len(NAMES))})),
+    ],
+)
+def test_a_head_that_is_none_is_told_when_read_and_by_a_check(whole, tmp_path, wrong):
+    path = tmp_path / "g"
+    shutil.copy(whole, path)
+    with Gallery(path) as gallery:
+        _ = gallery.head
+        gallery.keep_head(wrong)
+        for ask in (lambda: gallery.head, gallery.check):
+            with pytest.raises(GalleryError, match=r"g: is damaged \(its classifier cannot be used: .+\); restore it"):
+                ask()
+
+
 def test_a_damaged_index_hides_nobody(whole, tmp_path):
     """Bob's name is spoilt in the index by name, and not in the table."""
     content = whole.read_bytes()
@@ -230,6 +281,8 @@ def test_a_damaged_index_hides_nobody(whole, tmp_path):
         for ask in (lambda: gallery.holds("Bob", "x"), lambda: gallery.add("Bob", made(5), "x")):
             with pytest.raises(GalleryError, match="Bob is found by one search and not by another"):
                 ask()
+        with pytest.raises(GalleryError, match=r"is damaged \(.*index sqlite_autoindex_singers_1\)"):
+            gallery.check()
 
 
 def test_galleries_of_the_former_format_are_read_as_they_are(former, whole, tmp_path):

@@ -1,5 +1,6 @@
 """Against a plain torch network, votes counted one by one, and made embeddings with known answers."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -152,13 +153,26 @@ def test_separable_embeddings_are_told_apart_and_random_ones_at_chance(kind):
 def test_votes_are_counted_as_one_would():
     vectors, start = made()
     head = train_heads(vectors, [head_data(start)], SMALL)[0]
-    tracks = Tracks(np.array([0, 1, 2]), np.array([0, 30, 7]), np.array([5, 0, 9]))
+    tracks = Tracks(np.array([0, 1, 2, 3]), np.array([0, 30, 7, 20]), np.array([5, 0, 9, 1]))
     votes = vote(head, vectors, tracks)
     answers = head(vectors)
     for number, (first, length) in enumerate(zip(tracks.start, tracks.length, strict=True)):
         own = answers[first : first + length].numpy()
         np.testing.assert_allclose(votes.counts[number], np.bincount(own.argmax(axis=1), minlength=6) if length else 0)
         np.testing.assert_allclose(votes.means[number], own.mean(axis=0) if length else 0, atol=1e-6)
+
+
+def test_the_size_of_blocks_changes_nothing(monkeypatch):
+    vectors, start = made()
+    vectors, tracks = vectors.double(), some(start, slice(0, 3))
+    heads = []
+    for rows in (8192, 10):  # a block then ends within a track
+        monkeypatch.setattr("whosings.classifier._ROWS", rows)
+        head = train_heads(vectors, [head_data(start)], SMALL)[0]
+        heads.append((head.loss, head.epochs, *vote(head, vectors, tracks).means.ravel()))
+    np.testing.assert_allclose(*heads, rtol=1e-9)
+    assert vote(head, vectors, Tracks(*np.zeros((3, 0), np.int64))).counts.shape == (0, 6)
+    assert head(vectors[:0]).shape == (0, 6)
 
 
 def test_a_segment_between_two_equal_prototypes_votes_half_for_each():
@@ -200,6 +214,14 @@ def test_draws_are_uniform_over_singers_then_tracks_then_segments():
     assert torch.equal(labels == 0, rows == 0)
 
 
+def test_weights_begin_anywhere_within_their_bound():
+    tracks = Tracks(*np.array([[0], [0], [1]]))
+    values = _Sampler(HeadData(tracks, tracks, 1, 0), SMALL, torch.device("cpu")).uniform((200, 100), 0.25)
+    assert values.shape == (200, 100)
+    deciles = np.quantile(values, np.linspace(0, 1, 11))
+    np.testing.assert_allclose(deciles, np.linspace(-0.25, 0.25, 11), atol=0.01)
+
+
 def test_four_different_validation_segments_of_each_track():
     tracks = Tracks(np.array([0, 1]), np.array([0, 10]), np.array([10, 4]))
     for seed in range(20):
@@ -217,8 +239,18 @@ def test_heads_survive_bytes():
 
 def test_lessons_that_cannot_be_learned():
     vectors, start = made()
-    with pytest.raises(EvaluationError, match="numbers of classes"):
+    with pytest.raises(EvaluationError) as caught:
         train_heads(vectors, [head_data(start), head_data(start[:3])], SMALL)
+    assert str(caught.value) == "the runs: have different numbers of classes; train them in groups."
     task = head_data(start)
-    with pytest.raises(EvaluationError, match="class without validation track"):
-        train_heads(vectors, [HeadData(task.train, some(start[:3], slice(1, 2)), 6, 0)], SMALL)
+    empty = replace(task.train, length=task.train.length * (task.train.start > 20))
+    for name, parts in (
+        ("validation", (task.train, some(start[:3], slice(1, 2)), 6)),
+        ("training", (some(start[:3], slice(1, 2)), task.validation, 6)),
+        ("training", (task.train, task.validation, 7)),  # nobody is the seventh
+        ("training", (task.train, task.validation, 5)),  # the sixth is nobody
+        ("training", (empty, task.validation, 6)),
+    ):
+        with pytest.raises(EvaluationError) as caught:
+            train_heads(vectors, [HeadData(*parts, 0)], SMALL)
+        assert str(caught.value) == f"a run: has a class without {name} track or segments; leave it out."

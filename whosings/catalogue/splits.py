@@ -1,6 +1,6 @@
 """Divisions of a manifest, by singer: training, validation, closed and cloned sets (paper: Data preparation).
 
-Every draw is by ``sampling.sort_key``: it depends on the seed and on the ids drawn, never on the order of rows.
+Who is drawn by ``divide`` and ``hold_out_singers`` depends on the seed and on the ids, never on the order of rows.
 """
 
 from __future__ import annotations

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from whosings.embedding import TrackEmbedder
 
 _MOST_DRAWN = 30  # rows of a picture
+_LEAST_SHOWN = 0.001  # probability of a candidate other than the best
+_MOST_SPANS = 6  # of a voice, in a line
 
 
 def enrol(
@@ -201,14 +203,30 @@ def _print_answer(run: Report, path: Path, answer: Answer, timeline: bool) -> No
     run.out.print(f"{path.name}: {verdict_line(answer)}", style="bold", markup=False)
     run.print_table(
         ("singer", "probability", "score", "share of the song"),
-        [(c.singer, f"{c.probability:.1%}", f"{c.score:.2f}", f"{c.share:.0%}") for c in answer.top],
+        [
+            (c.singer, f"{c.probability:.1%}", f"{c.score:.2f}", f"{c.share:.0%}")
+            for place, c in enumerate(answer.top)
+            if place == 0 or c.probability >= _LEAST_SHOWN
+        ],
     )
+    for voice in answer.voices if len(answer.voices) > 1 else ():
+        where = ", ".join(f"{_clock(span.start_s)}-{_clock(span.stop_s)}" for span in voice.spans[:_MOST_SPANS])
+        more = f" and {len(voice.spans) - _MOST_SPANS} more" if len(voice.spans) > _MOST_SPANS else ""
+        at_once = ", under another voice" if voice.together else ""
+        name = voice.singer or "somebody else"
+        run.out.print(f"  {name}: {voice.seconds:.0f} s{at_once} ({where}{more})", markup=False)
     if answer.short:
         run.out.print("  short recording: expect less certainty")
     if answer.opinion is not None:
         run.out.print(f"  {opinion_line(answer.opinion)}")
     for s in answer.timeline if timeline else ():
         run.out.print(f"  {s.start_s:7.1f} s  {s.singer or 'somebody else'} ({s.probability:.0%})", markup=False)
+
+
+def _clock(seconds: float) -> str:
+    """Minutes and seconds, to half a second."""
+    whole = f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+    return f"{whole}.5" if seconds % 1 >= 0.5 else whole
 
 
 def verify(
