@@ -1,9 +1,9 @@
 """Songs of several singers: who is named, and who sings when.
 
 Reads whole songs (`--songs`, a file each) or singing (`--singing`, folders singer/*.audio with RAVDESS' names). Duets
-are made of 20 seconds of each of two singers: one after the other, in turns of 5 seconds, and at once. A song's duets take
-the 20 seconds with the most singing, and the rest of the song is enrolled; singing is enrolled with one sentence and
-asked with the other. `by segment` is the way without short windows, which scores each singer on the segments that are
+are made of 20 seconds of each of two singers: one after the other, in turns of 5 seconds, and at once. Of a song the 20
+seconds with the most singing are asked, and the rest is enrolled; singing is enrolled with one sentence and asked with
+the other. `by segment` is the way without short windows, which scores each singer on the segments that are
 like theirs. `others` are duets in which somebody else was named. Diarization error is that of pyannote.metrics with a
 collar of 0.25 s, over what is sung; names are mapped as it does. `one voice` counts solo songs.
 """
