@@ -1,7 +1,7 @@
 """Long recordings: peak memory and time of embedding a file that is read in pieces, against one decoded whole.
 
 The usual way decodes the file into memory, listens for singing, and embeds its segments from there. Both ways run in
-processes of their own, on one MP3 and one FLAC of each length (44.1 kHz, stereo, sung throughout), and must agree.
+processes of their own, on files of each length (44.1 kHz, stereo, a sung minute repeated), and must agree.
 """
 
 from __future__ import annotations

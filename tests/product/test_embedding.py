@@ -16,6 +16,7 @@ from whosings.embedding import TrackEmbedder
 from whosings.embedding_store import EmbeddingStore
 from whosings.encoder.checkpoint import Checkpoint, build
 from whosings.errors import AudioError, ManifestError, SilentAudioError, TooShortError
+from whosings.onnx_segments import OnnxSegments
 from whosings.opinion import SecondOpinion
 from whosings.segment_embedding import Encoder, SegmentEmbedder
 from whosings.spectrogram import LogMel, conform
@@ -356,3 +357,12 @@ def test_memory_does_not_grow_with_length(tmp_path):
 
     short, long = peak_mb(5), peak_mb(30)
     assert long - short < 25 and long < 600
+
+
+def test_an_onnx_model_gets_a_long_track_in_batches(monkeypatch):
+    model, sizes = OnnxSegments.__new__(OnnxSegments), []
+    model.front_end, model._dimensions = FilterbankConfig(segment_s=1.0, channels=1), 2
+    monkeypatch.setattr(model, "_run", lambda batch: (sizes.append(len(batch)), batch[:, :2])[1], raising=False)
+    waves = [_sound(1.0, seed=seed % 3) for seed in range(37)]
+    np.testing.assert_array_equal(model(waves), np.stack([conform(wave, model.front_end)[0, :2] for wave in waves]))
+    assert sizes == [16, 16, 5] and model([]).shape == (0, 2)
