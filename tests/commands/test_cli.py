@@ -239,6 +239,14 @@ def test_embed_goes_on_where_it_stopped(run, tmp_path, tiny, choir_folder):
     assert second["fingerprint"] == tiny.embedder.checkpoint.fingerprint
 
 
+def test_embed_writes_parquet_and_nothing_else(run, tmp_path, tiny, choir_folder):
+    song = tmp_path / "song.parquet"
+    song.write_bytes((choir_folder / "songs/singer-0000/song-00.flac").read_bytes())
+    for out, says in ((tmp_path / "e.csv", "should end with .parquet"), (song, "also an input")):
+        code, _, err = run("embed", song, "-o", out, "--encoder", tiny.folder)
+        assert code == 2 and says in " ".join(err.split())
+
+
 def test_train_then_use(run, tmp_path, choir_folder):
     out = tmp_path / "run"
     words = ["train", choir_folder / "choir.parquet", "-o", out, "--model", "tiny", "--pairs", "hybrid", "--json"]

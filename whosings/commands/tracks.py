@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from whosings.commands.options import Device, EncoderName, Files, Json, embedded, open_embedder
+from whosings.commands.options import Device, EncoderName, Files, Json, embedded, open_embedder, refuse_output
 from whosings.console import Report, counted, print_json
 from whosings.errors import AudioError
 
@@ -53,6 +53,7 @@ def embed(
     from whosings.files import hash_if_readable
 
     run = Report()
+    refuse_output("--out", out, (".parquet",), files)
     embedder = open_embedder(encoder, device)
     with EmbeddingStore(out, embedder.fingerprint) as store:
         hashes = {path: hash_if_readable(path) for path in files}
