@@ -84,8 +84,10 @@ def error(answer: Answer, turn_s: int, names: tuple[str, str]) -> float:
     true, found = Annotation(), Annotation()
     for number in range(2 * HALF_S // turn_s):
         true[Stretch(number * turn_s, (number + 1) * turn_s), number] = names[number % 2]
-    for number, part in enumerate(answer.timeline):
-        found[Stretch(part.start_s, part.start_s + part.duration_s), number] = part.singer or "somebody else"
+    starts = [part.start_s for part in answer.timeline]
+    for number, (part, after) in enumerate(zip(answer.timeline, [*starts[1:], np.inf], strict=True)):
+        stop = min(part.start_s + part.duration_s, after)  # segments overlap
+        found[Stretch(part.start_s, stop), number] = part.singer or "somebody else"
     return float(DiarizationErrorRate(collar=0.25)(true, found))
 
 

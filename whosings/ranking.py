@@ -20,8 +20,9 @@ from whosings.embedding import Embeddings
 from whosings.gallery import Voices
 
 LEAST_UNDER = 0.3
-"""Score of a voice under another that may be named: on songs of one voice it stayed under 0.26."""
+"""Least score of a voice under another that is named: on songs of one voice it stayed under 0.26."""
 
+_HEARD_UNDER = 0.5  # share of its score that a voice keeps under another one
 _PART_SHARE, _PART_SEGMENTS = 0.25, 3  # least part of the segments on which a singer is scored alone
 
 
@@ -129,7 +130,7 @@ def under(ranking: Ranking, ready: ReadyVoices, amount: float, unknown_prior: fl
     likeness = np.clip(enrolled @ enrolled[first], -0.999, 0.999)
     rest = (ranking.scores - likeness * ranking.scores[first]) / np.sqrt(1 - likeness**2)
     reach = ready.calibration.reach(amount) * ready.reach
-    llr = np.where(np.arange(len(rest)) == first, -np.inf, ready.calibration.track(rest, reach))
+    llr = np.where(np.arange(len(rest)) == first, -np.inf, ready.calibration.track(rest / _HEARD_UNDER, reach))
     if len(rest) < 2:
         return np.zeros(len(rest))
     return np.where(rest < LEAST_UNDER, 0.0, singer_posteriors(np.maximum(llr, -1e3), unknown_prior))
