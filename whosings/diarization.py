@@ -12,7 +12,7 @@ Conventions
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -92,6 +92,17 @@ def spans(start_s: NDArray[np.float64], window_s: float, hop_s: float) -> tuple[
     return tuple(
         Span(float(middle[first] - half), float(middle[last] + half)) for first, last in zip(firsts, lasts, strict=True)
     )
+
+
+def joined(parts: Iterable[Span]) -> tuple[Span, ...]:
+    """Stretches in order, those that touch as one."""
+    found: list[Span] = []
+    for part in sorted(parts, key=lambda part: part.start_s):
+        if found and part.start_s <= found[-1].stop_s + 1e-6:
+            found[-1] = Span(found[-1].start_s, max(found[-1].stop_s, part.stop_s))
+        else:
+            found.append(part)
+    return tuple(found)
 
 
 def _clusters(windows: FloatArray) -> Iterator[NDArray[np.intp]]:

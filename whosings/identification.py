@@ -24,7 +24,7 @@ from whosings.calibration import (
     calibration_of,
     same_singer_probability,
 )
-from whosings.diarization import Span, diarize, spans
+from whosings.diarization import Span, diarize, joined, spans
 from whosings.embedding import Embeddings, TrackEmbedder
 from whosings.errors import ConfigError, GalleryError
 from whosings.gallery import Gallery, Voices
@@ -92,7 +92,9 @@ class Identifier:
             voices += self._under(voice, ready, {other.singer for other in voices})
         verdict = _verdict(voices)
         nobody = math.prod(voice.unknown for voice in heard)
-        return self._reply(probe, verdict, _candidates(heard, voices, top), nobody, _timeline(heard), tuple(voices))
+        return self._reply(
+            probe, verdict, _candidates(heard, voices, top), nobody, _timeline(heard, voices), tuple(voices)
+        )
 
     def _rank(self, heard: Embeddings, ready: ReadyVoices) -> Ranking:
         votes = self._heard_by_head(heard, ready.voices)
@@ -225,9 +227,8 @@ def _voices(heard: Sequence[_HeardVoice]) -> list[Voice]:
             others.append(one)
         elif voice.singer in named:
             known = named[voice.singer]
-            together = tuple(sorted((*known.spans, *group.spans), key=lambda span: span.start_s))
-            probability = max(known.probability, one.probability)
-            named[voice.singer] = Voice(voice.singer, probability, known.seconds + group.seconds, together)
+            probability, seconds = max(known.probability, one.probability), known.seconds + group.seconds
+            named[voice.singer] = Voice(voice.singer, probability, seconds, joined((*known.spans, *group.spans)))
         else:
             named[voice.singer] = one
     long = [voice for voice in others if voice.seconds >= least]
@@ -266,14 +267,16 @@ def _candidates(heard: Sequence[_HeardVoice], voices: Sequence[Voice], top: int)
     return tuple(ordered[:top])
 
 
-def _timeline(heard: Sequence[_HeardVoice]) -> tuple[TimelineSegment, ...]:
+def _timeline(heard: Sequence[_HeardVoice], voices: Sequence[Voice]) -> tuple[TimelineSegment, ...]:
     """Who sings when, by voice; by segment where the voices are not told apart."""
     if len(heard) == 1 and heard[0].group.heard.windows is None:
         return tuple(_by_segment(heard[0]))
+    named = [(voice.spans, voice.singer, voice.probability) for voice in voices if voice.singer and not voice.together]
+    others = [(voice.group.spans, None, voice.unknown) for voice in heard if voice.singer is None]
     parts = [
-        TimelineSegment(span.start_s, span.stop_s - span.start_s, voice.singer, voice.probability)
-        for voice in heard
-        for span in voice.group.spans
+        TimelineSegment(span.start_s, span.stop_s - span.start_s, singer, probability)
+        for spans_of, singer, probability in (*named, *others)
+        for span in spans_of
     ]
     return tuple(sorted(parts, key=lambda part: part.start_s))
 

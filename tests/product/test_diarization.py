@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from whosings.diarization import Span, diarize, spans
+from whosings.diarization import Span, diarize, joined, spans
 
 WINDOW_S, HOP_S = 2.0, 0.5
 VOICES = np.random.default_rng(3).standard_normal((6, 192))
@@ -95,3 +95,8 @@ def test_a_voice_that_changes_somewhat_stays_one():
     rows = (rows + 0.6 * rng.standard_normal(rows.shape)).astype(np.float32)
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     assert len(diarize(rows, np.arange(160) * HOP_S, WINDOW_S, HOP_S)) == 1
+
+
+def test_stretches_that_touch_are_one():
+    parts = [Span(8, 9), Span(0, 2), Span(2, 5), Span(4, 4.5), Span(8, 8.5)]
+    assert joined(parts) == (Span(0, 5), Span(8, 9)) and joined(()) == ()
