@@ -6,7 +6,7 @@ gives each window to a voice.
 
 Conventions
 -----------
-- A window belongs to the moment in its middle, so that spans are as fine as the windows are close.
+- A window belongs to the moment in its middle, so that changes of voice are as fine as the windows are close.
 - Windows are unit vectors without the mean voice of many singers (``Calibration.centred``).
 """
 
@@ -78,20 +78,27 @@ def diarize(
     return tuple(sorted(voices, key=lambda voice: -len(voice.places)))
 
 
-def spans(start_s: NDArray[np.float64], window_s: float, hop_s: float) -> tuple[Span, ...]:
-    """Where windows, ascending, are: the moments in their middles, as stretches without gaps.
+def spans(start_s: NDArray[np.float64], places: NDArray[np.intp], window_s: float, hop_s: float) -> tuple[Span, ...]:
+    """Where some of the windows are, as stretches without gaps.
+
+    A window stands for its middle. The first and the last one of what is sung without a rest stand for all that they
+    hold, because no other window does.
 
     Args:
+        start_s: of all windows, (windows,), ascending.
+        places: which of them, ascending.
         hop_s: how much of the recording a window stands for.
     """
-    if len(start_s) == 0:
+    if len(places) == 0:
         return ()
-    breaks = np.flatnonzero(np.diff(start_s) > hop_s + 1e-6)
-    firsts, lasts = np.append(0, breaks + 1), np.append(breaks, len(start_s) - 1)
-    middle, half = start_s + window_s / 2, hop_s / 2
-    return tuple(
-        Span(float(middle[first] - half), float(middle[last] + half)) for first, last in zip(firsts, lasts, strict=True)
-    )
+    gap = np.diff(start_s) > hop_s + 1e-6
+    after_rest, before_rest = np.append(True, gap), np.append(gap, True)
+    breaks = (np.diff(places) > 1) | gap[places[:-1]]
+    firsts, lasts = places[np.append(True, breaks)], places[np.append(breaks, True)]
+    margin = (window_s - hop_s) / 2
+    begin = start_s[firsts] + np.where(after_rest[firsts], 0.0, margin)
+    end = start_s[lasts] + window_s - np.where(before_rest[lasts], 0.0, margin)
+    return tuple(Span(float(one), float(other)) for one, other in zip(begin, end, strict=True))
 
 
 def joined(parts: Iterable[Span]) -> tuple[Span, ...]:

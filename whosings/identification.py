@@ -178,15 +178,15 @@ def _groups(probe: Embeddings) -> list[_Group]:
     found = diarize(windows.vectors, windows.start_s, windows.window_s, windows.hop_s)
     groups = []
     for voice in found:
-        seconds = len(voice.places) * windows.hop_s
+        own = spans(windows.start_s, voice.places, windows.window_s, windows.hop_s)
+        seconds = sum(span.stop_s - span.start_s for span in own)
         heard = replace(
             probe,
             vectors=windows.vectors[voice.clear],
             start_s=windows.start_s[voice.clear],
             # Segments overlap by half: so many would have been heard of this voice.
-            share=2 * seconds / probe.segment_s / len(voice.clear),
+            share=2 * len(voice.places) * windows.hop_s / probe.segment_s / len(voice.clear),
         )
-        own = spans(windows.start_s[voice.places], windows.window_s, windows.hop_s)
         groups.append(_Group(heard if len(found) > 1 else probe, own, seconds))
     return groups
 

@@ -59,7 +59,7 @@ def test_a_rest_is_no_change():
     kept = (starts < 10) | (starts > 25)
     (voice,) = diarize(vectors[kept], starts[kept], WINDOW_S, HOP_S)
     assert len(voice.clear) == kept.sum()
-    assert spans(starts[kept], WINDOW_S, HOP_S) == (Span(0.75, 10.75), Span(26.25, 39.25))
+    assert spans(starts[kept], voice.places, WINDOW_S, HOP_S) == (Span(0, 11.5), Span(25.5, 40))
 
 
 def test_a_shout_is_not_a_voice():
@@ -73,7 +73,14 @@ def test_few_windows(count):
     vectors, starts = windows_of([(0, 20)])
     found = diarize(vectors[:count], starts[:count], WINDOW_S, HOP_S)
     assert [len(voice.places) for voice in found] == ([count] if count else [])
-    assert spans(starts[:0], WINDOW_S, HOP_S) == ()
+    assert spans(starts[:0], np.zeros(0, np.intp), WINDOW_S, HOP_S) == ()
+
+
+def test_where_voices_change_no_moment_is_lost_or_double():
+    starts = np.arange(0, 10.1, HOP_S)
+    first, second = np.arange(9), np.arange(9, len(starts))
+    (one,), (other,) = (spans(starts, places, WINDOW_S, HOP_S) for places in (first, second))
+    assert (one.start_s, other.stop_s) == (0, 12) and one.stop_s == other.start_s == 4 + WINDOW_S / 2 + HOP_S / 2
 
 
 def test_a_concert_is_clustered_part_by_part(monkeypatch):
