@@ -305,4 +305,4 @@ def neighbours_mean(vectors: FloatArray) -> FloatArray:
     The first and the last row count twice in their own means.
     """
     padded = np.concatenate([vectors[:1], vectors, vectors[-1:]])
-    return (padded[:-2] + padded[1:-1] + padded[2:]) / 3 if len(vectors) else vectors
+    return (padded[:-2] + padded[1:-1] + padded[2:]) / 3

@@ -11,6 +11,7 @@ Conventions
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -86,7 +87,7 @@ class Head:
     config: HeadConfig
     weights: dict[str, Tensor]
     epochs: int = 0
-    loss: float = float("nan")
+    loss: float = math.nan
 
     @property
     def classes(self) -> int:
@@ -206,7 +207,7 @@ class _Trainer:
         self._vectors, self._config = vectors, config
         self._samplers = list(samplers)
         self._owner = list(range(len(data)))
-        self._best: list[Head] = [Head(config, {}, 0, float("inf")) for _ in data]
+        self._best: list[Head] = [Head(config, {}, 0, math.inf) for _ in data]
         self._rate = [config.learning_rate] * len(data)
         self._since_drop, self._since_best = [0] * len(data), [0] * len(data)
         sizes = [vectors.shape[1], *(config.hidden if config.kind == "projector" else ()), data[0].classes]

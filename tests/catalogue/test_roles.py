@@ -135,6 +135,7 @@ def test_the_seed_draws_the_tracks():
     whole = plain(ann=6, bob=6)
     splits = [assign_roles(whole, seed=seed) for seed in range(60)]
     assert assign_roles(whole, seed=7) == splits[7]
+    assert assign_roles(whole) == splits[0] != splits[1]
     for role in ("validation", "test"):
         assert {t.track_id for split in splits for t in getattr(split, role).tracks} == {
             track.track_id for track in whole.tracks

@@ -240,6 +240,8 @@ def test_other_rules():
     sets = divide(catalogue([3, 3, 4, 4]), 1, 1, closed_tracks=4, validation_tracks=3, train_tracks=3)
     assert (len(sets.closed.tracks), len(sets.validation.tracks)) == (4, 3)
     assert len(names(sets.train)) == 2
+    sets = divide(catalogue([8, 8, 2, 2, 2]), 1, 3)  # two tracks are enough to validate
+    assert {len(names(part)) for part in (sets.closed, sets.train)} == {1} and len(names(sets.validation)) == 3
 
 
 FEWER = "ask for fewer singers or add tracks"

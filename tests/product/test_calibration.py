@@ -510,6 +510,23 @@ def test_singers_alike_make_scores_count_for_less():
     assert replace(made, spread=0.0).adapted(alike).track == made.track
 
 
+def test_the_mean_voice_moves_to_the_gallery_and_a_large_one_is_sampled(monkeypatch):
+    rng = np.random.default_rng(0)
+    made = replace(made_of(), track=Logistic(4, 1), segment=Logistic(3, 2), spread=0.1, centre=(0.5, 0.0, -0.5))
+    voices = unit(rng.normal(size=(12, 3)))
+    for most, sample in ((1000, voices), (12, voices), (5, voices[[0, 3, 6, 9]])):
+        monkeypatch.setattr("whosings.calibration._MOST_VOICES", most)
+        found = made.adapted(voices)
+        np.testing.assert_allclose(found.centre, (voices.sum(axis=0) + 10 * np.array(made.centre)) / 22, atol=1e-6)
+        rest = sample - np.array(found.centre)
+        rest /= np.linalg.norm(rest, axis=1, keepdims=True)
+        squares = [float(a @ b) ** 2 for number, a in enumerate(rest) for b in rest[:number]]
+        share = (0.1 / math.sqrt((45 * 0.1**2 + sum(squares)) / (45 + len(squares)))) ** 0.75
+        assert found.track.scale == pytest.approx(4 * share, rel=1e-4) and share < 0.7
+        assert found.segment.scale == pytest.approx(3 * share, rel=1e-4)
+        assert found.centred(voices.astype(np.float64)).dtype == np.float32
+
+
 def test_short_recordings_count_for_what_they_are_worth():
     tracks, singers = uneven(12, 0.5)
     worth = [0.25 * len(track) for track in tracks]
