@@ -22,7 +22,7 @@ from whosings.gallery import Voices
 LEAST_UNDER = 0.3
 """Least score of a voice under another that is named: on songs of one voice it stayed under 0.26."""
 
-_HEARD_UNDER = 0.5  # share of its score that a voice keeps under another one
+_HEARD_UNDER = 0.7  # share of its score that a voice keeps under another one
 _PART_SHARE, _PART_SEGMENTS = 0.25, 3  # least part of the segments on which a singer is scored alone
 
 
