@@ -305,4 +305,5 @@ def neighbours_mean(vectors: FloatArray) -> FloatArray:
     The first and the last row count twice in their own means.
     """
     padded = np.concatenate([vectors[:1], vectors, vectors[-1:]])
-    return (padded[:-2] + padded[1:-1] + padded[2:]) / 3
+    mean: FloatArray = (padded[:-2] + padded[1:-1] + padded[2:]) / 3
+    return mean

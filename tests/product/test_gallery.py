@@ -69,7 +69,7 @@ def test_everything_is_there_after_reopening(tmp_path):
         first.add("Ann", made(1), "1")
         expected = first.voices
     with Gallery(tmp_path / "g") as second:
-        assert second.fingerprint == PRINT
+        assert (second.fingerprint, second.encoder) == (PRINT, "")
         assert second.voices.names == expected.names
         np.testing.assert_array_equal(second.voices.vectors, expected.vectors)
         np.testing.assert_array_equal(second.voices.segments, expected.segments)
@@ -291,6 +291,7 @@ def test_files_that_are_no_gallery(tmp_path):
     (tmp_path / "empty").touch()
     with pytest.raises(GalleryError, match="empty"):
         Gallery(tmp_path / "empty")
+    assert (tmp_path / "empty").stat().st_size == 0, "nothing is made without an encoder"
 
 
 def test_truncated_gallery_is_an_error_not_a_shorter_gallery(tmp_path):

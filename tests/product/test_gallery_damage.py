@@ -248,6 +248,18 @@ def test_a_head_of_other_singers_is_refused(whole, tmp_path):
         assert str(caught.value) == f"{path}: has a classifier of other singers; open it again, or fit again."
 
 
+def test_a_check_reads_a_head_again_that_is_known(whole, tmp_path):
+    path = tmp_path / "g"
+    shutil.copy(whole, path)
+    with Gallery(path) as gallery:
+        assert gallery.head is not None
+        with sqlite3.connect(path) as db:
+            db.execute("UPDATE head SET accuracy = 1")
+        db.close()
+        with pytest.raises(GalleryError, match="its classifier does not match its digest"):
+            gallery.check()
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

@@ -231,6 +231,30 @@ def test_four_different_validation_segments_of_each_track():
         assert second == [10, 11, 12, 13]
 
 
+@pytest.mark.parametrize(
+    ("kind", "precision", "able", "rounded"),
+    [
+        ("linear", "float32", True, False),
+        ("linear", "bf16", False, True),
+        ("linear", "auto", True, True),
+        ("linear", "auto", False, False),
+        ("prototype", "bf16", True, False),  # ties matter
+    ],
+)
+def test_half_precision_is_used_where_it_is_wanted(monkeypatch, kind, precision, able, rounded):
+    monkeypatch.setattr("whosings.classifier.has_bf16", lambda device: able)
+    rng = np.random.default_rng(0)
+    vectors, weight = rng.normal(size=(50, 64)), rng.normal(size=(64, 5))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    state = {"out.weight": weight / 10 if kind == "prototype" else weight, "out.bias": np.zeros(5)}
+    logits = 20 * vectors @ state["out.weight"] if kind == "prototype" else vectors @ weight
+    wanted = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    weights = {name: torch.from_numpy(value.astype(np.float32)) for name, value in state.items()}
+    head = Head(SMALL.model_copy(update={"kind": kind, "precision": precision}), weights)
+    error = np.abs(head(torch.from_numpy(vectors.astype(np.float32))).numpy() - wanted).max()
+    assert 1e-4 < error < 0.02 if rounded else error < 1e-5
+
+
 def test_heads_survive_bytes():
     vectors, start = made()
     head = train_heads(vectors, [head_data(start)], SMALL)[0]
