@@ -88,8 +88,8 @@ class Identifier:
             return self._reply(probe, Verdict.NOT_ENOUGH_VOCALS, (), 1.0, (), ())
         heard = [_HeardVoice.of(group, self._rank(group.heard, ready), ready.voices.names) for group in _groups(probe)]
         voices = _voices(heard)
-        for voice in heard:
-            voices += self._under(voice, ready, {other.singer for other in voices})
+        if len(heard) == 1:  # of one voice among several too little is heard to find another one under it
+            voices += self._under(heard[0], ready)
         verdict = _verdict(voices)
         nobody = math.prod(voice.unknown for voice in heard)
         return self._reply(
@@ -102,13 +102,13 @@ class Identifier:
         ranking = by_voices(heard, ready, self._unknown_prior, with_parts=votes is None and heard.windows is None)
         return ranking if votes is None else by_head(votes, ranking)
 
-    def _under(self, voice: _HeardVoice, ready: ReadyVoices, named: set[str | None]) -> Iterator[Voice]:
+    def _under(self, voice: _HeardVoice, ready: ReadyVoices) -> Iterator[Voice]:
         """Somebody else who sings under a voice that is named, all of the time."""
         if voice.singer is None or voice.group.heard.windows is None:
             return
         found = under(voice.ranking, ready, voice.group.heard.amount, self._unknown_prior)
         second = int(found.argmax())
-        if found[second] > 1 - found.sum() and ready.voices.names[second] not in named:
+        if found[second] > 1 - found.sum():
             name, group = ready.voices.names[second], voice.group
             yield Voice(name, float(found[second]), group.seconds, group.spans, together=True)
 
