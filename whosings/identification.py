@@ -86,7 +86,10 @@ class Identifier:
         ready = self._ready_voices(leave_out)
         if len(probe.vectors) == 0:
             return self._reply(probe, Verdict.NOT_ENOUGH_VOCALS, (), 1.0, (), ())
-        heard = [_HeardVoice.of(group, self._rank(group.heard, ready), ready.voices.names) for group in _groups(probe)]
+        heard = [
+            _HeardVoice.of(group, self._rank(group.heard, ready), ready.voices.names)
+            for group in _groups(probe, self._calibration)
+        ]
         voices = _voices(heard)
         if len(heard) == 1:  # of one voice among several too little is heard to find another one under it
             voices += self._under(heard[0], ready)
@@ -170,12 +173,12 @@ class _Group:
     seconds: float
 
 
-def _groups(probe: Embeddings) -> list[_Group]:
+def _groups(probe: Embeddings, calibration: Calibration) -> list[_Group]:
     """A probe by voice; all of it where there is one voice, or where there are no short windows."""
     windows = probe.windows
     if windows is None or len(windows.vectors) == 0:
         return [_Group(probe, _stretches(probe), _covered_s(probe))]
-    found = diarize(windows.vectors, windows.start_s, windows.window_s, windows.hop_s)
+    found = diarize(calibration.centred(windows.vectors), windows.start_s, windows.window_s, windows.hop_s)
     groups = []
     for voice in found:
         own = spans(windows.start_s, voice.places, windows.window_s, windows.hop_s)

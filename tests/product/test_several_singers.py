@@ -7,6 +7,7 @@ import pytest
 
 from tests.product.test_diarization import HOP_S, WINDOW_S
 from tests.product.test_identification import DIMENSIONS, KNOWN, OFFSET, PRINT, VOICES, calibrated, track
+from whosings import identification
 from whosings.answer import Verdict
 from whosings.gallery import Gallery
 from whosings.identification import Identifier
@@ -112,3 +113,16 @@ def test_two_voices_at_once_are_both_named(identifier):
 def test_leaving_one_singer_of_a_duet_out(identifier):
     answer = identifier.answer(song([((1,), 20), ((4,), 20)]), leave_out="singer 4")
     assert answer.named == ("singer 1",) and answer.verdict is Verdict.SEVERAL
+
+
+def test_what_all_voices_share_is_taken_away_before_they_are_told_apart(tmp_path, monkeypatch):
+    """Otherwise recordings of one studio would be one voice."""
+    seen = []
+    told_apart = identification.diarize
+    monkeypatch.setattr(identification, "diarize", lambda *of: seen.append(of[0]) or told_apart(*of))
+    with Gallery(tmp_path / "g", PRINT) as gallery:
+        gallery.add("singer 1", track([1] * 20, 1), "1")
+        probe = song([((1,), 20), ((4,), 20)])
+        Identifier(gallery, calibrated(CENTRED)).answer(probe)
+    rest = probe.windows.vectors - np.array(CENTRED.centre, np.float32)
+    np.testing.assert_allclose(seen[0], rest / np.linalg.norm(rest, axis=1, keepdims=True), atol=1e-5)
