@@ -35,7 +35,7 @@ COLOURS = (
     "#f9a8d4",
     "#bef264",
 )
-"""Of singers, in the order in which they are shown."""
+"""Colours of singers, in the order in which they are shown."""
 
 SOMEBODY_ELSE = "#6b7280"
 """Colour of anybody who is not enrolled."""
@@ -92,7 +92,7 @@ class TimelineSegment:
     Attributes:
         start_s, duration_s: seconds.
         singer: the likeliest enrolled singer; None where somebody else is likelier.
-        probability: of that singer; of somebody else where ``singer`` is None.
+        probability: that it is this singer; that it is somebody else where ``singer`` is None.
     """
 
     start_s: float

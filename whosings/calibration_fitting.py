@@ -40,7 +40,7 @@ def fit_logistic(
 
     Args:
         same, different: scores of trials.
-        same_reach, different_reach: of each of them.
+        same_reach, different_reach: the reach of each of them.
     """
     reached = np.concatenate(
         [np.broadcast_to(same_reach, same.shape), np.broadcast_to(different_reach, different.shape)]
@@ -86,10 +86,10 @@ def calibrate(
         tracks: for each track, unit embeddings (segments, dimensions) in order; tracks without segments are left out.
         singers: who sings each track.
         material: what the tracks are, in words, for the card.
-        alike: of each track, what its singer has in common with those who are mistaken for each other most, such as
+        alike: for each track, what its singer has in common with those who are mistaken for each other most, such as
             the sex; verification's threshold is then set on strangers of one kind, who pass more often than others.
-        amounts: of each track, how many segments' worth of voice it is; as many as it has segments unless given.
-        places: of each track, what its recordings share that is not the singer, such as the studio; one and the same
+        amounts: for each track, how many segments' worth of voice it is; as many as it has segments unless given.
+        places: for each track, what its recordings share that is not the singer, such as the studio; one and the same
             unless given. A place is what a gallery will be: its singers are told apart, its own mean voice is known.
 
     Raises:
@@ -245,7 +245,7 @@ def _pairs(
     """Every pair of tracks, both whole, both halved and so on: voices (parts, dimensions) of so many segments each.
 
     Args:
-        kinds: of the tracks; only pairs of one kind are wanted.
+        kinds: the tracks' kinds; only pairs of one kind are wanted.
     """
     found = []
     for halved in range(max(len(of_track) for of_track in sizes)):

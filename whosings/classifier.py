@@ -52,7 +52,7 @@ class HeadData:
     Attributes:
         train, validation: tracks of every class.
         classes: how many.
-        seed: of its weights and draws.
+        seed: random seed of its weights and draws.
     """
 
     train: Tracks

@@ -125,12 +125,12 @@ class MaskConfig(Strict):
     """What lets the voice through and keeps the band out: a U-Net over the spectrogram."""
 
     channels: tuple[PositiveInt, PositiveInt, PositiveInt] = (16, 32, 64)
-    """Of the levels, each with half the bins and frames of the one before."""
+    """Channels of the levels, each with half the bins and frames of the one before."""
     width: PositiveInt = 256
     """Channels of the blocks over time at the bottom."""
     blocks: PositiveInt = 8
     dilations: tuple[PositiveInt, ...] = (1,)
-    """Of the blocks, in turn."""
+    """Dilations of the blocks, in turn."""
     relative: bool = False
     """Whether levels are seen against the loudest bin, or as they are."""
     weighs_frames: bool = False
@@ -167,13 +167,13 @@ class CampplusConfig(Strict):
 
     kind: Literal["cam++"] = "cam++"
     channels: PositiveInt = 32
-    """Of the two-dimensional front."""
+    """Channels of the two-dimensional front."""
     width: PositiveInt = 128
     """Channels that enter the dense stages."""
     layers: tuple[PositiveInt, ...] = (12, 24, 16)
-    """Of each dense stage."""
+    """Layers of each dense stage."""
     dilations: tuple[PositiveInt, ...] = (1, 2, 2)
-    """Of each dense stage."""
+    """Dilation of each dense stage."""
     growth: PositiveInt = 32
     """Channels that a layer adds."""
     bottleneck: PositiveInt = 128
@@ -322,7 +322,7 @@ class HeadConfig(Strict):
     max_epochs: PositiveInt = 1000
     """Upper bound; the paper has none."""
     validation_segments: PositiveInt = 4
-    """Of each validation track, drawn once a run."""
+    """Pairs of each validation track, drawn once a run."""
     precision: Literal["auto", "float32", "bf16"] = "auto"
     """auto: bf16 matrix products where the processor or GPU computes them natively."""
 

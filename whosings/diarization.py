@@ -85,7 +85,7 @@ def spans(start_s: NDArray[np.float64], places: NDArray[np.intp], window_s: floa
     hold, because no other window does.
 
     Args:
-        start_s: of all windows, (windows,), ascending.
+        start_s: starts of all windows, (windows,), ascending.
         places: which of them, ascending.
         hop_s: how much of the recording a window stands for.
     """

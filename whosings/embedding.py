@@ -54,12 +54,12 @@ class Embeddings:
         start_s: (segments,) seconds into the track.
         vocal: (segments,) probability that somebody sings.
         segment_s: seconds a segment covers.
-        duration_s: of the track.
-        fingerprint: of the encoder.
+        duration_s: length of the track in seconds.
+        fingerprint: the encoder's.
         short: the recording was shorter than a segment and has been repeated: expect less of it.
         activity: where in the track somebody sings, by 3-second pieces.
         opinion: how processed the voice sounds, if that was asked for and there is enough of it.
-        share: of a segment that was heard, less than 1 where the recording was shorter than one.
+        share: how much of a segment was heard, less than 1 where the recording was shorter than one.
         windows: the same by shorter windows, to tell several voices apart; None where the encoder gives none.
     """
 
@@ -138,7 +138,7 @@ class TrackEmbedder:
 
     @property
     def fingerprint(self) -> str:
-        """Of what embeds the segments."""
+        """That of what embeds the segments."""
         return self.segments.fingerprint
 
     def __call__(self, track: str | Path | Segment) -> Embeddings:

@@ -102,7 +102,7 @@ class Gallery(GalleryFile):
 
     Args:
         path: its file; made when it does not exist and ``fingerprint`` is given.
-        fingerprint: of the encoder whose embeddings it holds; None accepts whatever the file says.
+        fingerprint: that of the encoder whose embeddings it holds; None accepts whatever the file says.
         encoder: what people call that encoder; a new gallery keeps it, so that a message can say it.
 
     Raises:

@@ -89,7 +89,7 @@ def audit(gallery: Gallery, calibration: Calibration, added: Collection[tuple[st
     """What is doubted in a gallery, or of some recordings in it and their singers.
 
     Args:
-        calibration: of the gallery's encoder.
+        calibration: that of the gallery's encoder.
         added: only these recordings, by singer and content hash, and only pairs with one of their singers; None takes
             all.
 

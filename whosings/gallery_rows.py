@@ -27,7 +27,7 @@ class SingerRow:
     Attributes:
         voice: float32 (dimensions,) as bytes, the sum of the tracks' mean embeddings.
         content: sum of the tracks' marks; 0 in the former format.
-        number: of the row; decided by the name, unless the format is the former one.
+        number: that of the row; decided by the name, unless the format is the former one.
     """
 
     name: str

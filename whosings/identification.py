@@ -38,10 +38,10 @@ class Identifier:
 
     Args:
         gallery: an open gallery.
-        embedder: of the gallery's encoder.
+        embedder: one of the gallery's encoder.
         unknown_prior: probability, before listening, that nobody enrolled sings, between 0 and 1. Less finds more
             singers, and clones of them, and names more strangers.
-        calibration: of an embedder that carries none; None takes that of the encoder's checkpoint.
+        calibration: for an embedder that carries none; None takes that of the encoder's checkpoint.
 
     Raises:
         ConfigError: the prior is no probability, or certain.
@@ -213,7 +213,7 @@ class _HeardVoice:
 
     @property
     def probability(self) -> float:
-        """Of the singer, or of somebody else."""
+        """That it is this singer, or somebody else."""
         return self.unknown if self.singer is None else float(self.ranking.probabilities[self.ranking.order[0]])
 
 

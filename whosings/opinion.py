@@ -200,7 +200,7 @@ class SecondOpinion:
 
     @torch.inference_mode()
     def logits(self, segments: Sequence[FloatArray]) -> FloatArray:
-        """Of each segment listened to: float32 (at most ``MOST_SEGMENTS``,). Arguments, errors as of calling it."""
+        """Scores of the segments listened to, float32 (at most ``MOST_SEGMENTS``,); arguments and errors of a call."""
         long_enough = LEAST_S * SAMPLE_RATE
         # Places, not waveforms: of a long recording each segment is read when it is asked for.
         audible = [n for n, s in enumerate(segments) if s.shape[-1] >= long_enough and float(np.abs(s).max()) > _SILENT]

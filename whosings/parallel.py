@@ -43,7 +43,7 @@ def each(function: Callable[[Item], Result], items: Iterable[Item], workers: int
     """Apply a function to every item, in any order.
 
     Args:
-        function: of a module's top level; it returns expected errors rather than raising them.
+        function: one of a module's top level; it returns expected errors rather than raising them.
         items: read as far ahead as there is work for.
         workers: processes; 0 works in this one, without protection from crashes.
     """

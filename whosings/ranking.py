@@ -31,7 +31,7 @@ class ReadyVoices:
     """Enrolled voices without the mean voice, and the calibration that takes it away from probes, too.
 
     Attributes:
-        reach: of each voice, (singers,), single in precision as scores are: doubles would take twice as long.
+        reach: how far each voice reaches, (singers,), in single precision as scores are: doubles take twice as long.
     """
 
     voices: Voices
@@ -55,7 +55,7 @@ class Ranking:
         likely, nobody: probability of that singer, and of somebody who is not enrolled, (segments,).
         known: segments in which an enrolled singer is likelier than somebody else, (segments,).
         scores: cosine of the track with each singer's mean voice, (singers,).
-        probabilities: of each singer for the track, (singers,).
+        probabilities: that each singer sings the track, (singers,).
         order: places of singers, the best first, (singers,).
     """
 

@@ -90,7 +90,7 @@ class Encoder:
         """Embeddings (windows, dimensions) of each length in one stretch, through which the encoder goes once.
 
         Args:
-            spectrogram: of the whole stretch, (1, channels, mel_bins, frames).
+            spectrogram: the whole stretch, (1, channels, mel_bins, frames).
         """
         assert isinstance(self._module, PoolsWindows)
         front_end = self.checkpoint.config.front_end
@@ -131,7 +131,7 @@ class SegmentsToVectors(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """Of everything that decides what it computes."""
+        """Hash over everything that decides what it computes."""
         ...
 
     def __call__(self, waveforms: Sequence[FloatArray]) -> FloatArray:
@@ -163,7 +163,7 @@ class SegmentEmbedder:
 
     @property
     def fingerprint(self) -> str:
-        """Of the encoder."""
+        """The encoder's fingerprint."""
         return self.encoder.checkpoint.fingerprint
 
     @torch.inference_mode()
@@ -186,7 +186,7 @@ class SegmentEmbedder:
         """Embed segments of a track: float32 (segments, dimensions), rows of unit length.
 
         Args:
-            start_s: of the segments, in seconds, ascending.
+            start_s: starts of the segments in seconds, ascending.
         """
         return self.listen(whole, start_s).segments
 
@@ -198,7 +198,7 @@ class SegmentEmbedder:
         the track cuts short, and those of any other encoder, are heard one by one, and have no windows.
 
         Args:
-            start_s: of the segments, in seconds, ascending.
+            start_s: starts of the segments in seconds, ascending.
         """
         segment_s = self.front_end.segment_s
         fit = (start_s + segment_s <= whole.duration_s + _ROUNDING_S) & self.encoder.pools_windows

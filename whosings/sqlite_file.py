@@ -50,7 +50,7 @@ class SqliteFile(ABC):
 
     Args:
         path: the file; its folder is made when it does not exist.
-        number: of the format that is written, and read.
+        number: the format that is written, and read.
         schema: statements that make the tables of a new file, after ``about``, which holds the facts.
         facts: what a new file says of itself; None makes no tables.
         pragmas: statements that set up the connection.

@@ -43,7 +43,7 @@ class Deezer:
 
     Args:
         settings: contact, cache, retries.
-        address: of the API; another one in tests.
+        address: where the API is; another one in tests.
         clock: replaced in tests.
     """
 

@@ -62,7 +62,7 @@ class Discogs:
     Args:
         settings: contact, cache, retries.
         token: a personal access token; without one only ``release`` and ``artist`` work.
-        address: of the API; another one in tests.
+        address: where the API is; another one in tests.
         clock: replaced in tests.
     """
 

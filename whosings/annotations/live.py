@@ -62,7 +62,7 @@ def annotate(
     Interrupted work is taken up by running it again: what was answered comes from the cache.
 
     Args:
-        tracks: of one's own (``tables.read_catalogue``).
+        tracks: one's own (``tables.read_catalogue``).
         sources: in the order asked; best Deezer, MusicBrainz, Wikidata, Discogs, for the first bring ISRCs and ids by
             which the others find more.
         index: where to put the records; in memory if None.

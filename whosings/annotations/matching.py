@@ -74,7 +74,7 @@ class TrackIndex:
     """Track records of all sources.
 
     Args:
-        path: of the file; None keeps it in memory. An existing file is opened and added to.
+        path: the file; None keeps it in memory. An existing file is opened and added to.
         rules: when two records are of one track.
 
     Raises:
@@ -95,7 +95,7 @@ class TrackIndex:
         """Add records; one that is there already stays as it is.
 
         Args:
-            records: of any source.
+            records: what any source says.
             only_related: leave out what shares no id and no name with what is there. For dumps: first the catalogue,
                 then Deezer, MusicBrainz, Wikidata and Discogs, since each may bring ids for the next.
 

@@ -46,7 +46,7 @@ class MusicBrainz:
 
     Args:
         settings: contact, cache, retries.
-        address: of the API; a mirror's, or another one in tests.
+        address: where the API is; a mirror's, or another one in tests.
         pace: raise it only for a mirror of your own.
         clock: replaced in tests.
     """

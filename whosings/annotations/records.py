@@ -73,9 +73,9 @@ class TrackRecord:
         source_id: the track's id in the source; for the catalogue, the manifest's ``track_id``.
         isrcs: recording codes; a source may know several for one recording.
         duration_s: seconds.
-        musicbrainz_id: of the recording.
-        release_date: of the first release the source knows.
-        release_title: of the album or single.
+        musicbrainz_id: the recording's id there.
+        release_date: date of the first release the source knows.
+        release_title: title of the album or single.
     """
 
     source: Source
@@ -122,7 +122,7 @@ class ArtistRecord:
         sings: whether the source calls the artist a singer (of a person); None where it does not say.
         aliases: other names.
         musicbrainz_id, wikidata_id, deezer_id, discogs_id: the same artist elsewhere, by this source.
-        members: of a group.
+        members: who belongs to a group.
     """
 
     source: Source

@@ -90,7 +90,7 @@ class WebSettings:
         attempts: times a request is sent before giving up.
         longest_wait_s: a service that asks for a longer wait is given up on at once.
         timeout_s: to connect, and between bytes.
-        most_bytes: of an answer, unpacked; a longer one is refused. The largest usual ones have a few megabytes.
+        most_bytes: longest answer, unpacked, that is not refused. The largest usual ones have a few megabytes.
     """
 
     contact: str

@@ -92,7 +92,7 @@ class Wikidata:
 
     Args:
         settings: contact, cache, retries.
-        address: of the SPARQL endpoint; another one in tests.
+        address: where the SPARQL endpoint is; another one in tests.
         clock: replaced in tests.
     """
 
@@ -121,7 +121,7 @@ class Wikidata:
         """The artists that have these ids in a source, 50 a query.
 
         Args:
-            ids: of artists, in ``of``.
+            ids: artists' ids in ``of``.
             of: Wikidata itself, MusicBrainz, Deezer or Discogs.
         """
         properties = {

@@ -304,7 +304,7 @@ class Journal(SqliteFile):
         )
 
     def _set_wholes_apart(self, min_vocal: float) -> None:
-        """Of a long file and its parts the parts stay: they say more exactly who sings. Unsung ones do not count."""
+        """Keep the parts of a long file rather than the file: they say more exactly who sings. Parts must be sung."""
         parts = (
             "FROM parts JOIN tracks AS part ON part.number = parts.part"
             " WHERE part.run = :run AND part.outcome IN ('', :whole) AND part.vocal >= :least"

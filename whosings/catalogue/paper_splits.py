@@ -32,7 +32,7 @@ def read_published(folder: str | Path, audio_root: str | Path, dataset: DataSet)
 
     Args:
         folder: holds ``splits/``, or is ``splits`` itself.
-        audio_root: of the data set; files need not be there, see ``Manifest.missing_audio``.
+        audio_root: folder of the data set; files need not be there, see ``Manifest.missing_audio``.
 
     Raises:
         ManifestError: a file is missing, not JSON or not of the form; a track is listed twice; an artist is not in

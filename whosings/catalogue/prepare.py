@@ -84,7 +84,7 @@ class Stage:
     """What one filter took.
 
     Attributes:
-        outcome: of the tracks that it dropped; ``Outcome.KEPT`` on the last row, whose tracks are those left.
+        outcome: what became of the tracks it dropped; ``Outcome.KEPT`` on the last row, whose tracks are those left.
         tracks, hours: dropped (or left); hours count what could be decoded.
     """
 

@@ -72,7 +72,7 @@ def keep_sung(manifest: Manifest, share: float, vocal: float = 0.5) -> Manifest:
     """Drop tracks with too little singing (paper: 0.75 of the time, 0.5 in the open sets).
 
     Args:
-        share: of a track's pieces that must be sung, 0 to 1.
+        share: how much of a track's pieces must be sung, 0 to 1.
         vocal: probability from which a piece counts as sung.
 
     Raises:
@@ -174,7 +174,7 @@ def hold_out_singers(manifest: Manifest, share: float, seed: int) -> Division:
     """Set a random share of the singers aside, two at least, and two at least stay.
 
     Args:
-        share: of the singers with two tracks or more, 0 to 1.
+        share: how many of the singers with two tracks or more, 0 to 1.
 
     Raises:
         ManifestError: fewer than four singers have two tracks.

@@ -152,7 +152,7 @@ class Campplus(nn.Module):
         """Embeddings of windows of one stretch, through which the network goes once.
 
         Args:
-            spectrogram: of the stretch, (1, 1, mel_bins, frames).
+            spectrogram: the stretch, (1, 1, mel_bins, frames).
             wanted: windows of one length or of several.
 
         Returns:

@@ -44,7 +44,7 @@ class Heard:
 
     @property
     def weights(self) -> Tensor | None:
-        """Of frames, (batch, frames), more than 0 and up to 1."""
+        """Weights of frames, (batch, frames), more than 0 and up to 1."""
         return None if self.frames is None else self.frames.float().sigmoid() + _WEIGHT_FLOOR
 
 

@@ -108,7 +108,7 @@ def parts(rows: Results, column: str, least: int = 1) -> tuple[TableCell, ...]:
     A probe of several genres (separated by ``;``) counts with each.
 
     Args:
-        rows: of one setting.
+        rows: results of one setting.
         least: probes of a value, else it is left out (the paper: 100 for genres).
     """
     found = []

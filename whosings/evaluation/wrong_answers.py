@@ -46,7 +46,7 @@ def wrong_answers(rows: Results) -> tuple[WrongAnswer, ...]:
     """Probes that were named wrongly, the most often and the most confidently wrong ones first.
 
     Args:
-        rows: of one setting.
+        rows: results of one setting.
     """
     found = []
     for (probe, target), own in rows.groups("probe", "target"):

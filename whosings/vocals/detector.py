@@ -141,7 +141,7 @@ class ActivityDetector:
         self._network.eval().requires_grad_(False)
         self._log_mel = LogMel(FRONT_END)
         self.fingerprint = content_hash(path)
-        """Of the file: what judged a piece."""
+        """Hash of the file: what judged a piece."""
 
     def frames(self, samples: FloatArray) -> FloatArray:
         """Probability of singing every 50 ms: (frames,).

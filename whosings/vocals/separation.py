@@ -50,7 +50,7 @@ class Stems:
 
     Attributes:
         vocals, instrumental: 16-kHz mono FLAC files.
-        duration_s: of the track.
+        duration_s: length of the track in seconds.
         separated_s: how much of it a model has separated; elsewhere the vocals are silent.
         gain: by which both were multiplied so that neither clips, at most 1.
         new: whether they were made now, not found in the cache.

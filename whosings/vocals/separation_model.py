@@ -14,8 +14,8 @@ class Windows:
     """How a model listens, in samples at its own rate: windows that overlap and are cross-faded.
 
     Attributes:
-        length: of a window; a shorter mixture is one shorter window.
-        overlap: of two neighbours, at most half of ``length``.
+        length: samples of a window; a shorter mixture is one shorter window.
+        overlap: samples that two neighbours share, at most half of ``length``.
         context: at either end of a window that is not used, unless the music begins or ends there.
         batch: windows that are given to the model at once.
     """
