@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from whosings.answer import COLOURS, NOTICE, SOMEBODY_ELSE, Answer, TimelineSegment, Verdict
-from whosings.audio import FloatArray, Segment
+from whosings.audio import SAMPLE_RATE, FloatArray
 from whosings.files import atomic
 from whosings.opinion import Opinion
+from whosings.spool import Sound
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,12 +29,12 @@ class PictureRow:
     """One row of the picture.
 
     Attributes:
-        sound: the probe's samples.
+        sound: the probe.
         right: whether the answer is right, where that is known.
     """
 
     answer: Answer
-    sound: Segment
+    sound: Sound
     title: str
     right: bool | None = None
 
@@ -94,7 +96,7 @@ def _brief(text: str) -> str:
 def _draw_row(axes: Axes, row: PictureRow, colours: dict[str, str]) -> None:
     from matplotlib.collections import PolyCollection
 
-    low, high = _envelope(row.sound.samples)
+    low, high = _envelope(row.sound)
     edges = np.linspace(0, row.answer.duration_s, len(low) + 1)
     shades = [_shade(row.answer.timeline, centre, colours) for centre in (edges[:-1] + edges[1:]) / 2]
     boxes = [
@@ -125,10 +127,11 @@ def _shade(timeline: Sequence[TimelineSegment], second: float, colours: dict[str
     return colours[who] if who is not None else SOMEBODY_ELSE, 0.35 + 0.65 * min(1.0, weight[who] / len(over))
 
 
-def _envelope(samples: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Lowest and highest sample of each column, scaled to -1..1."""
-    mono = samples.mean(axis=0)
-    columns = np.array_split(mono, min(_COLUMNS, mono.size))
+def _envelope(sound: Sound) -> tuple[FloatArray, FloatArray]:
+    """Lowest and highest sample of each column, scaled to -1..1; a column at a time is in memory."""
+    samples = round(sound.duration_s * SAMPLE_RATE)
+    edges = np.linspace(0, samples, min(_COLUMNS, samples) + 1).astype(int) / SAMPLE_RATE
+    columns = [sound.cut(begin, end - begin).samples.mean(axis=0) for begin, end in pairwise(edges.tolist())]
     low, high = (np.array([f(column) for column in columns], np.float32) for f in (np.min, np.max))
-    peak = max(1e-9, float(np.abs(mono).max()))
+    peak = max(1e-9, float(-low.min()), float(high.max()))
     return low / peak, high / peak

@@ -125,12 +125,11 @@ def under(ranking: Ranking, ready: ReadyVoices, amount: float, unknown_prior: fl
     Args:
         amount: segments that were heard.
     """
-    first = int(ranking.order[0])
-    enrolled = ready.voices.vectors
+    first, enrolled = int(ranking.order[0]), ready.voices.vectors
+    if len(enrolled) < 2:
+        return np.zeros(len(enrolled))
     likeness = np.clip(enrolled @ enrolled[first], -0.999, 0.999)
     rest = (ranking.scores - likeness * ranking.scores[first]) / np.sqrt(1 - likeness**2)
     reach = ready.calibration.reach(amount) * ready.reach
     llr = np.where(np.arange(len(rest)) == first, -np.inf, ready.calibration.track(rest / _HEARD_UNDER, reach))
-    if len(rest) < 2:
-        return np.zeros(len(rest))
     return np.where(rest < LEAST_UNDER, 0.0, singer_posteriors(np.maximum(llr, -1e3), unknown_prior))

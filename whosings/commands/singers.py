@@ -164,12 +164,12 @@ def identify(
     as_json: Json = False,
 ) -> None:
     """Say who sings: enrolled singers with probabilities, 'unknown', or 'not enough vocals'."""
-    from whosings import audio
     from whosings.answer import NOTICE
     from whosings.gallery import Gallery
     from whosings.identification import Identifier
     from whosings.opinion import SecondOpinion
     from whosings.picture import PictureRow, draw
+    from whosings.spool import Spool
 
     run = Report()
     if picture is not None:
@@ -193,7 +193,7 @@ def identify(
         drawn = answers[:_MOST_DRAWN]
         if len(answers) > len(drawn):
             run.err.print(f"the picture shows the first {len(drawn)} of {len(answers)} recordings", style="yellow")
-        draw([PictureRow(answer, audio.load(path), path.name) for path, answer in drawn], picture)
+        draw([PictureRow(answer, Spool(path), path.name) for path, answer in drawn], picture)
     run.finish()
 
 
