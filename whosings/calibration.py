@@ -124,7 +124,7 @@ class Calibration:
     def centred(self, vectors: FloatArray | Array) -> FloatArray:
         """Rows without the mean voice, of unit length; an all-zero row stays zero."""
         rest = np.asarray(vectors, np.float32) - np.asarray(self.centre, np.float32)
-        return np.asarray(rest / np.maximum(np.linalg.norm(rest, axis=-1, keepdims=True), 1e-9), np.float32)
+        return unit_rows(rest)
 
     def adapted(self, voices: FloatArray) -> Calibration:
         """The same for a gallery of these voices (singers, dimensions), for its tracks and segments.
@@ -229,6 +229,11 @@ class BestPosteriors:
     singer: NDArray[np.intp]
     probability: Scores
     nobody: Scores
+
+
+def unit_rows(vectors: FloatArray) -> FloatArray:
+    """Rows (..., dimensions) of unit length; an all-zero row stays zero."""
+    return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-9), np.float32)
 
 
 def likeness(centred: FloatArray) -> tuple[float, int]:

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whosings.audio import FloatArray
+from whosings.calibration import unit_rows
 
 _APART = 0.5  # mean cosine of two groups' windows below which they are two voices
 _ALIKE = 0.65  # cosine of two voices' means above which they are one
@@ -137,7 +138,7 @@ def _means(
         if own.sum() >= least:
             kept = own & clear
             means.append(windows[kept if kept.sum() > 1 else own].mean(axis=0))
-    return _unit(np.stack(means or [windows.mean(axis=0)]))
+    return unit_rows(np.stack(means or [windows.mean(axis=0)]))
 
 
 def _joined(means: FloatArray) -> FloatArray:
@@ -147,7 +148,7 @@ def _joined(means: FloatArray) -> FloatArray:
         first, second = np.unravel_index(int(likeness.argmax()), likeness.shape)
         if likeness[first, second] < _ALIKE:
             break
-        joined = _unit(means[first] + means[second])
+        joined = unit_rows(means[first] + means[second])
         means = np.concatenate([np.delete(means, [first, second], axis=0), joined[None]])
     return means
 
@@ -182,8 +183,3 @@ def _clear(labels: NDArray[np.intp], start_s: NDArray[np.float64], reach_s: floa
         if first - last <= reach_s + 1e-6:
             clear[(start_s >= first - reach_s - 1e-6) & (start_s <= last + reach_s + 1e-6)] = False
     return clear
-
-
-def _unit(vectors: FloatArray) -> FloatArray:
-    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return np.asarray(vectors / np.maximum(lengths, 1e-9), np.float32)

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from whosings.audio import FloatArray
+from whosings.calibration import unit_rows
 from whosings.classifier import Head, HeadData, Tracks, train_heads, vote
 from whosings.config import HeadConfig
 from whosings.errors import GalleryError
@@ -119,8 +120,7 @@ def _same_ways(left: FloatArray, right: FloatArray) -> float:
 
     Another encoding moves all segments of a track alike, and a cut moves where segments begin.
     """
-    ways = [side - side.mean(axis=0) for side in (left, right)]
-    first, second = (way / np.maximum(np.linalg.norm(way, axis=1, keepdims=True), 1e-9) for way in ways)
+    first, second = (unit_rows(side - side.mean(axis=0)) for side in (left, right))
     cosines = first @ second.T
     return float(cosines.max(axis=0).mean() + cosines.max(axis=1).mean()) / 2
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -24,11 +23,12 @@ from whosings.calibration import (
     calibration_of,
     same_singer_probability,
 )
-from whosings.diarization import Span, diarize, joined, spans
+from whosings.diarization import Span, VoiceWindows, diarize, joined, spans
 from whosings.embedding import Embeddings, TrackEmbedder
 from whosings.errors import ConfigError, GalleryError
 from whosings.gallery import Gallery, Voices
 from whosings.ranking import Ranking, ReadyVoices, by_head, by_voices, under
+from whosings.segment_embedding import Windows
 
 _LEAST_S, _LEAST_SHARE = 5.0, 0.15  # heard of somebody unknown who counts as another voice
 
@@ -177,21 +177,27 @@ def _groups(probe: Embeddings, calibration: Calibration) -> list[_Group]:
     """A probe by voice; all of it where there is one voice, or where there are no short windows."""
     windows = probe.windows
     if windows is None or len(windows.vectors) == 0:
-        return [_Group(probe, _stretches(probe), _covered_s(probe))]
+        whole = joined(Span(start, start + probe.segment_s) for start in probe.start_s.tolist())
+        return [_Group(probe, whole, _covered_s(probe))]
     found = diarize(calibration.centred(windows.vectors), windows.start_s, windows.window_s, windows.hop_s)
     groups = []
     for voice in found:
         own = spans(windows.start_s, voice.places, windows.window_s, windows.hop_s)
         seconds = sum(span.stop_s - span.start_s for span in own)
-        heard = replace(
-            probe,
-            vectors=windows.vectors[voice.clear],
-            start_s=windows.start_s[voice.clear],
-            # Segments overlap by half: so many would have been heard of this voice.
-            share=2 * len(voice.places) * windows.hop_s / probe.segment_s / len(voice.clear),
-        )
-        groups.append(_Group(heard if len(found) > 1 else probe, own, seconds))
+        heard = probe if len(found) == 1 else _heard_of(voice, probe, windows)
+        groups.append(_Group(heard, own, seconds))
     return groups
+
+
+def _heard_of(voice: VoiceWindows, probe: Embeddings, windows: Windows) -> Embeddings:
+    """What was heard of one voice, by its clear windows."""
+    return replace(
+        probe,
+        vectors=windows.vectors[voice.clear],
+        start_s=windows.start_s[voice.clear],
+        # Segments overlap by half: so many would have been heard of this voice.
+        share=2 * len(voice.places) * windows.hop_s / probe.segment_s / len(voice.clear),
+    )
 
 
 @dataclass(frozen=True)
@@ -290,18 +296,6 @@ def _by_segment(voice: _HeardVoice) -> Iterator[TimelineSegment]:
     for start_s, who, sure, likely, nobody in rows:
         name, probability = (voice.names[who], likely) if sure else (None, nobody)
         yield TimelineSegment(float(start_s), probe.segment_s, name, float(probability))
-
-
-def _stretches(probe: Embeddings) -> tuple[Span, ...]:
-    """Where segments are, joined where they touch."""
-    if len(probe.start_s) == 0:
-        return ()
-    breaks = [n for n, (one, other) in enumerate(pairwise(probe.start_s), 1) if other > one + probe.segment_s]
-    edges = [0, *breaks, len(probe.start_s)]
-    return tuple(
-        Span(float(probe.start_s[first]), float(probe.start_s[last - 1]) + probe.segment_s)
-        for first, last in pairwise(edges)
-    )
 
 
 class Verifier:

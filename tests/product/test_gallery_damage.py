@@ -47,6 +47,16 @@ def fitted(names=NAMES):
     return FittedHead(names, head, 0.75, 0.5)
 
 
+def edited(gallery, folder, statement):
+    """A copy of a gallery, changed by something else."""
+    path = folder / "g"
+    shutil.copy(gallery, path)
+    with sqlite3.connect(path) as db:
+        db.execute(statement)
+    db.close()
+    return path
+
+
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     path = tmp_path_factory.mktemp("whole") / "g"
@@ -187,22 +197,14 @@ def test_edited_fields_are_told(whole, tmp_path):
     ],
 )
 def test_rows_and_tables_that_come_or_go(whole, tmp_path, statement):
-    path = tmp_path / "g"
-    shutil.copy(whole, path)
-    with sqlite3.connect(path) as db:
-        db.execute(statement)
-    db.close()
+    path = edited(whole, tmp_path, statement)
     with pytest.raises(GalleryError, match=r"g: is damaged"), Gallery(path) as gallery:
         answers(path)
         gallery.check()
 
 
 def test_a_change_of_a_damaged_singer_is_refused_and_hides_nothing(whole, tmp_path):
-    path = tmp_path / "g"
-    shutil.copy(whole, path)
-    with sqlite3.connect(path) as db:
-        db.execute("UPDATE singers SET segments = segments + 1 WHERE name = 'Bob'")
-    db.close()
+    path = edited(whole, tmp_path, "UPDATE singers SET segments = segments + 1 WHERE name = 'Bob'")
     with Gallery(path) as gallery:
         changes = (
             lambda: gallery.add("Bob", made(99), "new"),
@@ -356,11 +358,7 @@ def test_galleries_of_the_former_format_are_renewed_by_a_change(former, tmp_path
     ],
 )
 def test_what_cannot_be_is_told_in_the_former_format_too(former, tmp_path, edit):
-    path = tmp_path / "g"
-    shutil.copy(former, path)
-    with sqlite3.connect(path) as db:
-        db.execute(edit)
-    db.close()
+    path = edited(former, tmp_path, edit)
     with pytest.raises(GalleryError, match="g: is damaged"):
         answers(path)
 
