@@ -63,8 +63,9 @@ def identify(
     gallery: str | Path,
     encoder: str | Path = _DEFAULT_ENCODER,
     top: int = 5,
-    unknown_prior: float = 0.5,
+    unknown_prior: float | None = None,
     device: str = "auto",
+    false_accepts: float | None = None,
 ) -> Answer:
     """Who sings a recording.
 
@@ -73,9 +74,11 @@ def identify(
         gallery: a gallery file, see ``enrol``.
         encoder: the one of the gallery: ``"default"``, ``"fast"``, a checkpoint's path, or ``hub:owner/name``.
         top: candidates to return.
-        unknown_prior: probability, before listening, that nobody enrolled sings; less finds more clones of enrolled
+        unknown_prior: probability, before listening, that nobody enrolled sings, 0.5 unless given. If given without
+            ``false_accepts``, whoever is likelier than somebody else is named; less finds more clones of enrolled
             singers and names more strangers.
         device: a torch device; ``"auto"`` takes a GPU if there is one.
+        false_accepts: share of recordings of somebody who is not enrolled that may be given a name; 0.01 unless given.
 
     Raises:
         WhosingsError: a subclass says what cannot be used and why.
@@ -86,9 +89,8 @@ def identify(
     from whosings.opinion import SecondOpinion
 
     with Gallery(gallery) as opened:
-        return Identifier(opened, TrackEmbedder(encoder, second_opinion=SecondOpinion(), device=device), unknown_prior)(
-            path, top
-        )
+        embedder = TrackEmbedder(encoder, second_opinion=SecondOpinion(), device=device)
+        return Identifier(opened, embedder, unknown_prior, false_accepts=false_accepts)(path, top)
 
 
 def enrol(
@@ -120,9 +122,16 @@ def enrol(
 
 
 def verify(
-    first: str | Path, second: str | Path, encoder: str | Path = _DEFAULT_ENCODER, device: str = "auto"
+    first: str | Path,
+    second: str | Path,
+    encoder: str | Path = _DEFAULT_ENCODER,
+    device: str = "auto",
+    false_accepts: float | None = None,
 ) -> Verification:
     """Whether two recordings have one singer.
+
+    Args:
+        false_accepts: share of pairs of different singers that may pass; 0.01 unless given.
 
     Raises:
         WhosingsError: a subclass says what cannot be used and why.
@@ -130,7 +139,7 @@ def verify(
     from whosings.embedding import TrackEmbedder
     from whosings.identification import Verifier
 
-    return Verifier(TrackEmbedder(encoder, device=device))(first, second)
+    return Verifier(TrackEmbedder(encoder, device=device), false_accepts=false_accepts)(first, second)
 
 
 def embed(path: str | Path, encoder: str | Path = _DEFAULT_ENCODER, device: str = "auto") -> Embeddings:

@@ -46,8 +46,53 @@ class Verdict(StrEnum):
 
     SINGER = "singer"
     SEVERAL = "several singers"
+    WORTH_A_LOOK = "worth a look"
     UNKNOWN = "unknown"
     NOT_ENOUGH_VOCALS = "not enough vocals"
+
+
+class Outcome(StrEnum):
+    """What is said of one voice.
+
+    A voice is ``named`` where so few strangers would reach as much as the answer's ``Terms`` say, and ``worth a look``
+    where one stranger in ten may.
+    """
+
+    NAMED = "named"
+    WORTH_A_LOOK = "worth a look"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Terms:
+    """When an answer gives a name.
+
+    Attributes:
+        false_accepts: share of recordings of somebody who is not enrolled that are given a name; None where names are
+            given to whoever is likelier than somebody else.
+        measured_on: on what that rate was measured, in words; empty without a rate.
+        named_nats, look_nats: least log-odds (nats, at even prior odds) of a voice that is named, or worth a look.
+    """
+
+    false_accepts: float | None
+    measured_on: str
+    named_nats: float
+    look_nats: float
+
+    def outcome(self, evidence: float) -> Outcome:
+        """What is said of a voice, given the log-odds (nats) of its likeliest singer."""
+        if evidence >= self.named_nats:
+            return Outcome.NAMED
+        return Outcome.WORTH_A_LOOK if evidence >= self.look_nats else Outcome.UNKNOWN
+
+    def __str__(self) -> str:
+        """One sentence."""
+        if self.false_accepts is None:
+            return "A name is given where it is likelier than somebody who is not enrolled."
+        return (
+            f"Names are given so that {100 * self.false_accepts:g}% of recordings of somebody who is not enrolled get "
+            f"one ({self.measured_on})."
+        )
 
 
 @dataclass(frozen=True)
@@ -71,8 +116,9 @@ class Voice:
     """One voice of a probe, whoever it belongs to.
 
     Attributes:
-        singer: the enrolled singer; None for somebody who is not enrolled.
+        singer: the enrolled singer who is named or worth a look; None for somebody who is not enrolled.
         probability: that it is this singer; that it is nobody enrolled where ``singer`` is None.
+        outcome: whether the singer is named.
         seconds: how long it was heard.
         spans: where, to half a second where the encoder gives short windows.
         together: it was heard under another voice, at the same time.
@@ -80,6 +126,7 @@ class Voice:
 
     singer: str | None
     probability: float
+    outcome: Outcome
     seconds: float
     spans: tuple[Span, ...]
     together: bool = False
@@ -114,6 +161,7 @@ class Answer:
         timeline: what is sung, in order.
         vocal_s: seconds of singing found.
         short: the probe was shorter than a segment.
+        terms: when a name is given.
         notice: what an answer is and is not.
         voices: who is heard, the longest heard first; one voice for most songs. Brief passages that are nobody's in
             particular are left out.
@@ -130,6 +178,7 @@ class Answer:
     vocal_s: float
     short: bool
     fingerprint: str
+    terms: Terms
     notice: str = NOTICE
     opinion: Opinion | None = None
     voices: tuple[Voice, ...] = ()
@@ -137,7 +186,15 @@ class Answer:
     @property
     def named(self) -> tuple[str, ...]:
         """Enrolled singers whom the answer names, the longest heard first."""
-        return tuple(voice.singer for voice in self.voices if voice.singer is not None)
+        return self._singers(Outcome.NAMED)
+
+    @property
+    def worth_a_look(self) -> tuple[str, ...]:
+        """Enrolled singers who are worth a look and not named, the longest heard first."""
+        return self._singers(Outcome.WORTH_A_LOOK)
+
+    def _singers(self, outcome: Outcome) -> tuple[str, ...]:
+        return tuple(v.singer for v in self.voices if v.singer is not None and v.outcome is outcome)
 
     def __repr__(self) -> str:
         """The verdict in a line; everything else is in the attributes."""

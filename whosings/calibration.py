@@ -28,12 +28,10 @@ from numpy.typing import NDArray
 from whosings.audio import FloatArray
 from whosings.encoder.checkpoint import Checkpoint
 from whosings.errors import CheckpointError
+from whosings.false_accepts import FalseAccepts
 
 UNKNOWN_PRIOR = 0.5
 """Prior probability that the singer of a probe is not enrolled."""
-
-FALSE_ACCEPT_RATE = 0.01
-"""Share of different-singer trials that verification's threshold lets pass."""
 
 _CENTRE_WEIGHT = 10
 _SPREAD_WEIGHT = 45  # pairs: ten voices make as many
@@ -82,6 +80,8 @@ class Calibration:
         strangers, passed: pairs of different singers on which the threshold was set, and how many of them reach it; 0
             where that was not kept.
         checked: a sentence on the rates that were seen where it was not fitted; empty where nobody looked.
+        verifying: thresholds of two recordings by false-accept rate, on the same pairs as ``threshold``.
+        naming: thresholds of ``evidence`` by the rate at which recordings of somebody who is not enrolled reach it.
     """
 
     centre: tuple[float, ...]
@@ -98,6 +98,8 @@ class Calibration:
     checked: str = ""
     strangers: int = 0
     passed: int = 0
+    verifying: FalseAccepts | None = None
+    naming: FalseAccepts | None = None
 
     def reach(self, *segments: NDArray[Any] | float) -> Scores:
         """The share of a score, 0 to 1, that voices of so many segments can reach."""
@@ -115,11 +117,28 @@ class Calibration:
         reach = self.reach(np.asarray(left_segments)[:, None], np.asarray(right_segments))
         return Pairs(scores, reach, self.pair(scores, reach))
 
-    def least_score(self, reach: float) -> float | None:
-        """The pair score that passes the threshold, given the reach; None where a higher score says no more."""
+    def verify_threshold(self, false_accepts: float) -> float:
+        """The log-likelihood ratio (nats) of two recordings that so many pairs of strangers reach.
+
+        Raises:
+            CheckpointError: this calibration does not say it.
+        """
+        if false_accepts == self.false_accept_rate:
+            return self.threshold
+        if self.verifying is None:
+            raise CheckpointError(
+                "the encoder",
+                f"carries no threshold for a false-accept rate but {100 * self.false_accept_rate:g}%",
+                "calibrate it again: whosings calibrate",
+            )
+        return max(0.0, self.verifying.threshold(false_accepts))
+
+    def least_score(self, reach: float, threshold: float | None = None) -> float | None:
+        """The pair score that passes a threshold (nats), given the reach; None where a higher score says no more."""
         if self.pair.scale <= 0:
             return None
-        return float((self.threshold / reach - self.pair.offset * reach) / self.pair.scale)
+        threshold = self.threshold if threshold is None else threshold
+        return float((threshold / reach - self.pair.offset * reach) / self.pair.scale)
 
     def centred(self, vectors: FloatArray | Array) -> FloatArray:
         """Rows without the mean voice, of unit length; an all-zero row stays zero."""
@@ -161,7 +180,8 @@ class Calibration:
                 "a negative noise or spread": self.noise >= 0 and self.spread >= 0,
                 "a false-accept rate that is none": 0 < self.false_accept_rate < 1,
             }
-        return [what for what, well in rules.items() if not well]
+        tables = [fault for table in (self.verifying, self.naming) if table is not None for fault in table.faults()]
+        return [*(what for what, well in rules.items() if not well), *tables]
 
     def to_card(self) -> dict[str, Any]:
         """As plain values with a digest over them, for a checkpoint's card."""
@@ -195,6 +215,7 @@ def calibration_of(checkpoint: Checkpoint) -> Calibration:
                 "track": Logistic(**values["track"]),
                 "segment": Logistic(**values["segment"]),
                 "pair": Logistic(**values["pair"]),
+                **{key: FalseAccepts.of(values[key]) for key in ("verifying", "naming") if values.get(key)},
             }
         )
     except (KeyError, TypeError, ValueError) as error:
@@ -263,6 +284,17 @@ def competitors(llr: Scores) -> Scores:
     return _competitors(llr.shape[-1], best, np.exp(llr - best[..., None]).sum(axis=-1))
 
 
+def evidence(llr: Scores) -> Scores:
+    """Log-odds (nats) of each singer against somebody who is not enrolled, at even prior odds, (..., singers).
+
+    It depends on no other prior, so that false-accept rates can be stated for it.
+
+    Args:
+        llr: (..., singers) log-likelihood ratios of probes for each singer, at least one.
+    """
+    return np.asarray(llr - np.asarray(np.log(competitors(llr)), llr.dtype)[..., None])
+
+
 def _competitors(singers: int, best: Scores, total: Scores) -> Scores:
     """The same from the best ratio and the sum of all odds relative to the best one's."""
     others = np.exp(np.minimum(best, _MOST_NATS)) * np.maximum(total - 1, 0)
@@ -277,7 +309,7 @@ def singer_posteriors(llr: Scores, unknown_prior: float = UNKNOWN_PRIOR) -> Scor
     """
     if not llr.shape[-1]:
         return llr
-    logits = llr + np.asarray(np.log((1 - unknown_prior) / competitors(llr)), llr.dtype)[..., None]
+    logits = evidence(llr) + np.asarray(np.log(1 - unknown_prior), llr.dtype)
     nobody = float(np.log(unknown_prior))
     top = logits.max(axis=-1, keepdims=True, initial=nobody)
     odds = np.exp(logits - top)

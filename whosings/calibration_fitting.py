@@ -15,18 +15,18 @@ from numpy.typing import NDArray
 
 from whosings.audio import FloatArray
 from whosings.calibration import (
-    FALSE_ACCEPT_RATE,
     Array,
     Calibration,
     Logistic,
     Scores,
+    evidence,
     likeness,
     neighbours_mean,
     reach_of,
 )
 from whosings.errors import TrainingError
+from whosings.false_accepts import FALSE_ACCEPT_RATE, TRIALS_A_RATE, FalseAccepts
 
-_TRIALS_A_RATE = 3  # none of 3 / rate trials passing shows that rate with 95 % confidence
 _TRIALS = 200_000  # of different singers and one kind, at most
 
 
@@ -80,7 +80,8 @@ def calibrate(
     whole tracks are compared, then the middle half of their segments, the middle quarter and so on, down to one.
 
     The false-accept rate that is stated is ``FALSE_ACCEPT_RATE``, or what the pairs of strangers can show where they
-    are fewer than three over that rate. The threshold is never under 0 nats.
+    are fewer than three over that rate. The threshold is never under 0 nats. For other rates, those pairs' ratios are
+    kept, and so is what ``identify`` would find for whole tracks whose singer is left out of the place's gallery.
 
     Args:
         tracks: for each track, unit embeddings (segments, dimensions) in order; tracks without segments are left out.
@@ -155,18 +156,29 @@ def calibrate(
     # Just above the first trial that must not pass; and never where one singer is the less likely explanation.
     first = float(np.nextafter(strangers[-1 - int(FALSE_ACCEPT_RATE * strangers.size)], np.inf))
     threshold = max(0.0, first)
+    track_line = by_track.line(noise)
+    # Of a track its whole: with less to hear, fewer strangers are taken for somebody.
+    alone = [
+        track_line(by_part[number][0], reach_of(noise, (sizes[number][0], opposite[number])))[
+            valid[number] & ~mine[number]
+        ]
+        for number in range(len(own_tracks))
+    ]
+    named = np.array([evidence(llr).max() for llr in alone if llr.size])
     return replace(
         draft,
-        track=by_track.line(noise),
+        track=track_line,
         segment=singly.line(noise),
         pair=line,
         threshold=threshold,
-        false_accept_rate=min(0.99, max(FALSE_ACCEPT_RATE, _TRIALS_A_RATE / strangers.size)),
+        false_accept_rate=min(0.99, max(FALSE_ACCEPT_RATE, TRIALS_A_RATE / strangers.size)),
         same_trials=int(by_track.same.sum()),
         different_trials=int((~by_track.same).sum()),
         noise=noise,
         strangers=int(strangers.size),
         passed=int((strangers >= threshold).sum()),
+        verifying=FalseAccepts.measured(strangers),
+        naming=FalseAccepts.measured(named),
     )
 
 

@@ -65,6 +65,7 @@ _OF_A_GALLERY: dict[str, Verb] = {
     "rename": gallery.rename,
     "merge": gallery.merge,
     "fit": gallery.fit,
+    "calibrate": gallery.calibrate,
     "check": gallery.check,
 }
 _ALIASES = ("list", "remove")  # of a gallery's verbs, which once stood alone
@@ -89,7 +90,7 @@ def build_app() -> typer.Typer:
     for verbs in _GROUPS.values():
         for name, verb in verbs.items():
             app.command(name)(verb)
-    of_a_gallery = typer.Typer(help="Care of a gallery: list, remove, rename, merge, fit, check.", **plain)
+    of_a_gallery = typer.Typer(help="Care of a gallery: list, remove, rename, merge, fit, calibrate, check.", **plain)
     for name, verb in _OF_A_GALLERY.items():
         of_a_gallery.command(name)(verb)
         if name in _ALIASES:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from whosings.classifier import Head
 from whosings.config import HeadConfig
 from whosings.embedding import Embeddings
 from whosings.errors import ConfigError, GalleryError
+from whosings.false_accepts import FalseAccepts
 from whosings.gallery_file import GalleryFile
 from whosings.gallery_rows import SingerRow, singer_row
 from whosings.safe_text import encodable
@@ -93,6 +94,27 @@ class FittedHead:
     head: Head
     accuracy: float
     before: float
+
+
+@dataclass(frozen=True)
+class MeasuredRates:
+    """False-accept rates that were measured on a gallery, each singer being left out in turn.
+
+    Attributes:
+        singers, recordings: how many were left out and asked.
+        naming: thresholds by rate, as a calibration has them.
+        changed: singers or recordings have come or gone since.
+    """
+
+    singers: int
+    recordings: int
+    naming: FalseAccepts
+    changed: bool = False
+
+    def __str__(self) -> str:
+        """On what they were measured, in words."""
+        now = "your gallery when it had" if self.changed else "your"
+        return f"measured on {now} {self.singers} singers"
 
 
 class Gallery(GalleryFile):
@@ -304,6 +326,33 @@ class Gallery(GalleryFile):
             raise GalleryError(self.path, "has a classifier of other singers", "open it again, or fit again")
         return found
 
+    def keep_rates(self, rates: MeasuredRates) -> None:
+        """Store measured rates, of the gallery as it is, in the place of former ones."""
+        with self._writing():
+            self._say(rates=json.dumps({**asdict(rates), "changed": self._facts["singers"]}))
+        self._forget(names=False)
+
+    @cached_property
+    def rates(self) -> MeasuredRates | None:
+        """The rates that were measured last; None where nobody did.
+
+        Raises:
+            GalleryError: they are damaged.
+        """
+        facts = self._about()
+        if "rates" not in facts:
+            return None
+        try:
+            values = json.loads(facts["rates"])
+            naming = FalseAccepts.of(values["naming"])
+            changed = values["changed"] != facts["singers"]
+            found = MeasuredRates(int(values["singers"]), int(values["recordings"]), naming, changed)
+        except (KeyError, TypeError, ValueError) as error:
+            raise self._damaged("its false-accept rates cannot be read") from error
+        if naming.faults():
+            raise self._damaged("its false-accept rates are none")
+        return found
+
     def check(self) -> None:
         """Read every page and every row of the file, and compare voices and counts with the recordings.
 
@@ -318,6 +367,7 @@ class Gallery(GalleryFile):
         if self.singers():
             self.__dict__.pop("head", None)
             _ = self.head
+        _ = self.rates
 
     def _enrolled(self, singer: str) -> tuple[SingerRow, dict[str, str]]:
         found = self._find(self.spelling(singer))
@@ -329,5 +379,5 @@ class Gallery(GalleryFile):
     def _forget(self, names: bool = True) -> None:
         if names:
             self._spelt_in = None
-        for name in ("voices", "head"):
+        for name in ("voices", "head", "rates"):
             self.__dict__.pop(name, None)

@@ -95,6 +95,12 @@ class GalleryFile(SqliteFile):
 
     # ------------------------------------------------------------------ reading
 
+    def _about(self) -> dict[str, str]:
+        """What the file says of itself, checked, as it is now."""
+        with self._faults():
+            self._trust(dict(self._db.execute("SELECT key, value FROM about")))
+        return self._facts
+
     def _singer_rows(self) -> list[SingerRow]:
         """All singers by name, each checked, and that they are all."""
         with self._faults():

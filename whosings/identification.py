@@ -2,7 +2,8 @@
 
 A probe's short windows are grouped by voice first (``whosings.diarization``). A song of one voice is scored as a whole.
 Where there are several, each is scored with all that was heard of it, and each is named, or unknown, by itself. A voice
-that sings under another one is named where it is found beside it.
+that sings under another one is named where it is found beside it. Whether a voice is named is decided by a false-accept
+rate (``Terms``), not by its probability.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from whosings.answer import Answer, Candidate, TimelineSegment, Verdict, Verification, Voice
+from whosings.answer import Answer, Candidate, Outcome, Terms, TimelineSegment, Verdict, Verification, Voice
 from whosings.audio import FloatArray
 from whosings.calibration import (
     UNKNOWN_PRIOR,
@@ -27,7 +28,8 @@ from whosings.diarization import Span, VoiceWindows, diarize, joined, spans
 from whosings.embedding import Embeddings, TrackEmbedder
 from whosings.errors import ConfigError, GalleryError
 from whosings.gallery import Gallery, Voices
-from whosings.ranking import Ranking, ReadyVoices, by_head, by_voices, under
+from whosings.gallery_rates import by_probability, terms_of
+from whosings.ranking import Ranking, ReadyVoices, SegmentRanking, by_head, by_voices, under
 from whosings.segment_embedding import Windows
 
 _LEAST_S, _LEAST_SHARE = 5.0, 0.15  # heard of somebody unknown who counts as another voice
@@ -39,12 +41,15 @@ class Identifier:
     Args:
         gallery: an open gallery.
         embedder: one of the gallery's encoder.
-        unknown_prior: probability, before listening, that nobody enrolled sings, between 0 and 1. Less finds more
-            singers, and clones of them, and names more strangers.
+        unknown_prior: probability, before listening, that nobody enrolled sings, between 0 and 1; even odds unless
+            given. Where it is given and ``false_accepts`` is not, a singer is named where likelier than somebody else.
+            Less finds more singers, and clones of them, and names more strangers.
+        false_accepts: share of recordings of somebody who is not enrolled that may be given a name, between 0 and 1;
+            1 % unless given. ``Answer.terms`` says on what it was measured.
         calibration: for an embedder that carries none; None takes that of the encoder's checkpoint.
 
     Raises:
-        ConfigError: the prior is no probability, or certain.
+        ConfigError: the prior is no probability, or certain; or no such rate of false accepts was measured.
         GalleryError: the gallery is another encoder's.
         CheckpointError: the encoder carries no calibration, and none is given.
     """
@@ -53,14 +58,19 @@ class Identifier:
         self,
         gallery: Gallery,
         embedder: TrackEmbedder,
-        unknown_prior: float = UNKNOWN_PRIOR,
+        unknown_prior: float | None = None,
         calibration: Calibration | None = None,
+        false_accepts: float | None = None,
     ) -> None:
-        if not 0 < unknown_prior < 1:
+        if unknown_prior is not None and not 0 < unknown_prior < 1:
             raise ConfigError("unknown_prior", f"is {unknown_prior:g}", "give a number between 0 and 1")
         gallery.refuse_other(embedder.fingerprint, embedder.name)
-        self._gallery, self._embedder, self._unknown_prior = gallery, embedder, unknown_prior
+        self._gallery, self._embedder = gallery, embedder
+        self._unknown_prior = UNKNOWN_PRIOR if unknown_prior is None else unknown_prior
         self._calibration = calibration or calibration_of(embedder.checkpoint)
+        self._false_accepts = false_accepts
+        self._by_probability = unknown_prior is not None and false_accepts is None
+        _ = self.terms
         self._ready: tuple[Voices, ReadyVoices] | None = None
 
     def __call__(self, path: str | Path, top: int = 5) -> Answer:
@@ -71,6 +81,13 @@ class Identifier:
             GalleryError: nobody is enrolled.
         """
         return self.answer(self._embedder(path), top)
+
+    @property
+    def terms(self) -> Terms:
+        """When a name is given, with the gallery as it is."""
+        if self._by_probability:
+            return by_probability(self._unknown_prior)
+        return terms_of(self._calibration, self._gallery, self._false_accepts)
 
     def answer(self, probe: Embeddings, top: int = 5, leave_out: str | None = None) -> Answer:
         """Who sings a track already embedded.
@@ -83,37 +100,38 @@ class Identifier:
         """
         if self._gallery.voices.names == (leave_out,):
             raise GalleryError(self._gallery.path, f"holds nobody but {leave_out}", "enrol more singers")
-        ready = self._ready_voices(leave_out)
+        ready, terms = self._ready_voices(leave_out), self.terms
         if len(probe.vectors) == 0:
-            return self._reply(probe, Verdict.NOT_ENOUGH_VOCALS, (), 1.0, (), ())
+            return _reply(probe, terms, Verdict.NOT_ENOUGH_VOCALS)
         heard = [
-            _HeardVoice.of(group, self._rank(group.heard, ready), ready.voices.names)
+            _HeardVoice.of(group, self._rank(group.heard, ready), ready.voices.names, terms)
             for group in _groups(probe, self._calibration)
         ]
         voices = _voices(heard)
         if len(heard) == 1:  # of one voice among several too little is heard to find another one under it
-            voices += self._under(heard[0], ready)
-        verdict = _verdict(voices)
-        nobody = math.prod(voice.unknown for voice in heard)
-        return self._reply(
-            probe, verdict, _candidates(heard, voices, top), nobody, _timeline(heard, voices), tuple(voices)
+            voices += self._under(heard[0], ready, terms)
+        return replace(
+            _reply(probe, terms, _verdict(voices)),
+            top=_candidates(heard, voices, top),
+            unknown_probability=math.prod(voice.unknown for voice in heard),
+            timeline=_timeline(heard, voices),
+            voices=tuple(voices),
         )
 
     def _rank(self, heard: Embeddings, ready: ReadyVoices) -> Ranking:
         votes = self._heard_by_head(heard, ready.voices)
-        # Without short windows, the segments of a song have to tell several voices apart.
-        ranking = by_voices(heard, ready, self._unknown_prior, with_parts=votes is None and heard.windows is None)
+        ranking = by_voices(heard, ready, self._unknown_prior, with_parts=votes is None)
         return ranking if votes is None else by_head(votes, ranking)
 
-    def _under(self, voice: _HeardVoice, ready: ReadyVoices) -> Iterator[Voice]:
+    def _under(self, voice: _HeardVoice, ready: ReadyVoices, terms: Terms) -> Iterator[Voice]:
         """Somebody else who sings under a voice that is named, all of the time."""
-        if voice.singer is None or voice.group.heard.windows is None:
+        group = voice.group
+        if voice.outcome is not Outcome.NAMED or group.heard.windows is None:
             return
-        found = under(voice.ranking, ready, voice.group.heard.amount, self._unknown_prior)
-        second = int(found.argmax())
-        if found[second] > 1 - found.sum():
-            name, group = ready.voices.names[second], voice.group
-            yield Voice(name, float(found[second]), group.seconds, group.spans, together=True)
+        found = under(voice.ranking, ready, group.heard.amount, self._unknown_prior)
+        if found is not None and (outcome := terms.outcome(found.evidence)) is Outcome.NAMED:
+            name = ready.voices.names[found.singer]
+            yield Voice(name, found.probability, outcome, group.seconds, group.spans, together=True)
 
     def _heard_by_head(self, probe: Embeddings, voices: Voices) -> FloatArray | None:
         """Probabilities (segments, singers) by the gallery's fitted head, if there is one."""
@@ -134,28 +152,22 @@ class Identifier:
             self._ready = (raw, ReadyVoices.of(raw, self._calibration))
         return self._ready[1]
 
-    def _reply(
-        self,
-        probe: Embeddings,
-        verdict: Verdict,
-        top: tuple[Candidate, ...],
-        unknown: float,
-        timeline: tuple[TimelineSegment, ...],
-        voices: tuple[Voice, ...],
-    ) -> Answer:
-        return Answer(
-            track_id=probe.track_id,
-            verdict=verdict,
-            top=top,
-            unknown_probability=unknown,
-            timeline=timeline,
-            duration_s=probe.duration_s,
-            vocal_s=_covered_s(probe),
-            short=probe.short,
-            fingerprint=probe.fingerprint,
-            opinion=probe.opinion,
-            voices=voices,
-        )
+
+def _reply(probe: Embeddings, terms: Terms, verdict: Verdict) -> Answer:
+    """An answer without voices."""
+    return Answer(
+        track_id=probe.track_id,
+        verdict=verdict,
+        top=(),
+        unknown_probability=1.0,
+        timeline=(),
+        duration_s=probe.duration_s,
+        vocal_s=_covered_s(probe),
+        short=probe.short,
+        fingerprint=probe.fingerprint,
+        terms=terms,
+        opinion=probe.opinion,
+    )
 
 
 @dataclass(frozen=True)
@@ -202,53 +214,56 @@ def _heard_of(voice: VoiceWindows, probe: Embeddings, windows: Windows) -> Embed
 
 @dataclass(frozen=True)
 class _HeardVoice:
-    """A voice with what is known of it: ``singer`` is None where somebody else is likelier than anybody enrolled."""
+    """A voice with what is known of it: ``singer`` is None where the outcome is unknown."""
 
     group: _Group
     ranking: Ranking
     names: tuple[str, ...]
     singer: str | None
+    outcome: Outcome
     unknown: float
 
     @classmethod
-    def of(cls, group: _Group, ranking: Ranking, names: tuple[str, ...]) -> _HeardVoice:
+    def of(cls, group: _Group, ranking: Ranking, names: tuple[str, ...], terms: Terms) -> _HeardVoice:
         unknown = float(max(0.0, 1 - ranking.probabilities.sum()))
         best = int(ranking.order[0])
-        singer = names[best] if ranking.probabilities[best] > unknown else None
-        return cls(group, ranking, names, singer, unknown)
+        outcome = terms.outcome(float(ranking.evidence[best]))
+        return cls(group, ranking, names, None if outcome is Outcome.UNKNOWN else names[best], outcome, unknown)
 
     @property
-    def probability(self) -> float:
-        """That it is this singer, or somebody else."""
-        return self.unknown if self.singer is None else float(self.ranking.probabilities[self.ranking.order[0]])
+    def voice(self) -> Voice:
+        """As an answer has it, with the probability that it is this singer, or somebody else."""
+        best = float(self.ranking.probabilities[self.ranking.order[0]])
+        probability = self.unknown if self.singer is None else best
+        return Voice(self.singer, probability, self.outcome, self.group.seconds, self.group.spans)
 
 
 def _voices(heard: Sequence[_HeardVoice]) -> list[Voice]:
-    """One voice for each singer who is named, and the unknown ones that are heard for long enough."""
+    """One voice for each singer who is named, and others that are heard for long enough."""
     total = sum(voice.group.seconds for voice in heard)
     least = max(_LEAST_S, _LEAST_SHARE * total)
-    named: dict[str, Voice] = {}
-    others = []
-    for voice in heard:
-        group = voice.group
-        one = Voice(voice.singer, voice.probability, group.seconds, group.spans)
-        if voice.singer is None:
-            others.append(one)
-        elif voice.singer in named:
-            known = named[voice.singer]
-            probability, seconds = max(known.probability, one.probability), known.seconds + group.seconds
-            named[voice.singer] = Voice(voice.singer, probability, seconds, joined((*known.spans, *group.spans)))
+    found: dict[str, Voice] = {}
+    unknown = []
+    for one in sorted((each.voice for each in heard), key=lambda voice: voice.outcome is not Outcome.NAMED):
+        if one.singer is None:
+            unknown.append(one)
+        elif one.singer in found:
+            known = found[one.singer]
+            probability, seconds = max(known.probability, one.probability), known.seconds + one.seconds
+            spans_of_both = joined((*known.spans, *one.spans))
+            found[one.singer] = replace(known, probability=probability, seconds=seconds, spans=spans_of_both)
         else:
-            named[voice.singer] = one
-    long = [voice for voice in others if voice.seconds >= least]
-    kept = [*named.values(), *long]
-    return sorted(kept or others[:1], key=lambda voice: -voice.seconds)
+            found[one.singer] = one
+    everybody = sorted((*found.values(), *unknown), key=lambda voice: -voice.seconds)
+    kept = [voice for voice in everybody if voice.outcome is Outcome.NAMED or voice.seconds >= least]
+    return kept or everybody[:1]
 
 
 def _verdict(voices: Sequence[Voice]) -> Verdict:
-    if all(voice.singer is None for voice in voices):
-        return Verdict.UNKNOWN
-    return Verdict.SINGER if len(voices) == 1 else Verdict.SEVERAL
+    outcomes = {voice.outcome for voice in voices}
+    if Outcome.NAMED in outcomes:
+        return Verdict.SINGER if len(voices) == 1 else Verdict.SEVERAL
+    return Verdict.WORTH_A_LOOK if Outcome.WORTH_A_LOOK in outcomes else Verdict.UNKNOWN
 
 
 def _candidates(heard: Sequence[_HeardVoice], voices: Sequence[Voice], top: int) -> tuple[Candidate, ...]:
@@ -257,13 +272,14 @@ def _candidates(heard: Sequence[_HeardVoice], voices: Sequence[Voice], top: int)
     named = {voice.singer: voice for voice in voices if voice.singer is not None}
     found: dict[str, Candidate] = {}
     for voice in heard:
-        by_segment = voice.ranking.named / len(voice.ranking.best)
+        segments = voice.ranking.segments
+        by_segment = None if segments is None else segments.named(len(voice.names)) / len(segments.best)
         for place in voice.ranking.order[: top + len(named)]:
             name = voice.names[place]
             probability = float(voice.ranking.probabilities[place])
             if name in named and named[name].together:
                 probability = max(probability, named[name].probability)
-            if voice.group.heard.windows is None and len(heard) == 1:
+            if by_segment is not None and len(heard) == 1:
                 share = float(by_segment[place])
             else:
                 share = named[name].seconds / total if name in named else 0.0
@@ -278,10 +294,13 @@ def _candidates(heard: Sequence[_HeardVoice], voices: Sequence[Voice], top: int)
 
 def _timeline(heard: Sequence[_HeardVoice], voices: Sequence[Voice]) -> tuple[TimelineSegment, ...]:
     """Who sings when, by voice; by segment where the voices are not told apart."""
-    if len(heard) == 1 and heard[0].group.heard.windows is None:
-        return tuple(_by_segment(heard[0]))
+    if len(heard) == 1 and heard[0].ranking.segments is not None:
+        return tuple(_by_segment(heard[0].group.heard, heard[0].ranking.segments, heard[0].names))
+    told = {voice.singer for voice in voices}
     named = [(voice.spans, voice.singer, voice.probability) for voice in voices if voice.singer and not voice.together]
-    others = [(voice.group.spans, None, voice.unknown) for voice in heard if voice.singer is None]
+    others = [
+        (voice.group.spans, None, voice.unknown) for voice in heard if voice.singer is None or voice.singer not in told
+    ]
     parts = [
         TimelineSegment(span.start_s, span.stop_s - span.start_s, singer, probability)
         for spans_of, singer, probability in (*named, *others)
@@ -290,11 +309,10 @@ def _timeline(heard: Sequence[_HeardVoice], voices: Sequence[Voice]) -> tuple[Ti
     return tuple(sorted(parts, key=lambda part: part.start_s))
 
 
-def _by_segment(voice: _HeardVoice) -> Iterator[TimelineSegment]:
-    probe, ranking = voice.group.heard, voice.ranking
+def _by_segment(probe: Embeddings, ranking: SegmentRanking, names: tuple[str, ...]) -> Iterator[TimelineSegment]:
     rows = zip(probe.start_s, ranking.best, ranking.known, ranking.likely, ranking.nobody, strict=True)
     for start_s, who, sure, likely, nobody in rows:
-        name, probability = (voice.names[who], likely) if sure else (None, nobody)
+        name, probability = (names[who], likely) if sure else (None, nobody)
         yield TimelineSegment(float(start_s), probe.segment_s, name, float(probability))
 
 
@@ -303,14 +321,21 @@ class Verifier:
 
     Args:
         calibration: as of an ``Identifier``.
+        false_accepts: share of pairs of different singers that may pass, between 0 and 1; None takes that for which the
+            calibration was made, which is 1 %.
 
     Raises:
-        CheckpointError: the encoder carries no calibration, and none is given.
+        CheckpointError: the encoder carries no calibration, and none is given, or it says nothing of such rates.
+        ConfigError: no such rate was measured.
     """
 
-    def __init__(self, embedder: TrackEmbedder, calibration: Calibration | None = None) -> None:
+    def __init__(
+        self, embedder: TrackEmbedder, calibration: Calibration | None = None, false_accepts: float | None = None
+    ) -> None:
         self._embedder = embedder
         self._calibration = calibration or calibration_of(embedder.checkpoint)
+        self._false_accepts = self._calibration.false_accept_rate if false_accepts is None else false_accepts
+        self._threshold = self._calibration.verify_threshold(self._false_accepts)
 
     def __call__(self, first: str | Path, second: str | Path) -> Verification:
         """Whether two files have one singer.
@@ -328,8 +353,8 @@ class Verifier:
             left, right = (side.vectors.mean(axis=0, keepdims=True) for side in (first, second))
             found = calibration.ratios(left, np.array([first.amount]), right, np.array([second.amount]))
             score, reach, llr = (float(value[0, 0]) for value in (found.scores, found.reach, found.llr))
-            probability, same = same_singer_probability(llr), llr >= calibration.threshold
-            threshold = calibration.least_score(reach)
+            probability, same = same_singer_probability(llr), llr >= self._threshold
+            threshold = calibration.least_score(reach, self._threshold)
         return Verification(
             first.track_id,
             second.track_id,
@@ -337,10 +362,10 @@ class Verifier:
             score,
             probability,
             threshold,
-            calibration.false_accept_rate,
+            self._false_accepts,
             calibration.material,
             self._embedder.fingerprint,
-            checked=calibration.checked,
+            checked=calibration.checked if self._false_accepts == calibration.false_accept_rate else "",
         )
 
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from whosings.answer import COLOURS, NOTICE, SOMEBODY_ELSE, Answer, TimelineSegment, Verdict
+from whosings.answer import COLOURS, NOTICE, SOMEBODY_ELSE, Answer, TimelineSegment
+from whosings.answer_text import verdict_line
 from whosings.audio import SAMPLE_RATE, FloatArray
 from whosings.files import atomic
-from whosings.opinion import Opinion
 from whosings.spool import Sound
 
 if TYPE_CHECKING:
@@ -66,27 +66,6 @@ def draw(rows: Sequence[PictureRow], path: str | Path) -> None:
         figure.supxlabel(NOTICE, fontsize=7, color=SOMEBODY_ELSE)
         with atomic(path) as beside:
             figure.savefig(beside, dpi=130)
-
-
-def verdict_line(answer: Answer) -> str:
-    """The answer in one short line."""
-    if answer.verdict is Verdict.NOT_ENOUGH_VOCALS:
-        return "not enough vocals"
-    best = answer.top[0]
-    if answer.verdict is Verdict.UNKNOWN:
-        return f"unknown ({answer.unknown_probability:.0%}; nearest {best.singer}, {best.probability:.0%})"
-    if answer.verdict is Verdict.SEVERAL:
-        return " and ".join(f"{voice.singer or 'somebody else'} ({voice.probability:.0%})" for voice in answer.voices)
-    also = [c for c in answer.top[1:] if c.probability > max(0.2, answer.unknown_probability) and c.share >= 0.25]
-    return " and ".join(f"{c.singer} ({c.probability:.0%})" for c in (best, *also))
-
-
-def opinion_line(opinion: Opinion) -> str:
-    """The second opinion in one line, with its error."""
-    return (
-        f"second opinion, no verdict: score {opinion.score:.2f} for a processed or cloned sound; "
-        f"{opinion.false_alarm:.0%} of natural and {opinion.found:.0%} of processed recordings score as high"
-    )
 
 
 def _brief(text: str) -> str:

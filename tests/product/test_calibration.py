@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from whosings.calibration import (
-    FALSE_ACCEPT_RATE,
     Calibration,
     Logistic,
     best_posteriors,
@@ -24,6 +23,7 @@ from whosings.calibration_fitting import calibrate, fit_logistic, in_places
 from whosings.config import FrontEndConfig, ModelConfig, TransformerConfig
 from whosings.encoder.checkpoint import SHIPPED, build, load_checkpoint, rewrite_card, save_checkpoint
 from whosings.errors import CheckpointError, TrainingError
+from whosings.false_accepts import FALSE_ACCEPT_RATE
 
 TINY = ModelConfig(
     front_end=FrontEndConfig(channels=1, segment_s=1.0, mel_bins=32),

@@ -10,7 +10,7 @@ import whosings
 from tests.product.test_gallery import made
 from whosings import ranking
 from whosings.answer import NOTICE, Verdict
-from whosings.calibration import UNKNOWN_PRIOR, Calibration, Logistic, best_posteriors, calibration_of
+from whosings.calibration import Calibration, Logistic, best_posteriors, calibration_of
 from whosings.calibration_fitting import calibrate
 from whosings.config import MODELS
 from whosings.embedding import Embeddings, TrackEmbedder
@@ -267,7 +267,7 @@ def test_the_prior_is_even_wherever_nobody_sets_it():
     from whosings.commands.singers import identify
 
     for function in (whosings.identify, identify, evaluate, Identifier, open_set):
-        assert inspect.signature(function).parameters["unknown_prior"].default == UNKNOWN_PRIOR
+        assert inspect.signature(function).parameters["unknown_prior"].default is None
 
 
 def test_scores_stay_single_in_precision(identifier, monkeypatch):

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from tests.conftest import singing
+from whosings.answer_text import opinion_line
 from whosings.audio import SAMPLE_RATE, Segment
 from whosings.embedding import TrackEmbedder
 from whosings.errors import CheckpointError
@@ -26,7 +27,6 @@ from whosings.opinion import (
     SecondOpinion,
     save_opinion,
 )
-from whosings.picture import opinion_line
 from whosings.tensor_file import write_tensors
 
 ROOT = Path(__file__).parents[2]

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
-from whosings.answer import COLOURS, Answer, Candidate, TimelineSegment, Verdict
+from whosings.answer import COLOURS, Answer, Candidate, Terms, TimelineSegment, Verdict
 from whosings.audio import SAMPLE_RATE, Segment
-from whosings.picture import PictureRow, draw, verdict_line
+from whosings.picture import PictureRow, draw
 
 DURATION_S = 20.0
 NOBODY, SILENCE = "#6b7280", "#d6dae0"
@@ -39,6 +39,7 @@ def answer(parts: list[tuple[float, float, str | None, float]], verdict=Verdict.
         "vocal_s": 10.0,
         "short": False,
         "fingerprint": "f",
+        "terms": Terms(0.01, "on something", 1.0, 0.0),
     }
     return Answer(**{**values, **fields})
 
@@ -170,21 +171,3 @@ def test_more_singers_than_colours(tmp_path):
     parts = [(k * 0.5, k * 0.5 + 0.5, f"singer {k}", 1.0) for k in range(40)]
     draw([PictureRow(answer(parts), sound(), "choir")], tmp_path / "p.png")
     assert columns(pixels(tmp_path / "p.png"), COLOURS[0]).size > 10
-
-
-def test_verdicts_in_a_line():
-    alone = answer([(0.0, 20.0, "Ann", 0.9)])
-    assert verdict_line(alone) == "Ann (60%)"
-    assert verdict_line(DUET) == "Ann (60%) and Bob (40%)"
-    none = answer([], Verdict.NOT_ENOUGH_VOCALS, top=(), unknown_probability=1.0)
-    assert verdict_line(none) == "not enough vocals"
-    stranger = answer([(0.0, 20.0, "Ann", 0.9)], Verdict.UNKNOWN, unknown_probability=0.93)
-    assert verdict_line(stranger) == "unknown (93%; nearest Ann, 60%)"
-
-
-def test_a_second_name_needs_evidence_and_a_share_of_the_song():
-    top = (Candidate("Ann", 0.8, 0.5, 0.6), Candidate("Bob", 0.5, 0.3, 0.2), Candidate("Cid", 0.5, 0.1, 0.4))
-    assert verdict_line(answer([], top=top)) == "Ann (50%)"
-    top = (top[0], Candidate("Bob", 0.5, 0.3, 0.25))
-    assert verdict_line(answer([], top=top)) == "Ann (50%) and Bob (30%)"
-    assert verdict_line(answer([], top=top, unknown_probability=0.3)) == "Ann (50%)"

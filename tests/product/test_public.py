@@ -12,7 +12,7 @@ import soundfile
 import whosings
 from tests.conftest import RATE, singing
 from tests.product.test_identification import KNOWN
-from whosings.answer import Answer, Candidate, TimelineSegment, Verdict
+from whosings.answer import Answer, Candidate, Terms, TimelineSegment, Verdict
 from whosings.config import FrontEndConfig
 from whosings.errors import CheckpointError
 
@@ -26,6 +26,7 @@ ANSWER = Answer(
     vocal_s=12.0,
     short=False,
     fingerprint="f" * 64,
+    terms=Terms(0.01, "on something", 1.0, 0.0),
 )
 
 

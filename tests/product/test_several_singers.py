@@ -9,9 +9,9 @@ from tests.product.test_diarization import HOP_S, WINDOW_S
 from tests.product.test_identification import DIMENSIONS, KNOWN, OFFSET, PRINT, VOICES, calibrated, track
 from whosings import identification
 from whosings.answer import Verdict
+from whosings.answer_text import verdict_line
 from whosings.gallery import Gallery
 from whosings.identification import Identifier
-from whosings.picture import verdict_line
 from whosings.segment_embedding import Windows
 
 CENTRED = replace(KNOWN, centre=tuple(OFFSET / 10))

@@ -24,9 +24,9 @@ def demo(
 ) -> None:
     """Enrol singers, identify held-back songs, print a table, draw a timeline."""
     from whosings.answer import NOTICE
+    from whosings.answer_text import verdict_line
     from whosings.choir.demo import run_demo
     from whosings.parallel import cores
-    from whosings.picture import verdict_line
 
     run = Report()
     with run.bars() as bars:

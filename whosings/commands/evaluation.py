@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from whosings.embedding import TrackEmbedder
     from whosings.evaluation.corpus import Corpus
     from whosings.evaluation.protocol import Setting, SingerPool
+    from whosings.evaluation.verification import OpenSet
 
 
 _HEADS = ("closed", "cloned", "fma", "mtg")
@@ -68,7 +69,7 @@ def evaluate(
         ),
     ] = False,
     audio: Annotated[Path | None, typer.Option(help="Folder with the audio of fma or mtg.")] = None,
-    unknown_prior: UnknownPrior = 0.5,
+    unknown_prior: UnknownPrior = None,
     out: Annotated[
         Path, typer.Option("--out", "-o", help="Folder for results. If interrupted, rerun to resume.")
     ] = Path("results"),
@@ -187,7 +188,7 @@ def _similarity(evaluation: _Evaluation, as_json: bool) -> None:
         )
 
 
-def _product(evaluation: _Evaluation, seed: int, unknown_prior: float, as_json: bool) -> None:
+def _product(evaluation: _Evaluation, seed: int, unknown_prior: float | None, as_json: bool) -> None:
     from whosings.evaluation.results import write_summary
     from whosings.evaluation.verification import open_set, trials
     from whosings.segment_embedding import SegmentEmbedder
@@ -217,7 +218,7 @@ def _product(evaluation: _Evaluation, seed: int, unknown_prior: float, as_json: 
             f"{answers.enrolled} probes of enrolled singers: right, another, unknown",
             f"{answers.right:.1%}, {answers.another:.1%}, {answers.unknown:.1%}",
         ),
-        (f"{answers.strangers} strangers' probes: given a name", f"{answers.strangers_named:.1%}"),
+        (f"{answers.strangers} strangers' probes: given a name{_stated(answers)}", f"{answers.strangers_named:.1%}"),
         ("expected calibration error", f"{answers.calibration_error:.3f}"),
     ]
     if answers.clones_right is not None:
@@ -228,6 +229,11 @@ def _product(evaluation: _Evaluation, seed: int, unknown_prior: float, as_json: 
             )
         )
     evaluation.run.print_table(("what", "figure"), rows)
+
+
+def _stated(answers: OpenSet) -> str:
+    rate = answers.stated_false_accept_rate
+    return "" if rate is None else f", stated {100 * rate:g}%"
 
 
 def _read(what: str, source: Path, clones: Path | None, audio: Path | None, weak: bool) -> tuple[SingerSplit, Manifest]:

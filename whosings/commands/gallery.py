@@ -1,4 +1,4 @@
-"""Care of a gallery: list, remove, rename, merge, fit, check."""
+"""Care of a gallery: list, remove, rename, merge, fit, calibrate, check."""
 
 from __future__ import annotations
 
@@ -15,11 +15,16 @@ from whosings.commands.options import (
     print_doubts,
 )
 from whosings.console import Report, counted, print_json, print_text
+from whosings.errors import GalleryError
 
 if TYPE_CHECKING:
     from whosings.calibration import Calibration
     from whosings.gallery import Gallery
 
+OwnEncoder = Annotated[
+    str | None,
+    typer.Option("--encoder", help="The gallery's encoder; needed only where it does not ship.", show_default=False),
+]
 Name = Annotated[str, typer.Argument(help="Name of an enrolled singer.")]
 
 
@@ -104,12 +109,50 @@ def fit(
     )
 
 
+def calibrate(gallery: GalleryFile = GALLERY, encoder: OwnEncoder = None, as_json: Json = False) -> None:
+    """Measure how often strangers are given a name in this gallery; identify uses the thresholds from then on.
+
+    Each singer is left out in turn, and the recordings that are enrolled are asked as those of a stranger.
+    """
+    from whosings.gallery import Gallery
+    from whosings.gallery_rates import measure_rates
+
+    run = Report()
+    with Gallery(gallery) as opened:
+        calibration = _calibration(opened, encoder)
+        if isinstance(calibration, str):
+            raise GalleryError(gallery, f"cannot be calibrated: {calibration}", "name an encoder with a calibration")
+        with run.bars() as bars:
+            found = measure_rates(opened, calibration, bars)
+        opened.keep_rates(found.rates)
+    if as_json:
+        print_json(found)
+        return
+    run.print_table(
+        ("strangers may pass", "threshold of", "strangers named", "own singer named", "another one named"),
+        [
+            (
+                f"{100 * row.rate:g}%",
+                row.measured_on,
+                f"{row.strangers:.1%} ({row.interval.low:.1%} to {row.interval.high:.1%})",
+                "-" if row.right is None else f"{row.right:.1%}",
+                "-" if row.wrong is None else f"{row.wrong:.1%}",
+            )
+            for row in found.rows
+        ],
+    )
+    strangers = counted(found.rates.recordings, "recording")
+    least = found.rates.naming.rates[:1]
+    stated = f"from {100 * least[0]:g}% on" if least else "none: enrol more recordings"
+    run.out.print(
+        f"{counted(found.rates.singers, 'singer')} left out in turn, {strangers} asked as strangers', "
+        f"{found.held_back} held back from their own singer; rates that this gallery can state: {stated}"
+    )
+
+
 def check(
     gallery: GalleryFile = GALLERY,
-    encoder: Annotated[
-        str | None,
-        typer.Option("--encoder", help="The gallery's encoder, for doubts; needed only where it does not ship."),
-    ] = None,
+    encoder: OwnEncoder = None,
     as_json: Json = False,
 ) -> None:
     """Say whether a gallery's file is whole, which recordings fit ill, and which names are likely one voice."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -24,11 +25,36 @@ EncoderName = Annotated[
 ]
 Device = Annotated[str, typer.Option(help="Torch device; auto takes a GPU if there is one.")]
 UnknownPrior = Annotated[
-    float,
+    float | None,
     typer.Option(
         min=0.001,
         max=0.999,
-        help="Prior probability that the singer is not enrolled; a lower one names more clones and more strangers.",
+        show_default=False,
+        help="Prior probability that the singer is not enrolled, 0.5 unless given. It names whoever is likelier than "
+        "somebody else; a lower one names more clones and more strangers.",
+    ),
+]
+
+
+def _rate(text: str) -> float:
+    """A rate as a share of one, from '1%' or '0.01'."""
+    try:
+        number = float(text.strip().removesuffix("%")) / (100 if text.strip().endswith("%") else 1)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < 1:
+        raise typer.BadParameter(f"{text} is no rate; write 1% or 0.01")
+    return number
+
+
+FalseAcceptsOption = Annotated[
+    float | None,
+    typer.Option(
+        "--false-accepts",
+        parser=_rate,
+        metavar="RATE",
+        show_default=False,
+        help="Share of strangers that may pass, such as 0.1%, 1% or 5%; 1% unless given.",
     ),
 ]
 # A file that may not be read is a failure among others, which the verb lists, and no wrong usage.

@@ -14,6 +14,7 @@ from whosings.commands.options import (
     GALLERY,
     Device,
     EncoderName,
+    FalseAcceptsOption,
     Files,
     GalleryFile,
     Json,
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 
 _MOST_DRAWN = 30  # rows of a picture
 _LEAST_SHOWN = 0.001  # probability of a candidate other than the best
-_MOST_SPANS = 6  # of a voice, in a line
 
 
 def enrol(
@@ -157,14 +157,16 @@ def identify(
     gallery: GalleryFile = GALLERY,
     encoder: EncoderName = "default",
     device: Device = "auto",
-    top: Annotated[int, typer.Option(min=1, help="Number of candidates to show.")] = 5,
-    unknown_prior: UnknownPrior = 0.5,
-    timeline: Annotated[bool, typer.Option("--timeline", help="Show who sings in each segment.")] = False,
+    top: Annotated[int, typer.Option(min=1, help="Number of candidates to show with --verbose, and in JSON.")] = 5,
+    false_accepts: FalseAcceptsOption = None,
+    unknown_prior: UnknownPrior = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show candidates, voices and their times.")] = False,
+    timeline: Annotated[bool, typer.Option("--timeline", help="Show who sings when, part by part.")] = False,
     picture: Annotated[Path | None, typer.Option(help="Draw the timelines into this PNG file.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Say who sings: enrolled singers with probabilities, 'unknown', or 'not enough vocals'."""
-    from whosings.answer import NOTICE
+    """Say who sings: enrolled singers who are named or worth a look, 'unknown', or 'not enough vocals'."""
+    from whosings.answer_text import verdict_line
     from whosings.gallery import Gallery
     from whosings.identification import Identifier
     from whosings.opinion import SecondOpinion
@@ -177,18 +179,21 @@ def identify(
     embedder = open_embedder(encoder, device, SecondOpinion())
     answers: list[tuple[Path, Answer]] = []
     with Gallery(gallery) as opened:
-        identifier = Identifier(opened, embedder, unknown_prior)
+        identifier = Identifier(opened, embedder, unknown_prior, false_accepts=false_accepts)
         for path, result in zip(files, embedded(run, embedder, files, "identifying"), strict=True):
             if isinstance(result, AudioError):
                 run.failures.append(result)
                 continue
-            answers.append((path, identifier.answer(result, top)))
+            answer = identifier.answer(result, top)
+            answers.append((path, answer))
             if not as_json:
-                _print_answer(run, *answers[-1], timeline)
+                run.out.print(f"{path.name}: {verdict_line(answer)}", style="bold", markup=False)
+                _print_details(run, answer, verbose, timeline)
     if as_json:
         print_json([answer for _, answer in answers])
     elif answers:
-        run.out.print(NOTICE, style="italic")
+        run.out.print(str(answers[0][1].terms), style="italic", markup=False)
+        run.out.print(answers[0][1].notice, style="italic", markup=False)
     if picture is not None and answers:
         drawn = answers[:_MOST_DRAWN]
         if len(answers) > len(drawn):
@@ -197,36 +202,25 @@ def identify(
     run.finish()
 
 
-def _print_answer(run: Report, path: Path, answer: Answer, timeline: bool) -> None:
-    from whosings.picture import opinion_line, verdict_line
+def _print_details(run: Report, answer: Answer, verbose: bool, timeline: bool) -> None:
+    from whosings.answer_text import opinion_line, voice_lines
 
-    run.out.print(f"{path.name}: {verdict_line(answer)}", style="bold", markup=False)
-    run.print_table(
-        ("singer", "probability", "score", "share of the song"),
-        [
+    if verbose or len(answer.voices) > 1:
+        for line in voice_lines(answer):
+            run.out.print(f"  {line}", markup=False)
+    if verbose:
+        rows = [
             (c.singer, f"{c.probability:.1%}", f"{c.score:.2f}", f"{c.share:.0%}")
             for place, c in enumerate(answer.top)
             if place == 0 or c.probability >= _LEAST_SHOWN
-        ],
-    )
-    for voice in answer.voices if len(answer.voices) > 1 else ():
-        where = ", ".join(f"{_clock(span.start_s)}-{_clock(span.stop_s)}" for span in voice.spans[:_MOST_SPANS])
-        more = f" and {len(voice.spans) - _MOST_SPANS} more" if len(voice.spans) > _MOST_SPANS else ""
-        at_once = ", under another voice" if voice.together else ""
-        name = voice.singer or "somebody else"
-        run.out.print(f"  {name}: {voice.seconds:.0f} s{at_once} ({where}{more})", markup=False)
+        ]
+        run.print_table(("singer", "sings here with probability", "score", "share of the singing"), rows)
+        if answer.opinion is not None:
+            run.out.print(f"  {opinion_line(answer.opinion)}")
     if answer.short:
         run.out.print("  short recording: expect less certainty")
-    if answer.opinion is not None:
-        run.out.print(f"  {opinion_line(answer.opinion)}")
     for s in answer.timeline if timeline else ():
         run.out.print(f"  {s.start_s:7.1f} s  {s.singer or 'somebody else'} ({s.probability:.0%})", markup=False)
-
-
-def _clock(seconds: float) -> str:
-    """Minutes and seconds, to half a second."""
-    whole = f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
-    return f"{whole}.5" if seconds % 1 >= 0.5 else whole
 
 
 def verify(
@@ -234,12 +228,13 @@ def verify(
     second: Annotated[Path, typer.Argument(help="Recording to compare it with.")],
     encoder: EncoderName = "default",
     device: Device = "auto",
+    false_accepts: FalseAcceptsOption = None,
     as_json: Json = False,
 ) -> None:
     """Say whether two recordings have the same singer."""
     from whosings.identification import Verifier
 
-    result = Verifier(open_embedder(encoder, device))(first, second)
+    result = Verifier(open_embedder(encoder, device), false_accepts=false_accepts)(first, second)
     if as_json:
         print_json(result)
     elif result.same is None or result.score is None:
@@ -249,7 +244,7 @@ def verify(
         least = "none" if result.threshold is None else f"{result.threshold:.2f}"
         lines = (
             f"{says}: probability {result.probability:.1%} at even odds, score {result.score:.2f} (threshold {least})",
-            f"The threshold lets {result.false_accept_rate:.0%} of pairs of different singers pass, "
+            f"The threshold lets {100 * result.false_accept_rate:g}% of pairs of different singers pass, "
             f"measured on {result.measured_on}.",
             result.checked,
             result.notice,

@@ -104,6 +104,7 @@ def train(
         _calibrate(
             run,
             str(result.best),
+            None,
             held,
             f"validation singers of {manifest.name}",
             "vocal" if chosen.pairs.mode == "vocal" else "mixture",
@@ -147,20 +148,31 @@ def _distil(source: Path, out: Path, config: Path, settings: list[str], as_json:
 
 
 def calibrate(
-    encoder: Annotated[str, typer.Argument(help="Checkpoint folder, whose card is rewritten.")],
+    encoder: Annotated[str, typer.Argument(help="Checkpoint folder, whose card is rewritten; with --out, any name.")],
     source: Annotated[
         Path,
         typer.Option("--from", help="Folder Singer/*.mp3 or track table of singers the encoder was not trained on."),
     ],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Folder for a copy of the encoder that carries the calibration."),
+    ] = None,
     stem: Annotated[Literal["mixture", "vocal"], typer.Option(help="Which of a track's files to use.")] = "mixture",
     as_json: Json = False,
 ) -> None:
-    """Fit probabilities and thresholds on singers that the encoder does not know."""
-    from whosings.catalogue.manifest import open_manifest
+    """Fit probabilities and thresholds on singers that the encoder does not know.
 
+    An encoder that ships is copied: name a folder with --out, and name that folder with --encoder from then on. A
+    gallery of the encoder goes on working with the copy.
+    """
+    from whosings.catalogue.manifest import open_manifest
+    from whosings.encoder.checkpoint import SHIPPED
+
+    if out is None and encoder in SHIPPED:
+        raise typer.BadParameter(f"{encoder} ships with whosings and is not changed; name a folder with --out")
     run = Report()
     manifest = open_manifest(source)
-    found = _calibrate(run, encoder, manifest, source.name, stem)
+    found = _calibrate(run, encoder, out, manifest, source.name, stem)
     if as_json:
         print_json({key: value for key, value in found.items() if key != "centre"})
     else:
@@ -176,13 +188,13 @@ def calibrate(
     run.finish()
 
 
-def _calibrate(run: Report, encoder: str, manifest: Any, material: str, stem: str) -> dict[str, Any]:
+def _calibrate(run: Report, encoder: str, out: Path | None, manifest: Any, material: str, stem: str) -> dict[str, Any]:
     from whosings.calibration_fitting import calibrate as fit
     from whosings.catalogue.splits import sample_real
     from whosings.embedding import TrackEmbedder
-    from whosings.encoder.checkpoint import load_checkpoint, local_folder, rewrite_card
+    from whosings.encoder.checkpoint import copy_with_card, load_checkpoint, local_folder, rewrite_card
 
-    checkpoint = load_checkpoint(local_folder(encoder))
+    checkpoint = load_checkpoint(encoder if out is not None else local_folder(encoder))
     if not material.startswith("validation") and checkpoint.card.get("data") == material:
         run.err.print(
             f"{encoder} was trained on {material}: its rates on singers that it knows are no rates for others",
@@ -191,15 +203,20 @@ def _calibrate(run: Report, encoder: str, manifest: Any, material: str, stem: st
         )
     manifest = sample_real(manifest, _CALIBRATION_SINGERS, _CALIBRATION_TRACKS, seed=0)
     paths = [track.vocals_path if stem == "vocal" and track.vocals_path else track.path for track in manifest.tracks]
-    vectors, singers = [], []
+    heard, singers = [], []
     for track, result in zip(
         manifest.tracks, embedded(run, TrackEmbedder(checkpoint), paths, "calibrating"), strict=True
     ):
         if isinstance(result, AudioError):
             run.failures.append(result)
         else:
-            vectors.append(result.vectors)
+            heard.append(result)
             singers.append(track.singer_id)
-    found = fit(vectors, singers, material).to_card()
-    rewrite_card(encoder, {**checkpoint.card, "calibration": found})
+    vectors, amounts = [track.vectors for track in heard], [track.amount for track in heard]
+    found = fit(vectors, singers, material, amounts=amounts).to_card()
+    card = {**checkpoint.card, "calibration": found}
+    if out is not None:
+        copy_with_card(encoder, out, card)
+    else:
+        rewrite_card(encoder, card)
     return found

@@ -130,6 +130,21 @@ def rewrite_card(folder: str | Path, card: dict[str, Any]) -> None:
     _write(Path(folder), {**file.header, "card": card}, file.tensors)
 
 
+def copy_with_card(name: str | Path, folder: str | Path, card: dict[str, Any]) -> None:
+    """Copy a checkpoint into a folder, with another card; weights and fingerprint stay.
+
+    Args:
+        name: as ``load_checkpoint`` takes it.
+
+    Raises:
+        CheckpointError: no such checkpoint, or the folder holds another one.
+    """
+    file, there = _read(_locate(name)), Path(folder) / _WEIGHTS
+    if there.exists() and _read(there).header["fingerprint"] != file.header["fingerprint"]:
+        raise CheckpointError(folder, "holds another checkpoint", "name an empty folder")
+    _write(Path(folder), {**file.header, "card": card}, file.tensors)
+
+
 def local_folder(folder: str | Path) -> Path:
     """The folder of a checkpoint that can be changed: no name, no hub id.
 

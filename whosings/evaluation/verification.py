@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from whosings.calibration import UNKNOWN_PRIOR, calibration_of
+from whosings.calibration import calibration_of
 from whosings.catalogue.manifest import Track
 from whosings.embedding import Embeddings, TrackEmbedder
 from whosings.errors import EvaluationError
@@ -64,7 +64,8 @@ class OpenSet:
         clones_right, clones_source: shares of clones answered with a target, and with the source.
         bins: reliability of the stated probability of the best candidate, enrolled singers and strangers alike.
         calibration_error: expected calibration error of the same.
-        unknown_prior: the prior of an unknown singer with which all probes were answered.
+        unknown_prior: the prior of an unknown singer that decided on names; None where a false-accept rate did.
+        stated_false_accept_rate: that rate; None where the prior decided.
     """
 
     enrolled: int
@@ -78,7 +79,8 @@ class OpenSet:
     clones_source: float | None
     bins: tuple[Bin, ...]
     calibration_error: float
-    unknown_prior: float
+    unknown_prior: float | None
+    stated_false_accept_rate: float | None
 
 
 def trials(pool: SingerPool, corpus: Corpus, embedder: TrackEmbedder) -> Trials:
@@ -119,7 +121,7 @@ def open_set(
     embedder: TrackEmbedder,
     clones: tuple[Track, ...] = (),
     seed: int = 0,
-    unknown_prior: float = UNKNOWN_PRIOR,
+    unknown_prior: float | None = None,
     progress: Progress = silent,
 ) -> OpenSet:
     """What ``identify`` answers when half of the singers are not enrolled.
@@ -178,6 +180,7 @@ def open_set(
         bins=reliability(np.array(stated), np.array(came_true)),
         calibration_error=calibration_error(np.array(stated), np.array(came_true)),
         unknown_prior=unknown_prior,
+        stated_false_accept_rate=identifier.terms.false_accepts,
     )
 
 
