@@ -15,7 +15,7 @@ FALSE_ACCEPT_RATE = 0.01
 """Rate at which a singer is named, and two recordings are called one singer's, unless another one is asked for."""
 
 LOOK_RATE = 0.1
-"""Share of strangers who may be worth a look; twice the rate of names where that is more."""
+"""Share of strangers who may be worth a look; twice the rate of names if that is more, up to the last of ``RATES``."""
 
 RATES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
 """Rates whose thresholds are kept, where there are trials enough."""
@@ -94,4 +94,4 @@ class FalseAccepts:
 
 def look_rate(rate: float) -> float:
     """The rate at which strangers may be worth a look, given the rate at which they may be named."""
-    return max(LOOK_RATE, 2 * rate)
+    return min(RATES[-1], max(LOOK_RATE, 2 * rate))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _NO_VOICE = "#d6dae0"
 _COLUMNS = 1200  # of the picture's waveform
 _LONGEST = 44  # letters of a name or title
+_LETTERS_A_ROW = 220  # of a label, over the width of the picture
+_NEAR_S = 1.0  # rest between two spans that have one label
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class PictureRow:
 def draw(rows: Sequence[PictureRow], path: str | Path) -> None:
     """Write a PNG with one waveform a row, coloured by the singer of each moment; all rows share one time axis.
 
-    A moment's colour is that of the likeliest singer among the segments that cover it; the more certain, the stronger.
+    Where several voices sing, their spans are labelled with names if there is room. A moment's colour is that of the likeliest singer among the segments that cover it; the more certain, the stronger.
     Grey is somebody unknown, light grey is no singing.
     """
     import matplotlib
@@ -54,12 +56,14 @@ def draw(rows: Sequence[PictureRow], path: str | Path) -> None:
     legend = [Patch(color=colour, label=_brief(name)) for name, colour in list(colours.items())[:12]]
     legend += [Patch(color=SOMEBODY_ELSE, label="somebody else"), Patch(color=_NO_VOICE, label="no singing found")]
     longest = max(len(str(patch.get_label())) for patch in legend)
+    longest_s = max(row.answer.duration_s for row in rows)
     with matplotlib.rc_context({"text.parse_math": False}):  # a singer may be called Ca$h
         figure = Figure(figsize=(11, 1.0 + 1.15 * len(rows)), layout="constrained")
         strips = figure.subplots(len(rows), 1, squeeze=False, sharex=True)[:, 0]
         for axes, row in zip(strips, rows, strict=True):
             _draw_row(axes, row, colours)
-        strips[-1].set_xlim(0, max(row.answer.duration_s for row in rows))
+            _label_spans(axes, row.answer, longest_s)
+        strips[-1].set_xlim(0, longest_s)
         strips[-1].set_xlabel("seconds")
         columns = max(1, min(7, len(legend), 170 // (8 + longest)))
         figure.legend(handles=legend, loc="outside upper center", ncols=columns, frameon=False, fontsize=8)
@@ -92,6 +96,25 @@ def _draw_row(axes: Axes, row: PictureRow, colours: dict[str, str]) -> None:
         fontsize=9,
         color="#b91c1c" if row.right is False else "black",
     )
+
+
+def _label_spans(axes: Axes, answer: Answer, longest_s: float) -> None:
+    """Names over what they sing, where several voices sing."""
+    stretches: list[TimelineSegment] = []
+    for part in answer.timeline:
+        last = stretches[-1] if stretches else None
+        if last is not None and last.singer == part.singer and part.start_s <= last.start_s + last.duration_s + _NEAR_S:
+            stretches[-1] = replace(last, duration_s=part.start_s + part.duration_s - last.start_s)
+        else:
+            stretches.append(part)
+    if len({part.singer for part in stretches}) < 2:
+        return  # the title says it
+    for part in stretches:
+        name = _brief(part.singer or "somebody else")
+        if part.duration_s / longest_s * _LETTERS_A_ROW >= len(name):
+            middle = part.start_s + part.duration_s / 2
+            box = {"facecolor": "white", "alpha": 0.75, "linewidth": 0, "pad": 1.5}
+            axes.text(middle, 0.78, name, ha="center", va="center", fontsize=7, bbox=box, clip_on=True)
 
 
 def _shade(timeline: Sequence[TimelineSegment], second: float, colours: dict[str, str]) -> tuple[str, float]:

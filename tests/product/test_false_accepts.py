@@ -25,10 +25,9 @@ MANY = np.random.default_rng(5).standard_normal((400, DIMENSIONS))
 @pytest.mark.parametrize("rate", [0.001, 0.01, 0.05, 0.2])
 def test_as_many_strangers_pass_as_are_stated(rate):
     rng = np.random.default_rng(0)
-    table = FalseAccepts.measured(rng.normal(-5, 3, 5000))
-    seen, unseen = rng.normal(-5, 3, (2, 200_000)) >= table.threshold(rate)
-    assert table.trials == 5000 and seen.mean() == pytest.approx(rate, rel=0.5)
-    assert unseen.mean() == pytest.approx(seen.mean(), abs=0.005)
+    table = FalseAccepts.measured(rng.normal(-5, 3, 50_000))
+    unseen = rng.normal(-5, 3, 200_000) >= table.threshold(rate)
+    assert table.trials == 50_000 and unseen.mean() == pytest.approx(rate, rel=0.3)
 
 
 def test_on_its_own_trials_no_rate_is_exceeded():
@@ -177,9 +176,7 @@ def test_a_gallery_is_measured_as_identify_answers(gallery):
 
 def test_recordings_are_held_back_from_their_own_singer(gallery, tmp_path):
     """Named right is what a gallery without the recording answers."""
-    table = FalseAccepts((0.2,), (3.0,), 300)
-    calibration = replace(CENTRED, naming=table)
-    expected = []
+    reached, right = [], []
     for singer in range(12):
         for held in range(3):
             with Gallery(tmp_path / f"{singer}-{held}", PRINT) as other:
@@ -187,15 +184,15 @@ def test_recordings_are_held_back_from_their_own_singer(gallery, tmp_path):
                     for number in range(3):
                         if (who, number) != (singer, held):
                             other.add(f"singer {who}", track([who] * 10, who * 10 + number), f"{who}{number}")
-                answer = Identifier(other, calibrated(calibration), 0.5).answer(
-                    track([singer] * 10, singer * 10 + held)
-                )
-            best = answer.top[0]
-            passes = np.log(best.probability / answer.unknown_probability) >= 3.0
-            expected.append(passes and best.singer == f"singer {singer}")
+                probe = track([singer] * 10, singer * 10 + held)
+                reached.append(nats(other, probe))
+                right.append(Identifier(other, calibrated(CENTRED)).answer(probe).top[0].singer == f"singer {singer}")
+    threshold = float(np.median(reached)) + 1e-3
+    calibration = replace(CENTRED, naming=FalseAccepts((0.2,), (threshold,), 300))
     row = measure_rates(gallery, calibration).rows[0]
-    assert (row.measured_on, row.rate, row.nats) == ("the model", 0.2, 3.0)
-    assert row.right == pytest.approx(np.mean(expected)) and 0 < row.right < 1 and row.wrong == 0
+    assert (row.measured_on, row.rate, row.nats) == ("the model", 0.2, threshold)
+    expected = np.mean((np.array(reached) >= threshold) & np.array(right))
+    assert row.right == pytest.approx(expected, abs=1 / 36 + 1e-6) and 0 < row.right < 1 and row.wrong == 0
 
 
 def test_measured_rates_are_kept_and_stated_and_go_stale(gallery):
