@@ -61,6 +61,7 @@ _GROUPS: dict[str, dict[str, Verb]] = {
 }
 _OF_A_GALLERY: dict[str, Verb] = {
     "list": gallery.list_,
+    "show": gallery.show,
     "remove": gallery.remove,
     "rename": gallery.rename,
     "merge": gallery.merge,
@@ -89,7 +90,7 @@ def build_app() -> typer.Typer:
     for verbs in _GROUPS.values():
         for name, verb in verbs.items():
             app.command(name)(verb)
-    of_a_gallery = typer.Typer(help="Care of a gallery: list, remove, rename, merge, fit, check.", **plain)
+    of_a_gallery = typer.Typer(help="Care of a gallery: list, show, remove, rename, merge, fit, check.", **plain)
     for name, verb in _OF_A_GALLERY.items():
         of_a_gallery.command(name)(verb)
         if name in _ALIASES:

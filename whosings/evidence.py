@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from whosings.answer import Answer, Voice
+from whosings.answer import NOTICE, Answer, Voice
 from whosings.audio import FloatArray
 from whosings.calibration import Calibration
 from whosings.diarization import Span, joined
@@ -107,6 +107,35 @@ class VoiceEvidence:
     caveats: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class RecordingEvidence:
+    """What speaks for an answer.
+
+    Attributes:
+        recording: the probe, as its answer calls it.
+        voices: one for each voice that has a singer; none where nobody enrolled is named.
+    """
+
+    recording: str
+    voices: tuple[VoiceEvidence, ...]
+
+
+@dataclass(frozen=True)
+class EvidenceFile:
+    """What ``evidence.json`` holds.
+
+    Attributes:
+        format: its name and number.
+        files: names of all files of the folder.
+        notice: what an answer is and is not.
+    """
+
+    format: str
+    files: tuple[str, ...]
+    recordings: tuple[RecordingEvidence, ...]
+    notice: str = NOTICE
+
+
 def enrolled_spans(track: EnrolledTrack, segment_s: float) -> tuple[Span, ...]:
     """Where a recording was heard when it was enrolled.
 
@@ -122,6 +151,12 @@ def seconds_of(spans: Iterable[Span]) -> float:
     return sum(span.stop_s - span.start_s for span in spans)
 
 
+def clock(span: Span) -> str:
+    """Minutes and seconds of both ends, to tenths, as ``0:12.0-0:18.0``."""
+    ends = (round(span.start_s, 1), round(span.stop_s, 1))
+    return "-".join(f"{int(end) // 60}:{end % 60:04.1f}" for end in ends)
+
+
 class EvidenceFinder:
     """Answers -> the evidence for each singer whom they name.
 
@@ -135,8 +170,8 @@ class EvidenceFinder:
         self._gallery, self._calibration, self._segment_s = gallery, calibration, segment_s
         self._known: tuple[Voices, ReadyVoices, EnrolledVoices] | None = None
 
-    def __call__(self, answer: Answer, probe: Embeddings) -> tuple[VoiceEvidence, ...]:
-        """One for each voice of the answer that has a singer, in the answer's order.
+    def __call__(self, answer: Answer, probe: Embeddings) -> RecordingEvidence:
+        """Evidence for each voice of the answer that has a singer, in the answer's order.
 
         Args:
             probe: what the answer was made of.
@@ -144,9 +179,9 @@ class EvidenceFinder:
         Raises:
             GalleryError: a singer is not enrolled any more, or the gallery is damaged.
         """
-        return tuple(
-            self._of_voice(voice, voice.singer, answer, probe) for voice in answer.voices if voice.singer is not None
-        )
+        named = [(voice, voice.singer) for voice in answer.voices if voice.singer is not None]
+        voices = tuple(self._of_voice(voice, singer, answer, probe) for voice, singer in named)
+        return RecordingEvidence(answer.track_id, voices)
 
     def _of_voice(self, voice: Voice, singer: str, answer: Answer, probe: Embeddings) -> VoiceEvidence:
         ready, audited = self._ready()
@@ -263,8 +298,7 @@ def _in_words(times: float) -> str:
         return "hardly more likely than"
     if times > _MOST_TIMES:
         return f"more than {_MOST_TIMES:,.0f} times as likely as"
-    digits = max(0, 1 - math.floor(math.log10(times)))
-    return f"about {round(times, digits):g} times as likely as" if times < 10 else f"about {float(f'{times:.2g}'):g} times as likely as"
+    return f"about {float(f'{times:.2g}'):,g} times as likely as"
 
 
 def _of_what_was_heard(voice: Voice, answer: Answer) -> Iterator[str]:
@@ -297,6 +331,4 @@ def _of_what_is_enrolled(singer: str, matches: Sequence[Match], enrolled_s: floa
 
 def _of_the_runner_up(singer: str, runner_up: RunnerUp | None) -> Iterator[str]:
     if runner_up is not None and runner_up.times < _CLOSE:
-        yield f"{singer} is only {runner_up.words} {runner_up.singer}." if runner_up.times >= 1.5 else (
-            f"{singer} is {runner_up.words} {runner_up.singer}."
-        )
+        yield f"The runner-up is close: {singer} is {runner_up.words} {runner_up.singer}."

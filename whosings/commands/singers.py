@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from whosings.commands.answer_files import AnswerFiles, EvidenceFolder, ExportFile
 from whosings.commands.options import (
     GALLERY,
     Device,
@@ -130,7 +131,7 @@ def _enrol(
             try:
                 if isinstance(result, AudioError):
                     raise result
-                if opened.add(track.singer_id, result, hashes[str(track.path)]):
+                if opened.add(track.singer_id, result, hashes[str(track.path)], track.path.absolute()):
                     added.add((opened.spelling(track.singer_id), hashes[str(track.path)]))
             except WhosingsError as error:
                 run.failures.append(error)
@@ -161,6 +162,8 @@ def identify(
     unknown_prior: UnknownPrior = 0.5,
     timeline: Annotated[bool, typer.Option("--timeline", help="Show who sings in each segment.")] = False,
     picture: Annotated[Path | None, typer.Option(help="Draw the timelines into this PNG file.")] = None,
+    evidence: EvidenceFolder = None,
+    export: ExportFile = None,
     as_json: Json = False,
 ) -> None:
     """Say who sings: enrolled singers with probabilities, 'unknown', or 'not enough vocals'."""
@@ -174,15 +177,18 @@ def identify(
     run = Report()
     if picture is not None:
         refuse_output("--picture", picture, (".png",), [*files, gallery])
+    besides = AnswerFiles(evidence, export, files, gallery, picture)
     embedder = open_embedder(encoder, device, SecondOpinion())
     answers: list[tuple[Path, Answer]] = []
     with Gallery(gallery) as opened:
         identifier = Identifier(opened, embedder, unknown_prior)
+        besides.open(opened, embedder)
         for path, result in zip(files, embedded(run, embedder, files, "identifying"), strict=True):
             if isinstance(result, AudioError):
                 run.failures.append(result)
                 continue
             answers.append((path, identifier.answer(result, top)))
+            besides.add(run, *answers[-1], result)
             if not as_json:
                 _print_answer(run, *answers[-1], timeline)
     if as_json:
@@ -194,6 +200,7 @@ def identify(
         if len(answers) > len(drawn):
             run.err.print(f"the picture shows the first {len(drawn)} of {len(answers)} recordings", style="yellow")
         draw([PictureRow(answer, Spool(path), path.name) for path, answer in drawn], picture)
+    besides.write(run, quiet=as_json)
     run.finish()
 
 
