@@ -1,7 +1,7 @@
 """Why an answer names a singer: what matches best, who comes next, and what would change the answer.
 
 Of the gallery only the recordings of the singers who are named are read, so that it takes as long with 10,000 singers
-as the ranking does (``benchmarks/evidence.py``).
+as the ranking does (``benchmarks/gallery.py``).
 
 Conventions
 -----------

@@ -41,7 +41,7 @@ body{font:16px/1.5 system-ui,sans-serif;max-width:62em;margin:0 auto;padding:1em
 color:var(--text);overflow-wrap:anywhere}
 h1{font-size:1.5em}h2{font-size:1.25em;margin-top:2em;border-top:1px solid var(--line);padding-top:1em}
 h3{font-size:1.1em;margin-bottom:.2em}p{margin:.4em 0}.soft{color:var(--soft);font-size:.875em}
-.picture{overflow-x:auto}.picture img{display:block;width:100%;min-width:44em;border-radius:6px}
+.picture{overflow-x:auto}.picture img{display:block;width:100%;min-width:56em;border-radius:6px}
 .match{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:.8em;margin:.8em 0}
 .pair{display:grid;grid-template-columns:1fr 1fr;gap:1em}audio{width:100%;height:2.6em;margin-top:.3em}
 ul{padding-left:1.2em}.caveats{color:var(--warn)}
@@ -106,12 +106,22 @@ def write_evidence(rows: Sequence[Explained], gallery: str | Path, folder: str |
     return folder / PAGE
 
 
+@dataclass(frozen=True)
+class _Clip:
+    """A file of the folder, and where in its recording it is from."""
+
+    name: str
+    content: bytes
+    span: Span
+
+
 class _Page:
     """A page in the making, and the files that it plays."""
 
     def __init__(self, folder: Path, enrolled: EnrolledFiles, digits: int) -> None:
         self._folder, self._enrolled, self._digits = folder, enrolled, digits
         self._parts: list[str] = []
+        self._clips: dict[tuple[Path, Span], _Clip] = {}
         self._embedded = 0
 
     def recording(self, number: int, row: Explained) -> None:
@@ -161,10 +171,11 @@ class _Page:
                 f"<p>What would change the answer, or speaks against it:</p><ul class=caveats>{items}</ul>"
             )
         for place, match in enumerate(voice.matches, 1):
-            self._match(f"{label}-{place}", match, voice.singer, row)
+            self._match(f"{label}-{place}", match, voice, row)
 
-    def _match(self, label: str, match: Match, singer: str, row: Explained) -> None:
-        heard = self._clip(f"{label}-heard.flac", row.path, match.heard, "In this recording")
+    def _match(self, label: str, match: Match, voice: VoiceEvidence, row: Explained) -> None:
+        singer = voice.singer
+        heard = self._clip(f"{label}-heard.flac", row.path, match.heard, "In this recording", voice.spans)
         try:
             path = self._enrolled.find(match.source, match.sha256)
             enrolled = self._clip(f"{label}-enrolled.flac", path, match.enrolled, f"{singer}, enrolled")
@@ -172,20 +183,24 @@ class _Page:
             enrolled = _side(f"{singer}, enrolled", match.enrolled, f"<p class=soft>{to_html(str(error))}</p>")
         self._parts.append(
             f"<div class=match><div class=pair>{heard}{enrolled}</div><p class=soft>Similarity {match.cosine:.2f} of "
-            f"the passages, {match.recording_cosine:.2f} of the whole recordings. {to_html(match.source)}, "
-            f"{match.recording_s:.0f} s enrolled.</p></div>"
+            f"the two passages, {match.recording_cosine:.2f} of all that was heard of the voice and of the enrolled "
+            f"recording: {to_html(match.source)}, {match.recording_s:.0f} s.</p></div>"
         )
 
-    def _clip(self, name: str, path: Path, span: Span, title: str) -> str:
-        """HTML of one side of a pair, and its file."""
+    def _clip(self, name: str, path: Path, span: Span, title: str, within: Sequence[Span] = ()) -> str:
+        """HTML of one side of a pair, and its file; what several matches share is one file."""
+        known = (path, span)
         try:
-            found = clip_of(path, span)
+            if known not in self._clips:
+                found = clip_of(path, span, within)
+                content = as_flac(levelled(found.samples))
+                (self._folder / name).write_bytes(content)
+                played = Span(found.start_s, found.start_s + found.duration_s)
+                self._clips[known] = _Clip(name, content, played)
         except AudioError as error:
             return _side(title, span, f"<p class=soft>{to_html(str(error))}</p>")
-        content = as_flac(levelled(found.samples))
-        (self._folder / name).write_bytes(content)
-        played = Span(found.start_s, found.start_s + found.duration_s)
-        return _side(title, played, player(self._source(name, content, "audio/flac")))
+        clip = self._clips[known]
+        return _side(title, clip.span, player(self._source(clip.name, clip.content, "audio/flac")))
 
     def _picture(self, label: str, row: Explained) -> None:
         path = self._folder / f"{label}.png"
@@ -205,16 +220,22 @@ class _Page:
         return address
 
 
-def clip_of(path: Path, span: Span) -> audio.Segment:
-    """The middle of a passage, 3 to 6 seconds, with some of what is around where it is shorter; less near an end.
+def clip_of(path: Path, span: Span, within: Sequence[Span] = ()) -> audio.Segment:
+    """The middle of a passage, 3 to 6 seconds, with some of what is around where it is shorter; less in a short file.
+
+    Args:
+        within: where the voice sings; a clip stays in the one of these that holds the passage, if there is room.
 
     Raises:
         AudioError: the file cannot be read.
     """
-    length = min(_MOST_S, max(_LEAST_S, span.stop_s - span.start_s))
-    last = audio.probe(path).duration_s - length
-    start = max(0.0, min((span.start_s + span.stop_s - length) / 2, last))
-    return audio.read_segment(path, start, length)
+    middle, duration = (span.start_s + span.stop_s) / 2, audio.probe(path).duration_s
+    around = next((one for one in within if one.start_s <= middle <= one.stop_s), span)
+    length = min(_MOST_S, max(_LEAST_S, around.stop_s - around.start_s))
+    if around.stop_s - around.start_s < length:
+        around = Span(0.0, duration)
+    start = max(around.start_s, min(middle - length / 2, around.stop_s - length))
+    return audio.read_segment(path, max(0.0, min(start, duration - length)), length)
 
 
 def _side(title: str, span: Span, inside: str) -> str:

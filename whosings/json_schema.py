@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -14,6 +15,7 @@ from pydantic.json_schema import GenerateJsonSchema
 from whosings.answer import Answer
 from whosings.evidence import EvidenceFile
 
+_ATTRIBUTE = re.compile(r"^    (\w+(?:, \w+)*): (.*(?:\n     .*)*)", re.MULTILINE)  # one line may describe several
 _DIALECT = GenerateJsonSchema.schema_dialect
 
 
@@ -24,7 +26,12 @@ class _AsWritten(GenerateJsonSchema):
         return True
 
     def dataclass_schema(self, schema: Any) -> dict[str, Any]:
-        return {**super().dataclass_schema(schema), "additionalProperties": False}
+        found = {**super().dataclass_schema(schema), "additionalProperties": False}
+        about, _, attributes = str(found.get("description", "")).partition("\n\nAttributes:\n")
+        for names, text in _ATTRIBUTE.findall(attributes):
+            for name in names.split(", "):
+                found["properties"][name]["description"] = " ".join(text.split())
+        return {**found, "description": " ".join(about.split())}
 
 
 def answer_schema() -> dict[str, Any]:
