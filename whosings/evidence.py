@@ -186,7 +186,7 @@ class EvidenceFinder:
     def _of_voice(self, voice: Voice, singer: str, answer: Answer, probe: Embeddings) -> VoiceEvidence:
         ready, audited = self._ready()
         tracks = self._gallery.tracks_of(singer)
-        heard = _passages(voice, answer, probe)
+        heard = _passages(voice, answer, probe, self._segment_s)
         mean = ready.calibration.centred(heard.vectors.mean(axis=0))
         matches = sorted(
             (self._match(track, heard, mean, ready.calibration) for track in tracks), key=lambda one: -one.cosine
@@ -200,7 +200,7 @@ class EvidenceFinder:
             *_of_what_is_enrolled(singer, matches, enrolled_s),
             *_of_the_runner_up(singer, runner_up),
             *(f"{misfit}." for misfit in audited.misfits(tracks)),
-            *(f"{pair}; one of the two names may be enough." for pair in audited.duplicates([singer])),
+            *(f"{pair}; if they are, merge the two names." for pair in audited.duplicates([singer])),
         )
         return VoiceEvidence(
             singer,
@@ -253,11 +253,10 @@ class _Passages:
     amount: float
 
 
-def _passages(voice: Voice, answer: Answer, probe: Embeddings) -> _Passages:
+def _passages(voice: Voice, answer: Answer, probe: Embeddings, segment_s: float) -> _Passages:
     """All segments of a song of one voice; else the short windows that lie within the voice's spans."""
     others = [one for one in answer.voices if not one.together and one.singer != voice.singer and not voice.together]
-    length = probe.segment_s * min(1.0, probe.share) if probe.short else probe.segment_s
-    whole = _Passages(probe.vectors, probe.start_s, length, probe.amount)
+    whole = _Passages(probe.vectors, probe.start_s, segment_s * min(1.0, probe.share), probe.amount)
     windows = probe.windows
     if not others or windows is None or len(windows.vectors) == 0:
         return whole
@@ -266,7 +265,7 @@ def _passages(voice: Voice, answer: Answer, probe: Embeddings) -> _Passages:
     own = inside if inside.any() else _within(middles, 0.0, voice.spans)
     if not own.any():
         return whole
-    amount = 2 * voice.seconds / probe.segment_s  # segments overlap by half: so many would have been heard of it
+    amount = 2 * voice.seconds / segment_s  # segments overlap by half: so many would have been heard of it
     return _Passages(windows.vectors[own], windows.start_s[own], windows.window_s, amount)
 
 
