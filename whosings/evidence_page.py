@@ -121,7 +121,7 @@ class _Page:
     def __init__(self, folder: Path, enrolled: EnrolledFiles, digits: int) -> None:
         self._folder, self._enrolled, self._digits = folder, enrolled, digits
         self._parts: list[str] = []
-        self._clips: dict[tuple[Path, Span], _Clip] = {}
+        self._clips: dict[tuple[str, Path, Span], _Clip] = {}
         self._embedded = 0
 
     def recording(self, number: int, row: Explained) -> None:
@@ -189,7 +189,7 @@ class _Page:
 
     def _clip(self, name: str, path: Path, span: Span, title: str, within: Sequence[Span] = ()) -> str:
         """HTML of one side of a pair, and its file; what several matches share is one file."""
-        known = (path, span)
+        known = (title, path, span)
         try:
             if known not in self._clips:
                 found = clip_of(path, span, within)
