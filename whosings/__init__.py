@@ -117,7 +117,7 @@ def enrol(
             probe(path)  # says what is wrong with a file that cannot be read
             sha256 = content_hash(path)
             if not opened.holds(singer, sha256):
-                added += opened.add(singer, embedder(path), sha256)
+                added += opened.add(singer, embedder(path), sha256, Path(path).absolute())
     return added
 
 

@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from whosings.answer import Answer, Outcome, Verdict, Voice
 from whosings.opinion import Opinion
 
-_MOST_SPANS = 6  # of a voice, in a line
-
 
 def verdict_line(answer: Answer) -> str:
     """The answer in one short line: who is named, who is worth a look, and how likely that is."""
@@ -26,10 +24,8 @@ def verdict_line(answer: Answer) -> str:
 def voice_lines(answer: Answer) -> Iterator[str]:
     """A line for each voice, with the spans in which it is heard."""
     for voice in answer.voices:
-        where = ", ".join(f"{clock(span.start_s)}-{clock(span.stop_s)}" for span in voice.spans[:_MOST_SPANS])
-        more = f" and {len(voice.spans) - _MOST_SPANS} more" if len(voice.spans) > _MOST_SPANS else ""
         at_once = ", under another voice" if voice.together else ""
-        yield f"{_voice(voice)}: {voice.seconds:.0f} s{at_once} ({where}{more})"
+        yield f"{_voice(voice)}: {voice.seconds:.0f} s{at_once} ({times(voice)})"
 
 
 def opinion_line(opinion: Opinion) -> str:
@@ -40,10 +36,10 @@ def opinion_line(opinion: Opinion) -> str:
     )
 
 
-def clock(seconds: float) -> str:
-    """Minutes and seconds, to half a second."""
-    whole = f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
-    return f"{whole}.5" if seconds % 1 >= 0.5 else whole
+def times(voice: Voice, most: int = 6) -> str:
+    """Where a voice is heard, the first spans of it."""
+    more = f" and {len(voice.spans) - most} more" if len(voice.spans) > most else ""
+    return ", ".join(map(str, voice.spans[:most])) + more
 
 
 def _voice(voice: Voice) -> str:

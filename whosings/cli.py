@@ -61,6 +61,7 @@ _GROUPS: dict[str, dict[str, Verb]] = {
 }
 _OF_A_GALLERY: dict[str, Verb] = {
     "list": gallery.list_,
+    "show": gallery.show,
     "remove": gallery.remove,
     "rename": gallery.rename,
     "merge": gallery.merge,
@@ -90,7 +91,8 @@ def build_app() -> typer.Typer:
     for verbs in _GROUPS.values():
         for name, verb in verbs.items():
             app.command(name)(verb)
-    of_a_gallery = typer.Typer(help="Care of a gallery: list, remove, rename, merge, fit, calibrate, check.", **plain)
+    care = f"Care of a gallery: {', '.join(_OF_A_GALLERY)}."
+    of_a_gallery = typer.Typer(help=care, **plain)
     for name, verb in _OF_A_GALLERY.items():
         of_a_gallery.command(name)(verb)
         if name in _ALIASES:

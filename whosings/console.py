@@ -89,7 +89,12 @@ class Report:
 
 def print_json(value: Any) -> None:
     """One JSON document on standard output; dataclasses, arrays, paths and enumerations included."""
-    typer.echo(printable_json(json.dumps(value, default=_plain, ensure_ascii=False, allow_nan=False)))
+    typer.echo(json_text(value))
+
+
+def json_text(value: Any) -> str:
+    """One JSON document in a line, as ``print_json`` prints it."""
+    return printable_json(json.dumps(value, default=_plain, ensure_ascii=False, allow_nan=False))
 
 
 def print_text(text: str) -> None:

@@ -36,6 +36,11 @@ class Span:
     start_s: float
     stop_s: float
 
+    def __str__(self) -> str:
+        """Minutes and seconds of both ends, to tenths, as ``0:12.0-0:18.0``."""
+        ends = (round(self.start_s, 1), round(self.stop_s, 1))
+        return "-".join(f"{int(end) // 60}:{end % 60:04.1f}" for end in ends)
+
 
 @dataclass(frozen=True)
 class VoiceWindows:

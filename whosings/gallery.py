@@ -27,7 +27,7 @@ from whosings.embedding import Embeddings
 from whosings.errors import ConfigError, GalleryError
 from whosings.false_accepts import FalseAccepts
 from whosings.gallery_file import GalleryFile
-from whosings.gallery_rows import SingerRow, singer_row
+from whosings.gallery_rows import SingerRow, TrackRow, singer_row
 from whosings.safe_text import encodable
 from whosings.settings import parse
 from whosings.singer_names import name_key, singer_name
@@ -71,7 +71,8 @@ class EnrolledTrack:
 
     Attributes:
         segments: how many it counts for; of a short recording, a part of one.
-        source: the recording's name when it was enrolled.
+        source: where the recording was, or its name, when it was enrolled.
+        start_s: (segments,) seconds into the recording.
     """
 
     singer: str
@@ -79,6 +80,16 @@ class EnrolledTrack:
     vectors: FloatArray
     segments: float
     source: str
+    start_s: FloatArray
+
+    def heard_s(self, segment_s: float) -> float:
+        """Seconds that each of its segments holds, given those of a whole one: a short recording has no whole one."""
+        return segment_s * min(1.0, self.segments / len(self.start_s))
+
+    @classmethod
+    def of(cls, singer: str, row: TrackRow) -> EnrolledTrack:
+        """A row of the file as a track."""
+        return cls(singer, row.sha256, row.vectors, row.segments, row.source, row.start_s)
 
 
 @dataclass(frozen=True)
@@ -160,8 +171,11 @@ class Gallery(GalleryFile):
                 remedy = "enrol again into a new gallery"
             raise GalleryError(self.path, f"was made with {made}, not {given}", remedy)
 
-    def add(self, singer: str, track: Embeddings, sha256: str) -> bool:
+    def add(self, singer: str, track: Embeddings, sha256: str, source: str | Path | None = None) -> bool:
         """Enrol one track of a singer; False where that content is already enrolled for the singer.
+
+        Args:
+            source: where the recording lies, to find it again; the track's name unless given.
 
         Raises:
             GalleryError: the embeddings are another encoder's, or hold no vocal segment; or the name is no name.
@@ -185,8 +199,10 @@ class Gallery(GalleryFile):
                 self._store(None, row)
             if row.vector.shape != mean.shape:
                 raise self._damaged(f"{singer} has embeddings of {row.vector.size} numbers, not {mean.size}")
-            source = encodable(track.track_id)
-            mark = self._put_track(row.number, sha256, amount, source, start_s.tobytes(), vectors.tobytes())
+            place = encodable(track.track_id if source is None else source)
+            mark = self._put_track(row.number, sha256, amount, place, start_s.tobytes(), vectors.tobytes())
+            if not track.short and self._facts.get("segment_s") is None:
+                self._say(segment_s=f"{track.segment_s:g}")
             self._store(row, row.changed(1, amount, mean, mark))
         self._spellings.setdefault(name_key(singer), [singer])
         self._forget(names=False)  # to read all of them again for each new singer takes long
@@ -279,6 +295,12 @@ class Gallery(GalleryFile):
         segments = np.array([row.segments for row in rows], np.float64)
         return Voices(tuple(row.name for row in rows), self._matrix(rows), segments)
 
+    @property
+    def segment_s(self) -> float | None:
+        """Seconds of a segment; None where only short recordings, or none since this is kept, were enrolled."""
+        said = self._facts.get("segment_s")
+        return None if said is None else float(said)
+
     def tracks(self, singers: Collection[str] | None = None) -> tuple[EnrolledTrack, ...]:
         """Everything that is enrolled, or that of some singers, by singer and in the order of enrolment."""
 
@@ -286,7 +308,20 @@ class Gallery(GalleryFile):
             rows = [row for row in self._singer_rows() if singers is None or row.name in singers]
             names = {row.number: row.name for row in rows}
             found = self._track_rows(rows, self._matrix(rows).shape[1]) if rows else ()
-            return tuple(EnrolledTrack(names[t.singer], t.sha256, t.vectors, t.segments, t.source) for t in found)
+            return tuple(EnrolledTrack.of(names[track.singer], track) for track in found)
+
+        return self._steadily(read)
+
+    def tracks_of(self, singer: str) -> tuple[EnrolledTrack, ...]:
+        """What is enrolled of one singer, in the order of enrolment; no other singer is read.
+
+        Raises:
+            GalleryError: nobody of that name is enrolled.
+        """
+
+        def read() -> tuple[EnrolledTrack, ...]:
+            row, _ = self._enrolled(singer)
+            return tuple(EnrolledTrack.of(row.name, track) for track in self._track_rows([row], row.vector.size))
 
         return self._steadily(read)
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from whosings.audio import FloatArray
 from whosings.calibration import Calibration, Scores
-from whosings.gallery import EnrolledTrack, Gallery
+from whosings.gallery import EnrolledTrack, Gallery, Voices
 
 _SURE = math.log(100)  # nats that a doubt must exceed: one in a hundred is wrong
 _BLOCK = 1 << 24  # scores at once
@@ -98,7 +98,7 @@ def audit(gallery: Gallery, calibration: Calibration, added: Collection[tuple[st
     """
     if (added is not None and not added) or not gallery.singers():
         return Doubts((), ())
-    voices = _Voices(gallery, calibration)
+    voices = EnrolledVoices(gallery.voices, calibration)
     singers = None if added is None else {singer for singer, _ in added}
     chosen = [name for name in voices.names if singers is None or name in singers]
     misfits: list[Misfit] = []
@@ -108,11 +108,15 @@ def audit(gallery: Gallery, calibration: Calibration, added: Collection[tuple[st
     return Doubts(tuple(told), tuple(voices.duplicates(chosen)), voices.comparable)
 
 
-class _Voices:
-    """Everyone's voice, ready for comparison."""
+class EnrolledVoices:
+    """Everyone's voice, ready for comparison.
 
-    def __init__(self, gallery: Gallery, calibration: Calibration) -> None:
-        raw = gallery.voices
+    Args:
+        raw: a gallery's voices.
+        calibration: that of the gallery's encoder.
+    """
+
+    def __init__(self, raw: Voices, calibration: Calibration) -> None:
         self.names = raw.names
         self._place = {name: number for number, name in enumerate(raw.names)}
         self._calibration = calibration.adapted(raw.vectors)

@@ -44,8 +44,9 @@ class PictureRow:
 def draw(rows: Sequence[PictureRow], path: str | Path) -> None:
     """Write a PNG with one waveform a row, coloured by the singer of each moment; all rows share one time axis.
 
-    Where several voices sing, their spans are labelled with names if there is room. A moment's colour is that of the likeliest singer among the segments that cover it; the more certain, the stronger.
-    Grey is somebody unknown, light grey is no singing.
+    Where several voices sing, their spans are labelled with names if there is room. A moment's colour is that of the
+    likeliest singer among the segments that cover it; the more certain, the stronger. Grey is somebody unknown, light
+    grey is no singing.
     """
     import matplotlib
     from matplotlib.figure import Figure

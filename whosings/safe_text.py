@@ -1,4 +1,4 @@
-"""Text of strangers, made safe where people look at it: on a terminal, in a spreadsheet, on a Markdown page.
+"""Text of strangers, made safe where people look at it: on a terminal, in a spreadsheet, on a page.
 
 Names, titles and paths come from files that anybody may have made. They may hold characters that steer a terminal, turn
 the direction of writing, start a spreadsheet's formula (OWASP, CSV injection) or be markup.
@@ -7,6 +7,7 @@ the direction of writing, start a spreadsheet's formula (OWASP, CSV injection) o
 from __future__ import annotations
 
 import re
+from html import escape
 from pathlib import Path
 
 # Controls, what turns the direction of writing, invisible tags, halves of characters.
@@ -61,3 +62,8 @@ def to_markdown(text: str) -> str:
     """Text for a Markdown page or the cell of a table in one: no markup, no HTML, one line."""
     flat = printable(" ".join(text.split()))
     return _MARKUP.sub(r"\\\g<0>", re.sub("[&<>]", lambda found: _ENTITIES[found[0]], flat))
+
+
+def to_html(text: str) -> str:
+    """Text for an HTML page, or an attribute of it between quotes: no markup, one line."""
+    return escape(printable(" ".join(text.split())))

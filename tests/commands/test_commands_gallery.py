@@ -57,17 +57,17 @@ def enrol(run, ear, tmp_path):
 def test_an_unlike_recording_is_told_as_it_is_enrolled(run, enrol, tmp_path):
     code, out, err = enrol("ann", "1-7.flac")
     assert code == 0 and out.startswith("1 recording enrolled; 8 singers")
-    assert err == "1-7.flac sounds unlike Ann's other 4 recordings; most like Bob\n"
+    assert err == f"{tmp_path}/1-7.flac sounds unlike Ann's other 4 recordings; most like Bob\n"
     assert enrol("Ann", "0-8.flac")[2] == "", "what was told before is not told again"
     code, out, err = enrol("Di", "30-0.flac", options=["--json"])
     (misfit,) = json.loads(out)["doubts"]["misfits"]
     assert (code, err) == (0, "") and misfit["nats"] > 4.6
-    assert misfit["recording"] == "30-0.flac" and misfit["singer"] == "Di" and misfit["like"] is None
+    assert misfit["recording"] == str(tmp_path / "30-0.flac") and misfit["singer"] == "Di" and misfit["like"] is None
     code, out, err = run("gallery", "check", "-g", tmp_path / "g", "--encoder", "ear")
     assert code == 0 and out.endswith("is whole: 8 singers, 35 recordings\n")
     assert err.splitlines() == [
-        "1-7.flac sounds unlike Ann's other 5 recordings; most like Bob",
-        "30-0.flac sounds unlike Di's other 4 recordings; like nobody enrolled",
+        f"{tmp_path}/1-7.flac sounds unlike Ann's other 5 recordings; most like Bob",
+        f"{tmp_path}/30-0.flac sounds unlike Di's other 4 recordings; like nobody enrolled",
     ]
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whosings.safe_text import from_cell, printable, printable_json, to_cell, to_markdown
+from whosings.safe_text import from_cell, printable, printable_json, to_cell, to_html, to_markdown
 
 ANY = st.text(st.characters(codec=None, exclude_categories=[]))
 
@@ -48,3 +48,12 @@ def test_cells_are_no_formulas_and_are_read_back(text):
 def test_markdown():
     assert to_markdown("a|b\n<script>[x](y)*") == r"a\|b &lt;script&gt;\[x\]\(y\)\*"
     assert to_markdown("Ada Moor 日本") == "Ada Moor 日本"
+
+
+def test_html_is_only_text():
+    from html import unescape
+
+    evil = "<b onclick='x'>\"&amp;\u202e\x1b[2J\ntwo  lines"
+    safe = to_html(evil)
+    assert not set("<>\"'\u202e\x1b\n") & set(safe)
+    assert unescape(safe) == "<b onclick='x'>\"&amp;\\u202e\\x1b[2J two lines"

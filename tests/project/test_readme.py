@@ -115,6 +115,26 @@ def test_second_opinion_page(home, monkeypatch, capsys):
     assert 0 <= float(capsys.readouterr().out.split()[0]) <= 1
 
 
+@pytest.mark.slow
+def test_answers_page(home, monkeypatch, capsys):
+    """Its commands and its Python, on the README's songs."""
+    monkeypatch.chdir(home)
+    commands = re.findall(r"^\$ whosings (.*)", "".join(_blocks("docs/answers.md", "console")), re.MULTILINE)
+    assert len(commands) == 8
+    for command in commands:
+        with pytest.raises(SystemExit) as end:
+            cli.main(shlex.split(command))
+        assert not end.value.code, (command, capsys.readouterr())
+    capsys.readouterr()
+    assert Path("why/1-1-1-enrolled.flac").exists() and "Ann" in Path("why/index.html").read_text()
+    assert (
+        all(Path(f"answers.{kind}").stat().st_size for kind in ("rttm", "csv", "json")) and Path("labels.txt").exists()
+    )
+    (block,) = _blocks("docs/answers.md", "python")
+    exec(compile(block, "answers.md", "exec"), {})
+    assert capsys.readouterr().out.startswith("Ann Span(start_s=")
+
+
 def test_make_targets_of_the_readme_exist():
     targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     named = set(re.findall(r"^make (\w+)", (ROOT / "README.md").read_text(), re.MULTILINE))

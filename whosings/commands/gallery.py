@@ -1,4 +1,4 @@
-"""Care of a gallery: list, remove, rename, merge, fit, calibrate, check."""
+"""Care of a gallery: list, show, remove, rename, merge, fit, calibrate, check."""
 
 from __future__ import annotations
 
@@ -41,6 +41,46 @@ def list_(gallery: GalleryFile = GALLERY, as_json: Json = False) -> None:
     run.print_table(
         ("singer", "recordings", "segments"),
         [(row.name, str(row.tracks), f"{row.segments:.1f}".removesuffix(".0")) for row in singers],
+    )
+
+
+def show(singer: Name, gallery: GalleryFile = GALLERY, as_json: Json = False) -> None:
+    """Show what is enrolled of a singer: each recording, where it was, and which parts of it were heard."""
+    from whosings.evidence import enrolled_spans, seconds_of
+    from whosings.gallery import Gallery
+
+    run = Report()
+    with Gallery(gallery) as opened:
+        tracks, segment_s = opened.tracks_of(singer), opened.segment_s
+    spans = [None if segment_s is None else enrolled_spans(track, segment_s) for track in tracks]
+    seconds = [None if parts is None else seconds_of(parts) for parts in spans]
+    if as_json:
+        print_json(
+            [
+                {
+                    "singer": track.singer,
+                    "source": track.source,
+                    "sha256": track.sha256,
+                    "segments": track.segments,
+                    "start_s": track.start_s,
+                    "seconds": length,
+                    "spans": parts,
+                }
+                for track, length, parts in zip(tracks, seconds, spans, strict=True)
+            ]
+        )
+        return
+    run.print_table(
+        ("recording", "segments", "seconds", "heard"),
+        [
+            (
+                track.source,
+                f"{track.segments:.1f}".removesuffix(".0"),
+                "-" if length is None else f"{length:.0f}",
+                "-" if parts is None else ", ".join(map(str, parts)),
+            )
+            for track, length, parts in zip(tracks, seconds, spans, strict=True)
+        ],
     )
 
 

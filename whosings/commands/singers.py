@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from whosings.commands.answer_files import AnswerFiles, EvidenceFolder, ExportFile
 from whosings.commands.options import (
     GALLERY,
     Device,
@@ -130,7 +131,7 @@ def _enrol(
             try:
                 if isinstance(result, AudioError):
                     raise result
-                if opened.add(track.singer_id, result, hashes[str(track.path)]):
+                if opened.add(track.singer_id, result, hashes[str(track.path)], track.path.absolute()):
                     added.add((opened.spelling(track.singer_id), hashes[str(track.path)]))
             except WhosingsError as error:
                 run.failures.append(error)
@@ -163,6 +164,8 @@ def identify(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show candidates, voices and their times.")] = False,
     timeline: Annotated[bool, typer.Option("--timeline", help="Show who sings when, part by part.")] = False,
     picture: Annotated[Path | None, typer.Option(help="Draw the timelines into this PNG file.")] = None,
+    evidence: EvidenceFolder = None,
+    export: ExportFile = None,
     as_json: Json = False,
 ) -> None:
     """Say who sings: enrolled singers who are named or worth a look, 'unknown', or 'not enough vocals'."""
@@ -176,16 +179,19 @@ def identify(
     run = Report()
     if picture is not None:
         refuse_output("--picture", picture, (".png",), [*files, gallery])
+    besides = AnswerFiles(evidence, export, files, gallery, picture)
     embedder = open_embedder(encoder, device, SecondOpinion())
     answers: list[tuple[Path, Answer]] = []
     with Gallery(gallery) as opened:
         identifier = Identifier(opened, embedder, unknown_prior, false_accepts=false_accepts)
+        besides.open(opened, embedder)
         for path, result in zip(files, embedded(run, embedder, files, "identifying"), strict=True):
             if isinstance(result, AudioError):
                 run.failures.append(result)
                 continue
             answer = identifier.answer(result, top)
             answers.append((path, answer))
+            besides.add(run, path, answer, result)
             if not as_json:
                 run.out.print(f"{path.name}: {verdict_line(answer)}", style="bold", markup=False)
                 _print_details(run, answer, verbose, timeline)
@@ -199,6 +205,7 @@ def identify(
         if len(answers) > len(drawn):
             run.err.print(f"the picture shows the first {len(drawn)} of {len(answers)} recordings", style="yellow")
         draw([PictureRow(answer, Spool(path), path.name) for path, answer in drawn], picture)
+    besides.write(run, quiet=as_json)
     run.finish()
 
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import soundfile
-
-from whosings.audio import SAMPLE_RATE, read_segment
+from whosings.audio import read_segment
+from whosings.clips import as_flac, embedded, player
 from whosings.errors import AudioError
 from whosings.evaluation.results import ProbeFile, Results
 
@@ -75,7 +72,4 @@ def excerpt(probe: str, files: Mapping[str, ProbeFile]) -> str:
         samples = read_segment(file.path, file.start_s, _EXCERPT_S).samples
     except AudioError:
         return "its file is missing or cannot be read"
-    content = io.BytesIO()
-    soundfile.write(content, samples.mean(axis=0), SAMPLE_RATE, format="FLAC")
-    data = base64.b64encode(content.getvalue()).decode()
-    return f'<audio controls preload=none src="data:audio/flac;base64,{data}"></audio>'
+    return player(embedded(as_flac(samples), "audio/flac"))
