@@ -24,13 +24,13 @@ from whosings.calibration import (
     calibration_of,
     same_singer_probability,
 )
-from whosings.diarization import Span, VoiceWindows, diarize, joined, spans
+from whosings.diarization import joined
 from whosings.embedding import Embeddings, TrackEmbedder
 from whosings.errors import ConfigError, GalleryError
 from whosings.gallery import Gallery, Voices
 from whosings.gallery_rates import by_probability, terms_of
+from whosings.heard import HeardTrack, HeardVoice, hear
 from whosings.ranking import Ranking, ReadyVoices, SegmentRanking, by_head, by_voices, under
-from whosings.segment_embedding import Windows
 
 _LEAST_S, _LEAST_SHARE = 5.0, 0.15  # heard of somebody unknown who counts as another voice
 
@@ -93,45 +93,58 @@ class Identifier:
         """Who sings a track already embedded.
 
         Args:
+            top: candidates to return.
             leave_out: a singer to treat as not enrolled: how false accepts are measured.
 
         Raises:
             GalleryError: nobody is enrolled, or nobody but ``leave_out``.
         """
+        return self.name(hear(probe, self._calibration), top, leave_out)
+
+    def name(self, track: HeardTrack, top: int = 5, leave_out: str | None = None) -> Answer:
+        """Who sings a track whose voices were told apart, now or once: nothing is listened to.
+
+        Without the voices' embeddings a gallery's classifier has no vote.
+
+        Args:
+            top, leave_out: as of ``answer``.
+
+        Raises:
+            GalleryError: nobody is enrolled, or nobody but ``leave_out``; or the track is another encoder's.
+        """
+        self._gallery.refuse_other(track.fingerprint)
         if self._gallery.voices.names == (leave_out,):
             raise GalleryError(self._gallery.path, f"holds nobody but {leave_out}", "enrol more singers")
         ready, terms = self._ready_voices(leave_out), self.terms
-        if len(probe.vectors) == 0:
-            return _reply(probe, terms, Verdict.NOT_ENOUGH_VOCALS)
-        heard = [
-            _HeardVoice.of(group, self._rank(group.heard, ready), ready.voices.names, terms)
-            for group in _groups(probe, self._calibration)
-        ]
-        voices = _voices(heard)
-        if len(heard) == 1:  # of one voice among several too little is heard to find another one under it
-            voices += self._under(heard[0], ready, terms)
+        if not track.voices:
+            return _reply(track, terms, Verdict.NOT_ENOUGH_VOCALS)
+        names = ready.voices.names
+        ranked = [_RankedVoice.of(voice, self._rank(voice, ready), names, terms) for voice in track.voices]
+        voices = _voices(ranked)
+        if len(ranked) == 1:  # of one voice among several too little is heard to find another one under it
+            voices += self._under(ranked[0], ready, terms)
         return replace(
-            _reply(probe, terms, _verdict(voices)),
-            top=_candidates(heard, voices, top),
-            unknown_probability=math.prod(voice.unknown for voice in heard),
-            timeline=_timeline(heard, voices),
+            _reply(track, terms, _verdict(voices)),
+            top=_candidates(ranked, voices, top),
+            unknown_probability=math.prod(voice.unknown for voice in ranked),
+            timeline=_timeline(ranked, voices),
             voices=tuple(voices),
         )
 
-    def _rank(self, heard: Embeddings, ready: ReadyVoices) -> Ranking:
-        votes = self._heard_by_head(heard, ready.voices)
-        ranking = by_voices(heard, ready, self._unknown_prior, with_parts=votes is None)
+    def _rank(self, voice: HeardVoice, ready: ReadyVoices) -> Ranking:
+        votes = None if voice.embeddings is None else self._heard_by_head(voice.embeddings, ready.voices)
+        ranking = by_voices(voice, ready, self._unknown_prior, with_parts=votes is None)
         return ranking if votes is None else by_head(votes, ranking)
 
-    def _under(self, voice: _HeardVoice, ready: ReadyVoices, terms: Terms) -> Iterator[Voice]:
+    def _under(self, ranked: _RankedVoice, ready: ReadyVoices, terms: Terms) -> Iterator[Voice]:
         """Somebody else who sings under a voice that is named, all of the time."""
-        group = voice.group
-        if voice.outcome is not Outcome.NAMED or group.heard.windows is None:
+        heard = ranked.heard
+        if ranked.outcome is not Outcome.NAMED or heard.segments is not None:
             return
-        found = under(voice.ranking, ready, group.heard.amount, self._unknown_prior)
+        found = under(ranked.ranking, ready, heard.amount, self._unknown_prior)
         if found is not None and (outcome := terms.outcome(found.evidence)) is Outcome.NAMED:
             name = ready.voices.names[found.singer]
-            yield Voice(name, found.probability, outcome, group.seconds, group.spans, together=True)
+            yield Voice(name, found.probability, outcome, heard.seconds, heard.spans, together=True)
 
     def _heard_by_head(self, probe: Embeddings, voices: Voices) -> FloatArray | None:
         """Probabilities (segments, singers) by the gallery's fitted head, if there is one."""
@@ -153,70 +166,28 @@ class Identifier:
         return self._ready[1]
 
 
-def _reply(probe: Embeddings, terms: Terms, verdict: Verdict) -> Answer:
+def _reply(track: HeardTrack, terms: Terms, verdict: Verdict) -> Answer:
     """An answer without voices."""
     return Answer(
-        track_id=probe.track_id,
+        track_id=track.track_id,
         verdict=verdict,
         top=(),
         unknown_probability=1.0,
         timeline=(),
-        duration_s=probe.duration_s,
-        vocal_s=_covered_s(probe),
-        short=probe.short,
-        fingerprint=probe.fingerprint,
+        duration_s=track.duration_s,
+        vocal_s=track.vocal_s,
+        short=track.short,
+        fingerprint=track.fingerprint,
         terms=terms,
-        opinion=probe.opinion,
+        opinion=track.opinion,
     )
 
 
 @dataclass(frozen=True)
-class _Group:
-    """What was heard of one voice.
-
-    Attributes:
-        heard: its embeddings.
-        spans: where, in order.
-        seconds: how long.
-    """
-
-    heard: Embeddings
-    spans: tuple[Span, ...]
-    seconds: float
-
-
-def _groups(probe: Embeddings, calibration: Calibration) -> list[_Group]:
-    """A probe by voice; all of it where there is one voice, or where there are no short windows."""
-    windows = probe.windows
-    if windows is None or len(windows.vectors) == 0:
-        whole = joined(Span(start, start + probe.segment_s) for start in probe.start_s.tolist())
-        return [_Group(probe, whole, _covered_s(probe))]
-    found = diarize(calibration.centred(windows.vectors), windows.start_s, windows.window_s, windows.hop_s)
-    groups = []
-    for voice in found:
-        own = spans(windows.start_s, voice.places, windows.window_s, windows.hop_s)
-        seconds = sum(span.stop_s - span.start_s for span in own)
-        heard = probe if len(found) == 1 else _heard_of(voice, probe, windows)
-        groups.append(_Group(heard, own, seconds))
-    return groups
-
-
-def _heard_of(voice: VoiceWindows, probe: Embeddings, windows: Windows) -> Embeddings:
-    """What was heard of one voice, by its clear windows."""
-    return replace(
-        probe,
-        vectors=windows.vectors[voice.clear],
-        start_s=windows.start_s[voice.clear],
-        # Segments overlap by half: so many would have been heard of this voice.
-        share=2 * len(voice.places) * windows.hop_s / probe.segment_s / len(voice.clear),
-    )
-
-
-@dataclass(frozen=True)
-class _HeardVoice:
+class _RankedVoice:
     """A voice with what is known of it: ``singer`` is None where the outcome is unknown."""
 
-    group: _Group
+    heard: HeardVoice
     ranking: Ranking
     names: tuple[str, ...]
     singer: str | None
@@ -224,27 +195,27 @@ class _HeardVoice:
     unknown: float
 
     @classmethod
-    def of(cls, group: _Group, ranking: Ranking, names: tuple[str, ...], terms: Terms) -> _HeardVoice:
+    def of(cls, heard: HeardVoice, ranking: Ranking, names: tuple[str, ...], terms: Terms) -> _RankedVoice:
         unknown = float(max(0.0, 1 - ranking.probabilities.sum()))
         best = int(ranking.order[0])
         outcome = terms.outcome(float(ranking.evidence[best]))
-        return cls(group, ranking, names, None if outcome is Outcome.UNKNOWN else names[best], outcome, unknown)
+        return cls(heard, ranking, names, None if outcome is Outcome.UNKNOWN else names[best], outcome, unknown)
 
     @property
     def voice(self) -> Voice:
         """As an answer has it, with the probability that it is this singer, or somebody else."""
         best = float(self.ranking.probabilities[self.ranking.order[0]])
         probability = self.unknown if self.singer is None else best
-        return Voice(self.singer, probability, self.outcome, self.group.seconds, self.group.spans)
+        return Voice(self.singer, probability, self.outcome, self.heard.seconds, self.heard.spans)
 
 
-def _voices(heard: Sequence[_HeardVoice]) -> list[Voice]:
+def _voices(ranked: Sequence[_RankedVoice]) -> list[Voice]:
     """One voice for each singer who is named, and others that are heard for long enough."""
-    total = sum(voice.group.seconds for voice in heard)
+    total = sum(voice.heard.seconds for voice in ranked)
     least = max(_LEAST_S, _LEAST_SHARE * total)
     found: dict[str, Voice] = {}
     unknown = []
-    for one in sorted((each.voice for each in heard), key=lambda voice: voice.outcome is not Outcome.NAMED):
+    for one in sorted((each.voice for each in ranked), key=lambda voice: voice.outcome is not Outcome.NAMED):
         if one.singer is None:
             unknown.append(one)
         elif one.singer in found:
@@ -266,12 +237,12 @@ def _verdict(voices: Sequence[Voice]) -> Verdict:
     return Verdict.WORTH_A_LOOK if Outcome.WORTH_A_LOOK in outcomes else Verdict.UNKNOWN
 
 
-def _candidates(heard: Sequence[_HeardVoice], voices: Sequence[Voice], top: int) -> tuple[Candidate, ...]:
+def _candidates(ranked: Sequence[_RankedVoice], voices: Sequence[Voice], top: int) -> tuple[Candidate, ...]:
     """The best candidates of all voices: those who are named first, by how long they are heard."""
-    total = max(sum(voice.group.seconds for voice in heard), 1e-9)
+    total = max(sum(voice.heard.seconds for voice in ranked), 1e-9)
     named = {voice.singer: voice for voice in voices if voice.singer is not None}
     found: dict[str, Candidate] = {}
-    for voice in heard:
+    for voice in ranked:
         segments = voice.ranking.segments
         by_segment = None if segments is None else segments.named(len(voice.names)) / len(segments.best)
         for place in voice.ranking.order[: top + len(named)]:
@@ -279,27 +250,28 @@ def _candidates(heard: Sequence[_HeardVoice], voices: Sequence[Voice], top: int)
             probability = float(voice.ranking.probabilities[place])
             if name in named and named[name].together:
                 probability = max(probability, named[name].probability)
-            if by_segment is not None and len(heard) == 1:
+            if by_segment is not None and len(ranked) == 1:
                 share = float(by_segment[place])
             else:
                 share = named[name].seconds / total if name in named else 0.0
             if name not in found or probability > found[name].probability:
                 found[name] = Candidate(name, float(voice.ranking.scores[place]), probability, share)
-    if len(heard) == 1 and len(named) < 2:
+    if len(ranked) == 1 and len(named) < 2:
         return tuple(found.values())[:top]
     places = {name: place for place, name in enumerate(named)}
     ordered = sorted(found.values(), key=lambda one: (places.get(one.singer, len(places)), -one.probability))
     return tuple(ordered[:top])
 
 
-def _timeline(heard: Sequence[_HeardVoice], voices: Sequence[Voice]) -> tuple[TimelineSegment, ...]:
+def _timeline(ranked: Sequence[_RankedVoice], voices: Sequence[Voice]) -> tuple[TimelineSegment, ...]:
     """Who sings when, by voice; by segment where the voices are not told apart."""
-    if len(heard) == 1 and heard[0].ranking.segments is not None:
-        return tuple(_by_segment(heard[0].group.heard, heard[0].ranking.segments, heard[0].names))
+    segments, ranking = ranked[0].heard.segments, ranked[0].ranking.segments
+    if segments is not None and ranking is not None:
+        return tuple(_by_segment(segments, ranking, ranked[0].names))
     told = {voice.singer for voice in voices}
     named = [(voice.spans, voice.singer, voice.probability) for voice in voices if voice.singer and not voice.together]
     others = [
-        (voice.group.spans, None, voice.unknown) for voice in heard if voice.singer is None or voice.singer not in told
+        (voice.heard.spans, None, voice.unknown) for voice in ranked if voice.singer is None or voice.singer not in told
     ]
     parts = [
         TimelineSegment(span.start_s, span.stop_s - span.start_s, singer, probability)
@@ -367,11 +339,3 @@ class Verifier:
             self._embedder.fingerprint,
             checked=calibration.checked if self._false_accepts == calibration.false_accept_rate else "",
         )
-
-
-def _covered_s(probe: Embeddings) -> float:
-    """Seconds of the probe that at least one sung segment covers."""
-    if len(probe.start_s) == 0:
-        return 0.0
-    gaps = np.minimum(np.diff(probe.start_s, append=np.inf), probe.segment_s)
-    return float(gaps.sum())

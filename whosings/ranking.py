@@ -25,6 +25,7 @@ from whosings.calibration import (
 )
 from whosings.embedding import Embeddings
 from whosings.gallery import Voices
+from whosings.heard import HeardVoice
 
 LEAST_UNDER = 0.3
 """Least score of a voice under another that is named: on songs of one voice it stayed under 0.26."""
@@ -110,7 +111,7 @@ class Ranking:
     segments: SegmentRanking | None = None
 
 
-def by_voices(probe: Embeddings, ready: ReadyVoices, unknown_prior: float, with_parts: bool = False) -> Ranking:
+def by_voices(voice: HeardVoice, ready: ReadyVoices, unknown_prior: float, with_parts: bool = False) -> Ranking:
     """Rank singers by their mean voices.
 
     Args:
@@ -118,10 +119,11 @@ def by_voices(probe: Embeddings, ready: ReadyVoices, unknown_prior: float, with_
             windows.
     """
     calibration, enrolled, reach = ready.calibration, ready.voices.vectors, ready.reach
-    segments = _by_segment(probe, ready, unknown_prior) if probe.windows is None else None
-    compared = ready.compare(probe.vectors.mean(axis=0, keepdims=True), np.array([probe.amount]))
+    probe = voice.segments
+    segments = _by_segment(probe, ready, unknown_prior) if probe is not None else None
+    compared = ready.compare(voice.mean[None], np.array([voice.amount]))
     scores, llr = compared.scores[0], compared.llr[0]
-    if segments is not None and with_parts:
+    if probe is not None and segments is not None and with_parts:
         named = segments.named(len(enrolled))
         parts = np.flatnonzero(named >= max(_PART_SEGMENTS, _PART_SHARE * len(segments.best)))
         # Only where several voices show: segments chosen for their likeness to one singer would flatter that singer.
