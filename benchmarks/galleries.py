@@ -24,7 +24,8 @@ import whosings.calibration
 from whosings import audio
 from whosings.audio import SAMPLE_RATE, FloatArray, Segment
 from whosings.embedding import Embeddings, TrackEmbedder
-from whosings.gallery import Gallery, Voices
+from whosings.enrolled import Voices
+from whosings.gallery import Gallery
 from whosings.identification import Identifier
 from whosings.vocals.detector import ActivityDetector
 

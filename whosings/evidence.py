@@ -23,7 +23,8 @@ from whosings.audio import FloatArray
 from whosings.calibration import Calibration
 from whosings.diarization import Span, joined
 from whosings.embedding import Embeddings
-from whosings.gallery import EnrolledTrack, Gallery, Voices
+from whosings.enrolled import EnrolledTrack, Voices
+from whosings.gallery import Gallery
 from whosings.gallery_audit import EnrolledVoices
 from whosings.ranking import ReadyVoices
 

@@ -11,121 +11,28 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors import SafetensorError
 
-from whosings.audio import FloatArray
 from whosings.classifier import Head
 from whosings.config import HeadConfig
 from whosings.embedding import Embeddings
+from whosings.enrolled import EnrolledSinger, EnrolledTrack, FittedHead, MeasuredRates, Voices
 from whosings.errors import ConfigError, GalleryError
 from whosings.false_accepts import FalseAccepts
 from whosings.gallery_file import GalleryFile
-from whosings.gallery_rows import SingerRow, TrackRow, singer_row
+from whosings.gallery_rows import SingerRow, singer_row
 from whosings.safe_text import encodable
 from whosings.settings import parse
 from whosings.singer_names import name_key, singer_name
 
 FORMER = {"eb0b109bbcd16ea9b39e0287baaab49740c852eb7a2d14174ab396413709a5de": "fast, once default"}
 """Names of encoders in galleries that kept none; ``fast`` shipped as ``default`` once."""
-
-
-@dataclass(frozen=True)
-class EnrolledSinger:
-    """One row of a gallery; of short recordings, parts of segments count."""
-
-    name: str
-    tracks: int
-    segments: float
-
-
-@dataclass(frozen=True)
-class Voices:
-    """All enrolled singers at once.
-
-    Attributes:
-        names: (singers,) in alphabetical order.
-        vectors: float32 (singers, dimensions): the mean over a singer's tracks of each track's mean unit embedding.
-        segments: (singers,) how many were enrolled; of short recordings, parts count.
-    """
-
-    names: tuple[str, ...]
-    vectors: FloatArray
-    segments: NDArray[np.float64]
-
-    def without(self, singer: str) -> Voices:
-        """The others."""
-        kept = [number for number, name in enumerate(self.names) if name != singer]
-        return Voices(tuple(self.names[number] for number in kept), self.vectors[kept], self.segments[kept])
-
-
-@dataclass(frozen=True)
-class EnrolledTrack:
-    """One enrolled track: float32 (segments, dimensions) of unit length.
-
-    Attributes:
-        segments: how many it counts for; of a short recording, a part of one.
-        source: where the recording was, or its name, when it was enrolled.
-        start_s: (segments,) seconds into the recording.
-    """
-
-    singer: str
-    sha256: str
-    vectors: FloatArray
-    segments: float
-    source: str
-    start_s: FloatArray
-
-    def heard_s(self, segment_s: float) -> float:
-        """Seconds that each of its segments holds, given those of a whole one: a short recording has no whole one."""
-        return segment_s * min(1.0, self.segments / len(self.start_s))
-
-    @classmethod
-    def of(cls, singer: str, row: TrackRow) -> EnrolledTrack:
-        """A row of the file as a track."""
-        return cls(singer, row.sha256, row.vectors, row.segments, row.source, row.start_s)
-
-
-@dataclass(frozen=True)
-class FittedHead:
-    """A classifier trained on a gallery.
-
-    Attributes:
-        names: its classes.
-        accuracy: on tracks that were held back while it was tried; ``before`` is that of the mean voices there.
-    """
-
-    names: tuple[str, ...]
-    head: Head
-    accuracy: float
-    before: float
-
-
-@dataclass(frozen=True)
-class MeasuredRates:
-    """False-accept rates that were measured on a gallery, each singer being left out in turn.
-
-    Attributes:
-        singers, recordings: how many were left out and asked.
-        naming: thresholds by rate, as a calibration has them.
-        changed: singers or recordings have come or gone since.
-    """
-
-    singers: int
-    recordings: int
-    naming: FalseAccepts
-    changed: bool = False
-
-    def __str__(self) -> str:
-        """On what they were measured, in words."""
-        now = "your gallery when it had" if self.changed else "your"
-        return f"measured on {now} {self.singers} singers"
 
 
 class Gallery(GalleryFile):

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from whosings.audio import FloatArray
 from whosings.calibration import Calibration, Scores
-from whosings.gallery import EnrolledTrack, Gallery, Voices
+from whosings.enrolled import EnrolledTrack, Voices
+from whosings.gallery import Gallery
 
 _SURE = math.log(100)  # nats that a doubt must exceed: one in a hundred is wrong
 _BLOCK = 1 << 24  # scores at once

@@ -18,8 +18,9 @@ from whosings.audio import FloatArray
 from whosings.calibration import unit_rows
 from whosings.classifier import Head, HeadData, Tracks, train_heads, vote
 from whosings.config import HeadConfig
+from whosings.enrolled import EnrolledTrack, FittedHead
 from whosings.errors import GalleryError
-from whosings.gallery import EnrolledTrack, FittedHead, Gallery
+from whosings.gallery import Gallery
 from whosings.metrics import top_k_credit
 from whosings.progress import Progress, silent
 from whosings.sampling import sort_key

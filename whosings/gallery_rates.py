@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from whosings.answer import Terms
 from whosings.calibration import UNKNOWN_PRIOR, Calibration, Scores, evidence
+from whosings.enrolled import EnrolledTrack, MeasuredRates
 from whosings.errors import CheckpointError, GalleryError
 from whosings.false_accepts import FALSE_ACCEPT_RATE, RATES, FalseAccepts, look_rate
-from whosings.gallery import EnrolledTrack, Gallery, MeasuredRates
+from whosings.gallery import Gallery
 from whosings.metrics import Interval, rate_interval
 from whosings.progress import Progress, silent
 from whosings.ranking import ReadyVoices

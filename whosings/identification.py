@@ -26,8 +26,9 @@ from whosings.calibration import (
 )
 from whosings.diarization import joined
 from whosings.embedding import Embeddings, TrackEmbedder
+from whosings.enrolled import Voices
 from whosings.errors import ConfigError, GalleryError
-from whosings.gallery import Gallery, Voices
+from whosings.gallery import Gallery
 from whosings.gallery_rates import by_probability, terms_of
 from whosings.heard import HeardTrack, HeardVoice, hear
 from whosings.ranking import Ranking, ReadyVoices, SegmentRanking, by_head, by_voices, under

@@ -24,7 +24,7 @@ from whosings.calibration import (
     singer_posteriors,
 )
 from whosings.embedding import Embeddings
-from whosings.gallery import Voices
+from whosings.enrolled import Voices
 from whosings.heard import HeardVoice
 
 LEAST_UNDER = 0.3

@@ -13,8 +13,9 @@ import pytest
 
 from whosings.embedding import Embeddings
 from whosings.encoder.checkpoint import load_checkpoint
+from whosings.enrolled import Voices
 from whosings.errors import GalleryError
-from whosings.gallery import FORMER, Gallery, Voices
+from whosings.gallery import FORMER, Gallery
 from whosings.vocals.activity import Activity
 
 PRINT = "a" * 64

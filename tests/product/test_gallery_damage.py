@@ -11,8 +11,9 @@ import torch
 from tests.product.test_gallery import PRINT, made
 from whosings.classifier import Head
 from whosings.config import HeadConfig
+from whosings.enrolled import FittedHead
 from whosings.errors import GalleryError
-from whosings.gallery import FittedHead, Gallery
+from whosings.gallery import Gallery
 
 NAMES = ("Ann", "Bob", "Cid", "Dan", "Eve", "Zoe")
 FORMER_SCHEMA = """

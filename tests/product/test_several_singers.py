@@ -7,7 +7,7 @@ import pytest
 
 from tests.product.test_diarization import HOP_S, WINDOW_S
 from tests.product.test_identification import DIMENSIONS, KNOWN, OFFSET, PRINT, VOICES, calibrated, track
-from whosings import identification
+from whosings import heard
 from whosings.answer import Verdict
 from whosings.answer_text import verdict_line
 from whosings.gallery import Gallery
@@ -118,8 +118,8 @@ def test_leaving_one_singer_of_a_duet_out(identifier):
 def test_what_all_voices_share_is_taken_away_before_they_are_told_apart(tmp_path, monkeypatch):
     """Otherwise recordings of one studio would be one voice."""
     seen = []
-    told_apart = identification.diarize
-    monkeypatch.setattr(identification, "diarize", lambda *of: seen.append(of[0]) or told_apart(*of))
+    told_apart = heard.diarize
+    monkeypatch.setattr(heard, "diarize", lambda *of: seen.append(of[0]) or told_apart(*of))
     with Gallery(tmp_path / "g", PRINT) as gallery:
         gallery.add("singer 1", track([1] * 20, 1), "1")
         probe = song([((1,), 20), ((4,), 20)])
