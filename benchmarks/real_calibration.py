@@ -75,7 +75,7 @@ def joined(clips: list[Embeddings]) -> Embeddings:
 
 @dataclass(frozen=True)
 class Passed:
-    """Shares of pairs at one threshold of ``verify``: of strangers, and of those of one sex, that pass it; and missed."""
+    """Shares at one threshold of ``verify``: strangers, and those of one sex, who pass; pairs of one singer missed."""
 
     rate: str
     strangers: float
