@@ -274,7 +274,7 @@ def test_calibrate(run, tiny, choir_folder, tmp_path):
     )
     assert code == 0
     assert json.loads(out)["same_trials"] == 18 * 4  # of eight segments or more: whole, halved and so on
-    code, _, err = run("calibrate", "default", "--from", choir_folder / "choir.parquet")
+    code, _, err = run("calibrate", tmp_path / "none", "--from", choir_folder / "choir.parquet")
     assert code == 1
     assert "is not a checkpoint's folder" in err
 

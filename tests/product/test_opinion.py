@@ -162,7 +162,7 @@ def test_the_line_says_that_it_is_no_verdict_and_how_often_it_errs() -> None:
 def test_identify_prints_it_and_json_carries_it(run, tiny, small_choir, tmp_path) -> None:
     gallery, probe = tmp_path / "g", small_choir.tracks[1].path
     run("enrol", "Ann", small_choir.tracks[0].path, "-g", gallery, "--encoder", tiny.folder)
-    code, out, _ = run("identify", probe, "-g", gallery, "--encoder", tiny.folder)
+    code, out, _ = run("identify", probe, "-g", gallery, "--encoder", tiny.folder, "--verbose")
     assert code == 0 and out.count("second opinion, no verdict: score") == 1
     code, out, _ = run("identify", probe, "-g", gallery, "--encoder", tiny.folder, "--json")
     (answer,) = json.loads(out)

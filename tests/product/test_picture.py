@@ -167,6 +167,31 @@ def test_all_rows_share_one_time_axis(tmp_path):
     assert np.ptp(first) == pytest.approx(np.ptp(second) / 2, rel=0.02)
 
 
+def texts(monkeypatch) -> list[str]:
+    """What is written into rows from now on."""
+    written = []
+    usual = matplotlib.axes.Axes.text
+    monkeypatch.setattr(
+        matplotlib.axes.Axes, "text", lambda self, x, y, s, **how: written.append((x, s)) or usual(self, x, y, s, **how)
+    )
+    return written
+
+
+def test_spans_of_a_duet_are_labelled_with_names(tmp_path, monkeypatch):
+    """What follows without a rest has one label, and what is too short for its name has none."""
+    parts = [(0.0, 4.0, "Ann", 1.0), (4.0, 8.0, "Ann", 1.0), (8.0, 8.2, "Somebody of a long name", 1.0)]
+    parts += [(8.2, 12.0, None, 1.0), (14.0, 20.0, "Ann", 1.0)]
+    written = texts(monkeypatch)
+    draw([PictureRow(answer(parts), sound(), "duet")], tmp_path / "p.png")
+    assert written == [(4.0, "Ann"), (pytest.approx(10.1), "somebody else"), (17.0, "Ann")]
+
+
+def test_a_song_of_one_voice_needs_no_labels(tmp_path, monkeypatch):
+    written = texts(monkeypatch)
+    draw([PictureRow(answer([(0.0, 10.0, "Ann", 1.0), (12.0, 20.0, "Ann", 1.0)]), sound(), "song")], tmp_path / "p.png")
+    assert written == []
+
+
 def test_more_singers_than_colours(tmp_path):
     parts = [(k * 0.5, k * 0.5 + 0.5, f"singer {k}", 1.0) for k in range(40)]
     draw([PictureRow(answer(parts), sound(), "choir")], tmp_path / "p.png")
