@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from whosings.audio import SAMPLE_RATE, FloatArray, Segment
+from whosings.calibration import calibration_of
 from whosings.calibration_fitting import calibrate, in_places
 from whosings.encoder.checkpoint import load_checkpoint, rewrite_card
 from whosings.segment_embedding import SegmentEmbedder
@@ -73,6 +74,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("encoder", type=Path, help="folder of a checkpoint; its card is rewritten")
     parser.add_argument("--bank", type=Path, required=True, help="folder that voice_bank.py wrote")
+    parser.add_argument("--rates-only", action="store_true", help="keep the calibration, measure false-accept rates")
     given = parser.parse_args()
     torch.set_num_threads(1)
     bank = open_bank(given.bank)
@@ -90,8 +92,10 @@ def main() -> None:
         rows += [(h, name, sex) for h in (*made, *(listen(clip.samples, short=True) for clip in own))]
     tracks, singers, sexes = zip(*rows, strict=True)
     moved, places = in_places([track.vectors for track in tracks], singers)
-    found = calibrate(moved, singers, MATERIAL, sexes, [track.amount for track in tracks], places)
-    rewrite_card(given.encoder, {**load_checkpoint(given.encoder).card, "calibration": found.to_card()})
+    checkpoint = load_checkpoint(given.encoder)
+    known = calibration_of(checkpoint) if given.rates_only else None
+    found = calibrate(moved, singers, MATERIAL, sexes, [track.amount for track in tracks], places, known)
+    rewrite_card(given.encoder, {**checkpoint.card, "calibration": found.to_card()})
     print(found.track, found.segment, found.pair, found.threshold, found.noise, found.spread, found.same_trials)
 
 

@@ -71,6 +71,7 @@ def calibrate(
     alike: Sequence[str] | None = None,
     amounts: Sequence[float] | None = None,
     places: Sequence[str] | None = None,
+    known: Calibration | None = None,
 ) -> Calibration:
     """Fit a calibration on tracks of known singers that the encoder was not trained on.
 
@@ -92,6 +93,7 @@ def calibrate(
         amounts: for each track, how many segments' worth of voice it is; as many as it has segments unless given.
         places: for each track, what its recordings share that is not the singer, such as the studio; one and the same
             unless given. A place is what a gallery will be: its singers are told apart, its own mean voice is known.
+        known: a calibration that stays as it is; only its tables of false-accept rates are measured on the tracks.
 
     Raises:
         TrainingError: fewer than two singers with two tracks.
@@ -123,6 +125,8 @@ def calibrate(
     found = [likeness(draft.adapted(voices[homes == place]).centred(voices[homes == place])) for place in set(where)]
     pairs_in_all = max(1, sum(pairs for _, pairs in found))
     draft = replace(draft, spread=math.sqrt(sum(square * pairs for square, pairs in found) / pairs_in_all))
+    if known is not None:
+        draft = replace(known, track=one, segment=one)
     galleries = {place: draft.adapted(voices[homes == place]) for place in set(where)}
     parts = [_middles(track) for track in own_tracks]
     part_means = [np.stack([part.mean(axis=0) for part in of_track]) for of_track in parts]
@@ -149,14 +153,14 @@ def calibrate(
     singly = _Trials.of(np.concatenate(by_segment), (opposite[owner],), mine[owner], valid[owner])
     heard = [draft.centred(rows) for rows in part_means]
     pairs = _pairs(heard, sizes, who, where)
-    noise = _fit_noise(by_track, pairs)
-    line = pairs.line(noise)
+    noise = _fit_noise(by_track, pairs) if known is None else known.noise
+    line = pairs.line(noise) if known is None else known.pair
     near = _pairs(heard, sizes, who, where * (kinds.max() + 1) + kinds)
     strangers = np.sort(line(near.scores, near.reach(noise))[~near.same])
     # Just above the first trial that must not pass; and never where one singer is the less likely explanation.
     first = float(np.nextafter(strangers[-1 - int(FALSE_ACCEPT_RATE * strangers.size)], np.inf))
     threshold = max(0.0, first)
-    track_line = by_track.line(noise)
+    track_line = by_track.line(noise) if known is None else known.track
     # Of a track its whole: with less to hear, fewer strangers are taken for somebody.
     alone = [
         track_line(by_part[number][0], reach_of(noise, (sizes[number][0], opposite[number])))[
@@ -165,6 +169,8 @@ def calibrate(
         for number in range(len(own_tracks))
     ]
     named = np.array([evidence(llr).max() for llr in alone if llr.size])
+    if known is not None:
+        return replace(known, verifying=FalseAccepts.measured(strangers), naming=FalseAccepts.measured(named))
     return replace(
         draft,
         track=track_line,
