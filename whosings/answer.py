@@ -89,10 +89,7 @@ class Terms:
         """One sentence."""
         if self.false_accepts is None:
             return "A name is given where it is likelier than somebody who is not enrolled."
-        return (
-            f"Names are given so that {100 * self.false_accepts:g}% of recordings of somebody who is not enrolled get "
-            f"one ({self.measured_on})."
-        )
+        return f"{100 * self.false_accepts:g}% of strangers would be given a name, too ({self.measured_on})."
 
 
 @dataclass(frozen=True)

@@ -133,10 +133,7 @@ def test_three_outcomes(gallery):
     assert [answer.voices[0].outcome for answer in (named, look, unknown)] == list(Outcome)
     assert unknown.voices[0].singer is None and look.voices[0].probability == named.voices[0].probability
     assert named.top == look.top == unknown.top  # the rate decides on names, and on no probability
-    assert str(named.terms) == (
-        "Names are given so that 1% of recordings of somebody who is not enrolled get one "
-        "(on the model's calibration set)."
-    )
+    assert str(named.terms) == "1% of strangers would be given a name, too (on the model's calibration set)."
 
 
 def test_a_prior_decides_by_probability(gallery):
@@ -271,7 +268,7 @@ def test_commands_by_rate(run, tiny, small_choir, tmp_path):
     found = json.loads(run("gallery", "calibrate", "-g", gallery, *encoder, "--json")[1])
     assert found["rates"]["recordings"] == 18 and found["held_back"] == 12
     code, out, _ = run("identify", songs[0], "-g", gallery, *encoder, "--false-accepts", "20%")
-    assert code == 0 and "so that 20% of recordings of somebody who is not enrolled get one (measured on your 12" in out
+    assert code == 0 and "20% of strangers would be given a name, too (measured on your 12" in out
     answer = json.loads(run("identify", songs[0], "-g", gallery, *encoder, "--false-accepts", "0.2", "--json")[1])[0]
     assert (
         answer["terms"]["false_accepts"] == 0.2 and answer["terms"]["named_nats"] == found["rates"]["naming"]["nats"][0]
