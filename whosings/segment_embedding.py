@@ -23,6 +23,7 @@ from whosings.devices import has_bf16, open_device, usable
 from whosings.encoder.blocks import FrameWindows
 from whosings.encoder.campplus import Campplus
 from whosings.encoder.checkpoint import DEFAULT, Checkpoint, load_checkpoint
+from whosings.progress import Progress, silent, stage
 from whosings.spectrogram import conform, in_channels, open_front_end
 from whosings.spool import Cuts, Sound, stretches
 
@@ -191,7 +192,7 @@ class SegmentEmbedder:
         return self.listen(whole, start_s).segments
 
     @torch.inference_mode()
-    def listen(self, whole: Sound, start_s: NDArray[np.float64]) -> TrackVectors:
+    def listen(self, whole: Sound, start_s: NDArray[np.float64], progress: Progress = silent) -> TrackVectors:
         """Embed segments of a track, and short windows of what they cover.
 
         An encoder that can be pooled by windows hears overlapping segments once, in stretches; segments that the end of
@@ -199,6 +200,7 @@ class SegmentEmbedder:
 
         Args:
             start_s: starts of the segments in seconds, ascending.
+            progress: is told of every stretch, of a minute at most, and of every batch.
         """
         segment_s = self.front_end.segment_s
         fit = (start_s + segment_s <= whole.duration_s + _ROUNDING_S) & self.encoder.pools_windows
@@ -206,23 +208,26 @@ class SegmentEmbedder:
         vectors = np.zeros((len(start_s), self.encoder.checkpoint.dimensions), np.float32)
         grid = _window_starts(start_s[fit], segment_s)
         windows = np.zeros((len(grid), vectors.shape[1]), np.float32)
-        left, done = np.flatnonzero(fit), 0
-        for own in stretches(start_s[fit], segment_s):
-            stretch = whole.cut(float(own[0]), float(own[-1] - own[0]) + segment_s)
-            heard = self._heard([in_channels(stretch.samples, self.front_end.channels)])
-            places, left = left[: len(own)], left[len(own) :]
-            until = int(np.searchsorted(grid, own[-1] + segment_s - WINDOW_S + _ROUNDING_S))
-            wanted = [SecondsWindows(own - own[0])]
-            if until > done:
-                wanted.append(SecondsWindows(grid[done:until] - own[0], WINDOW_S))
-            vectors[places], *short = self.encoder.windows(heard, *wanted)
-            if short:
-                windows[done:until] = short[0]
-            done = until
-        alone = np.flatnonzero(~fit)
-        for first in range(0, len(alone), self._batch):
-            places = alone[first : first + self._batch]
-            vectors[places] = self(Cuts(whole, start_s[places], segment_s))
+        left, done, alone = np.flatnonzero(fit), 0, np.flatnonzero(~fit)
+        parts, batches = list(stretches(start_s[fit], segment_s)), range(0, len(alone), self._batch)
+        with stage(progress, f"embedding {Path(whole.track_id).name}", len(parts) + len(batches)) as step:
+            for number, own in enumerate(parts, 1):
+                stretch = whole.cut(float(own[0]), float(own[-1] - own[0]) + segment_s)
+                heard = self._heard([in_channels(stretch.samples, self.front_end.channels)])
+                places, left = left[: len(own)], left[len(own) :]
+                until = int(np.searchsorted(grid, own[-1] + segment_s - WINDOW_S + _ROUNDING_S))
+                wanted = [SecondsWindows(own - own[0])]
+                if until > done:
+                    wanted.append(SecondsWindows(grid[done:until] - own[0], WINDOW_S))
+                vectors[places], *short = self.encoder.windows(heard, *wanted)
+                if short:
+                    windows[done:until] = short[0]
+                done = until
+                step(number)
+            for number, first in enumerate(batches, 1):
+                places = alone[first : first + self._batch]
+                vectors[places] = self(Cuts(whole, start_s[places], segment_s))
+                step(len(parts) + number)
         return TrackVectors(vectors, Windows(windows, grid) if len(grid) else None)
 
     def _heard(self, waves: Sequence[FloatArray]) -> Tensor:
