@@ -138,6 +138,11 @@ class TrackEmbedder:
         return str(getattr(self.segments, "name", type(self.segments).__name__))
 
     @property
+    def gives_windows(self) -> bool:
+        """Whether tracks come with short windows, by which voices are told apart."""
+        return isinstance(self.segments, SegmentEmbedder) and self.segments.encoder.pools_windows
+
+    @property
     def fingerprint(self) -> str:
         """That of what embeds the segments."""
         return self.segments.fingerprint
@@ -232,7 +237,7 @@ class TrackEmbedder:
             vectors=found.segments,
             start_s=start_s,
             vocal=np.array([cut.activity.of(start, segment_s) for start in start_s], dtype=np.float64),
-            segment_s=min(length_s, cut.duration_s),
+            segment_s=segment_s,
             duration_s=cut.duration_s,
             fingerprint=self.fingerprint,
             short=cut.short,

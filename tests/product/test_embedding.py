@@ -92,6 +92,7 @@ def test_silence_around_a_short_recording_does_not_matter(tiny):
     plain, around = (tiny.embedder(Segment(s, 0.0, "t")) for s in (voice, padded))
     np.testing.assert_allclose(plain.vectors, around.vectors, atol=1e-5)
     assert around.start_s[0] == pytest.approx(0.6)
+    assert around.segment_s == plain.segment_s == pytest.approx(1.2), "what was heard, and no silence after it"
 
 
 def test_refusals_name_the_track(tiny):
