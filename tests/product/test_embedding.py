@@ -231,6 +231,27 @@ def test_segments_of_a_stretch_are_near_those_heard_alone(pooling):
     assert pooling.along(track, np.zeros(0)).shape == (0, 6)
 
 
+def test_long_stretches_are_heard_first_and_rows_stay_in_order(pooling, monkeypatch):
+    """Memory in which the longest one fitted serves all others; in another order the heap grows with the recording."""
+    front_end = FilterbankConfig(mel_bins=16, segment_s=3.0)  # long enough for short windows
+    checkpoint = pooling.encoder.checkpoint
+    config = checkpoint.config.model_copy(update={"front_end": front_end})
+    longer = Checkpoint(checkpoint.encoder, config, "made")
+    embedder = SegmentEmbedder(Encoder(longer, "cpu", "float32"))
+    whole = Segment(singing(20.0)[None], 0.0, "song")
+    own = [np.array(starts) for starts in ([0.0, 1.5], [6.0, 7.5, 9.0, 10.5, 12.0], [16.0])]
+    heard, windows = [], Encoder.windows
+    monkeypatch.setattr(
+        Encoder, "windows", lambda self, maps, *wanted: heard.append(maps.shape[-1]) or windows(self, maps, *wanted)
+    )
+    found = embedder.listen(whole, np.concatenate(own))
+    assert len(heard) == 3 and heard == sorted(heard, reverse=True)
+    alone = [embedder.listen(whole, starts) for starts in own]
+    np.testing.assert_array_equal(found.segments, np.concatenate([one.segments for one in alone]))
+    np.testing.assert_array_equal(found.windows.start_s, np.concatenate([one.windows.start_s for one in alone]))
+    np.testing.assert_array_equal(found.windows.vectors, np.concatenate([one.windows.vectors for one in alone]))
+
+
 def test_segments_that_the_end_cuts_short_are_heard_by_themselves(pooling):
     track = Segment(singing(2.6)[None], 0.0, "song")
     starts = np.array([0.0, 0.8, 1.6, 2.1])
