@@ -3,14 +3,18 @@
 Reads singing (`--singing`, folders singer/*.audio with RAVDESS' names: one sentence is enrolled, 10 s of the other
 are asked) or whole songs (`--songs`: 20 seconds are asked, the rest is enrolled), and fills the gallery up with made
 voices: speech (`--voices`, folders speaker/*.audio) at ten speeds, and as many more as are missing, drawn from a normal
-distribution fitted to those. `all compete` shares the prior among all who are enrolled, as was done before; `as it is`
-among those who compete. Each probe is asked twice, the second time without its singer.
+distribution fitted to those. Of a choir (`--choir`, a folder of `whosings choir`) the training songs are enrolled and
+the test songs asked; what is missing is drawn from a normal distribution fitted to its own singers, and where it has
+many times ten singers, each ten are a gallery of their own, too. `all compete` shares the prior among all who are
+enrolled, as was done before; `as it is` among those who compete. Each probe is asked twice, the second time without its
+singer.
 """
 
 from __future__ import annotations
 
 import tempfile
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import measure
@@ -23,8 +27,12 @@ from numpy.typing import NDArray
 import whosings.calibration
 from whosings import audio
 from whosings.audio import SAMPLE_RATE, FloatArray, Segment
+from whosings.catalogue.manifest import Manifest
+from whosings.catalogue.roles import read_roles
 from whosings.embedding import Embeddings, TrackEmbedder
 from whosings.enrolled import Voices
+from whosings.evaluation.corpus import embed_manifest
+from whosings.evaluation.verification import _embeddings as stored
 from whosings.gallery import Gallery
 from whosings.identification import Identifier
 from whosings.vocals.detector import ActivityDetector
@@ -52,13 +60,33 @@ def made_voices(folder: Path, embedder: TrackEmbedder, most: int, keep: Path | N
     return np.stack(means)
 
 
-def filled(voices: FloatArray, count: int) -> FloatArray:
-    """So many voices: those that were made, in any order, and draws from their distribution."""
-    rng = np.random.default_rng(0)
-    mixed = voices[rng.permutation(len(voices))[:count]]
-    mean, spread = voices.mean(axis=0), np.cov(voices.T) + 1e-6 * np.eye(voices.shape[1])
-    more = rng.multivariate_normal(mean, spread, max(0, count - len(mixed)), method="cholesky")
-    return np.concatenate([mixed, more]).astype(np.float32)
+@dataclass(frozen=True)
+class Crowd:
+    """Voices that fill a gallery up: (voices, dimensions), with so many segments each.
+
+    Attributes:
+        enrolled: the voices are those who are enrolled already, and only draws from their distribution are others.
+    """
+
+    voices: FloatArray
+    segments: float = 3.0
+    enrolled: bool = False
+
+    def of(self, count: int) -> FloatArray:
+        """So many voices: those that were made, in any order, and draws from their distribution."""
+        rng, voices = np.random.default_rng(0), self.voices
+        mixed = voices[:0] if self.enrolled else voices[rng.permutation(len(voices))[:count]]
+        mean, spread = voices.mean(axis=0), np.cov(voices.T) + 1e-6 * np.eye(voices.shape[1])
+        more = rng.multivariate_normal(mean, spread, max(0, count - len(mixed)), method="cholesky")
+        return np.concatenate([mixed, more]).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What is asked, and whose it is."""
+
+    singer: str
+    heard: Embeddings
 
 
 def parts(singer: Singer, embedder: TrackEmbedder, seconds: int) -> list[Embeddings]:
@@ -71,13 +99,53 @@ def parts(singer: Singer, embedder: TrackEmbedder, seconds: int) -> list[Embeddi
     ]
 
 
-def shares(
-    identifier: Identifier, probes: list[tuple[str, Embeddings]], voices: Voices, gallery: Gallery
-) -> list[NDArray[np.bool_]]:
+def of_choir(folder: Path, gallery: Gallery, embedder: TrackEmbedder, keep: Path, most: int) -> list[Probe]:
+    """Enrols the training songs of a choir's closed singers, and returns their test songs."""
+    split = read_roles(folder / "closed.parquet")
+    names = sorted(split.test.by_singer)[:most]
+    roles = [[track for name in names for track in part.by_singer[name]] for part in (split.train, split.test)]
+    tests = {track.track_id for track in roles[1]}
+    corpus = embed_manifest(embedder, Manifest((*roles[0], *roles[1])), keep, windows_of=tests).corpus
+    segment_s = embedder.front_end.segment_s
+    for track in roles[0]:
+        gallery.add(track.singer_id, stored(corpus, track.track_id, segment_s), track.track_id)
+    return [Probe(track.singer_id, stored(corpus, track.track_id, segment_s)) for track in roles[1]]
+
+
+def by_size(own: Voices, size: int) -> list[Voices]:
+    """All of the singers, or, where they are many times that, groups of so many."""
+    if len(own.names) < 4 * size:
+        return [own]
+    parts = np.array_split(np.arange(len(own.names)), len(own.names) // size)
+    return [Voices(tuple(own.names[n] for n in part), own.vectors[part], own.segments[part]) for part in parts]
+
+
+def rows(gallery: Gallery, embedder: TrackEmbedder, probes: list[Probe], crowd: Crowd) -> Iterator[list[object]]:
+    """A table: galleries of each size, with either way of competing."""
+    own = gallery.voices
+    for size in SIZES:
+        for way, least in (("all compete", 10**9), ("as it is", whosings.calibration._COMPETITORS)):
+            found = []
+            for group in by_size(own, size):
+                more = crowd.of(max(0, size - len(group.names)))
+                enrolled = Voices(
+                    (*group.names, *(f"~ made {number:05d}" for number in range(len(more)))),
+                    np.concatenate([group.vectors, more]),
+                    np.append(group.segments, np.full(len(more), crowd.segments)),
+                )
+                asked = [probe for probe in probes if probe.singer in group.names]
+                kept, whosings.calibration._COMPETITORS = whosings.calibration._COMPETITORS, least
+                found.append(shares(Identifier(gallery, embedder), asked, enrolled, gallery))
+                whosings.calibration._COMPETITORS = kept
+            means = (np.concatenate(column).mean() for column in zip(*found, strict=True))
+            yield [f"{len(enrolled.names):,}", way, *(f"{mean:.0%}" for mean in means)]
+
+
+def shares(identifier: Identifier, probes: list[Probe], voices: Voices, gallery: Gallery) -> list[NDArray[np.bool_]]:
     """Of each probe: whether it is named right, wrongly, and, without its singer, at all."""
     gallery.__dict__["voices"] = voices  # the gallery's own, among made ones
-    named = [(name, identifier.answer(probe).named) for name, probe in probes]
-    strangers = [identifier.answer(probe, leave_out=name).named for name, probe in probes]
+    named = [(probe.singer, identifier.answer(probe.heard).named) for probe in probes]
+    strangers = [identifier.answer(probe.heard, leave_out=probe.singer).named for probe in probes]
     return [
         np.array([name in found for name, found in named]),
         np.array([bool(set(found) - {name}) for name, found in named]),
@@ -90,13 +158,27 @@ def main() -> None:
         __doc__,
         singing={"type": Path, "help": "folder singer/*.audio with RAVDESS' names"},
         songs={"type": Path, "help": "folder of whole songs"},
-        voices={"type": Path, "required": True, "help": "folder speaker/*.audio of speech"},
+        voices={"type": Path, "help": "folder speaker/*.audio of speech; for singing and songs"},
         keep={"type": Path, "help": "file that keeps the made voices"},
+        choir={"type": Path, "help": "folder of a choir, with closed.parquet"},
+        store={"type": Path, "help": "Parquet file that keeps the choir's embeddings"},
+        singers={"type": int, "default": 1000, "help": "most singers of the choir"},
         encoder={"default": "default"},
     )
     torch.set_num_threads(1)
     embedder, detector = TrackEmbedder(given.encoder), ActivityDetector()
-    made = made_voices(given.voices, embedder, 100 if given.quick else 10_000, given.keep)
+    columns = ("enrolled", "way", "named right", "somebody else", "strangers named")
+    if given.choir is not None:
+        with tempfile.TemporaryDirectory() as place, Gallery(Path(place) / "g", embedder.fingerprint) as gallery:
+            store = given.store or Path(place) / "choir.parquet"
+            probes = of_choir(given.choir, gallery, embedder, store, 10 if given.quick else given.singers)
+            own = gallery.voices
+            print(f"\n{given.choir.name}: {len(own.names)} singers, {len(probes)} probes")
+            crowd = Crowd(own.vectors, float(np.median(own.segments)), enrolled=True)
+            measure.table(columns, list(rows(gallery, embedder, probes, crowd)))
+    if given.voices is None:
+        return
+    crowd = Crowd(made_voices(given.voices, embedder, 100 if given.quick else 10_000, given.keep))
     for folder, read, seconds in (
         (given.songs, lambda path: from_song(path, detector), HALF_S),
         (given.singing, from_clips, PART_S),
@@ -105,26 +187,12 @@ def main() -> None:
             continue
         paths = [path for path in sorted(folder.iterdir()) if path.is_dir() or path.suffix in audio.AUDIO_ENDINGS]
         singers = [read(path) for path in paths if path.name != "words"]
-        probes = [(singer.name, part) for singer in singers for part in parts(singer, embedder, seconds)]
+        probes = [Probe(singer.name, part) for singer in singers for part in parts(singer, embedder, seconds)]
         print(f"\n{folder.name}: {len(singers)} singers, {len(probes)} probes")
-        rows: list[list[object]] = []
         with tempfile.TemporaryDirectory() as place, Gallery(Path(place) / "g", embedder.fingerprint) as gallery:
             for singer in singers:
                 gallery.add(singer.name, embedder(Segment(singer.enrolled[None], 0.0, singer.name)), singer.name)
-            own = gallery.voices
-            for size in SIZES:
-                more = filled(made, max(0, size - len(own.names)))
-                names = (*own.names, *(f"~ made {number:05d}" for number in range(len(more))))
-                vectors = np.concatenate([own.vectors, more])
-                all_of_them = replace(
-                    own, names=names, vectors=vectors, segments=np.append(own.segments, np.full(len(more), 3.0))
-                )
-                for way, least in (("all compete", 10**9), ("as it is", whosings.calibration._COMPETITORS)):
-                    kept, whosings.calibration._COMPETITORS = whosings.calibration._COMPETITORS, least
-                    found = shares(Identifier(gallery, embedder), probes, all_of_them, gallery)
-                    whosings.calibration._COMPETITORS = kept
-                    rows.append([f"{len(names):,}", way, *(f"{share.mean():.0%}" for share in found)])
-        measure.table(("enrolled", "way", "named right", "somebody else", "strangers named"), rows)
+            measure.table(columns, list(rows(gallery, embedder, probes, crowd)))
 
 
 if __name__ == "__main__":

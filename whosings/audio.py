@@ -48,6 +48,7 @@ from whosings.errors import (
     TruncatedAudioError,
 )
 from whosings.files import atomic, write_atomic
+from whosings.progress import Progress, silent, stage
 from whosings.safe_text import encodable
 
 SAMPLE_RATE = 16_000
@@ -121,7 +122,11 @@ def load(path: str | Path, channels: Channels = 1, track_id: str | None = None) 
 
 
 def blocks(
-    path: str | Path, sample_rate: int = SAMPLE_RATE, channels: Channels = 1, block_s: float = _BLOCK_S
+    path: str | Path,
+    sample_rate: int = SAMPLE_RATE,
+    channels: Channels = 1,
+    block_s: float = _BLOCK_S,
+    progress: Progress = silent,
 ) -> Iterator[FloatArray]:
     """Decode a file from its start, at any rate, in memory bounded by one block.
 
@@ -130,6 +135,7 @@ def blocks(
     Args:
         sample_rate: Hz, of the result.
         block_s: seconds decoded at a time; blocks differ in length by what the resampler holds back.
+        progress: is told of every minute.
 
     Yields:
         float32 (channels, samples), never empty.
@@ -137,12 +143,16 @@ def blocks(
     Raises:
         AudioError: as ``load``; what is wrong far into a file is found when that place is reached.
     """
-    with open_source(path) as source:
+    with (
+        open_source(path) as source,
+        stage(progress, f"decoding {Path(path).name}", int(source.info.duration_s // 60)) as step,
+    ):
         total = 0
         for block in _decoded(source, sample_rate, channels, block_s):
             if not np.isfinite(block).all():
                 raise _not_finite(path)
             total += block.shape[0]
+            step(total // sample_rate // 60)
             if block.shape[0]:
                 yield np.ascontiguousarray(block.T)
         if total == 0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, is_dataclass
@@ -13,7 +14,7 @@ from typing import Any
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 from rich.table import Table
 from rich.text import Text
@@ -23,6 +24,8 @@ from whosings.progress import Progress
 from whosings.safe_text import printable, printable_json
 
 _UNBOUNDED = 1000  # letters a line
+_LABEL = 40  # letters of a bar's label
+_AT_ONCE_S = 1.0  # for which nobody needs a bar
 
 
 class _SafeConsole(Console):
@@ -51,11 +54,12 @@ class Report:
     def bars(self) -> Iterator[Progress]:
         """Progress bars on standard error, if that is a terminal: (label, steps) -> what to call after each step.
 
-        0 steps are an unknown number of them.
+        0 steps are an unknown number of them. What begins before another bar is full is a part of that work: its bar
+        shows once it has taken a second, and goes when it is full.
         """
         columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
         with RichProgress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             *columns,
             console=self.err,
             transient=True,
@@ -63,8 +67,9 @@ class Report:
         ) as progress:
 
             def start(label: str, steps: int) -> Callable[[], None]:
-                task = progress.add_task(printable(label), total=steps or None)
-                return lambda: progress.advance(task)
+                part = not progress.finished
+                task = progress.add_task(_brief(printable(label)), total=steps or None, visible=not part)
+                return _part(progress, task, steps) if part else lambda: progress.advance(task)
 
             yield start
 
@@ -85,6 +90,26 @@ class Report:
             for error in self.failures:
                 self.err.print(f"  {printable(str(error))}", markup=False)
             raise typer.Exit(1)
+
+
+def _part(progress: RichProgress, task: TaskID, steps: int) -> Callable[[], None]:
+    """What to call after each step of work that is a part of other work, and may be done in no time."""
+    began, done = time.monotonic(), 0
+
+    def step() -> None:
+        nonlocal done
+        done += 1
+        if done == steps:
+            progress.remove_task(task)
+        else:
+            progress.update(task, advance=1, visible=time.monotonic() - began >= _AT_ONCE_S)
+
+    return step
+
+
+def _brief(label: str) -> str:
+    """A label that leaves room for its bar."""
+    return label if len(label) <= _LABEL else f"{label[: _LABEL - 1]}…"
 
 
 def print_json(value: Any) -> None:

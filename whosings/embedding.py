@@ -26,6 +26,7 @@ from whosings.audio import FloatArray, Segment
 from whosings.encoder.checkpoint import DEFAULT, Checkpoint
 from whosings.errors import AudioError, CheckpointError, MissingExtraError, SilentAudioError
 from whosings.opinion import Opinion, SecondOpinion
+from whosings.progress import Progress, silent, stage
 from whosings.segment_embedding import Encoder, SegmentEmbedder, SegmentsToVectors, TrackVectors, Windows
 from whosings.spool import STRETCH_S, Cuts, Sound, Spool, pieces
 from whosings.vocals.activity import Activity, trim
@@ -137,31 +138,44 @@ class TrackEmbedder:
         return str(getattr(self.segments, "name", type(self.segments).__name__))
 
     @property
+    def gives_windows(self) -> bool:
+        """Whether tracks come with short windows, by which voices are told apart."""
+        return isinstance(self.segments, SegmentEmbedder) and self.segments.encoder.pools_windows
+
+    @property
     def fingerprint(self) -> str:
         """That of what embeds the segments."""
         return self.segments.fingerprint
 
-    def __call__(self, track: str | Path | Segment) -> Embeddings:
+    def __call__(self, track: str | Path | Segment, progress: Progress = silent) -> Embeddings:
         """Embed one track: a file, or samples already decoded.
+
+        Args:
+            progress: is told of every minute, or nearly so, as it is decoded, listened to, and embedded.
 
         Raises:
             AudioError: a subclass says why: missing, unreadable, empty, truncated, silent, too short, too long, NaN.
         """
-        return self._embed(self._cut(track))
+        return self._embed(self._cut(track, progress), progress)
 
-    def many(self, tracks: Iterable[str | Path | Segment]) -> Iterator[Embeddings | AudioError]:
+    def many(
+        self, tracks: Iterable[str | Path | Segment], progress: Progress = silent
+    ) -> Iterator[Embeddings | AudioError]:
         """Embed tracks in order; what cannot be used comes back as its error, and the work goes on.
 
         Decoding runs ahead in a thread; no more than a few tracks are in memory at a time.
+
+        Args:
+            progress: as of a call; it is told from both threads.
         """
         remaining = iter(tracks)
         with ThreadPoolExecutor(1) as pool:
-            ahead: list[Future[_Cut]] = [pool.submit(self._cut, track) for track in islice(remaining, 3)]
+            ahead: list[Future[_Cut]] = [pool.submit(self._cut, track, progress) for track in islice(remaining, 3)]
             while ahead:
                 first = ahead.pop(0)
-                ahead.extend(pool.submit(self._cut, track) for track in islice(remaining, 1))
+                ahead.extend(pool.submit(self._cut, track, progress) for track in islice(remaining, 1))
                 try:
-                    yield self._embed(first.result())
+                    yield self._embed(first.result(), progress)
                 except AudioError as error:
                     yield error
 
@@ -173,26 +187,32 @@ class TrackEmbedder:
         Raises:
             AudioError: as calling it; silence is no error here.
         """
-        return self._listen(self._opened(track), np.array(list(start_s), dtype=np.float64)).segments
+        places = np.array(list(start_s), dtype=np.float64)
+        return self._listen(self._opened(track, silent), places, silent).segments
 
-    def _opened(self, track: str | Path | Segment) -> Sound:
-        return track if isinstance(track, Segment) else Spool(track, self.front_end.channels)
+    def _opened(self, track: str | Path | Segment, progress: Progress) -> Sound:
+        return track if isinstance(track, Segment) else Spool(track, self.front_end.channels, progress=progress)
 
-    def _listen(self, whole: Sound, start_s: NDArray[np.float64]) -> TrackVectors:
+    def _listen(self, whole: Sound, start_s: NDArray[np.float64], progress: Progress) -> TrackVectors:
         if isinstance(self.segments, SegmentEmbedder):
-            return self.segments.listen(whole, start_s)
+            return self.segments.listen(whole, start_s, progress)
         cuts = Cuts(whole, start_s, self.front_end.segment_s)
         # Once where there are no segments: the embedder knows the dimensions.
         groups = [cuts[first : first + _GROUP] for first in range(0, max(1, len(cuts)), _GROUP)]
-        return TrackVectors(np.concatenate([self.segments(list(group)) for group in groups]), None)
+        found = []
+        with stage(progress, f"embedding {Path(whole.track_id).name}", len(groups)) as step:
+            for group in groups:
+                found.append(self.segments(list(group)))
+                step(len(found))
+        return TrackVectors(np.concatenate(found), None)
 
-    def _cut(self, track: str | Path | Segment) -> _Cut:
-        whole = self._opened(track)
+    def _cut(self, track: str | Path | Segment, progress: Progress) -> _Cut:
+        whole = self._opened(track, progress)
         name, duration_s = whole.track_id, whole.duration_s
         audio.refuse_short(name, duration_s)
         if np.max([max(piece.max(), -piece.min()) for piece in pieces(whole, STRETCH_S)]) < _SILENT_PEAK:
             raise SilentAudioError(name, "is silent", "use a recording in which somebody sings")
-        activity = self._detector.listen(whole)
+        activity = self._detector.listen(whole, progress)
         segment_s = self.front_end.segment_s
         short = duration_s < segment_s
         if short:
@@ -206,18 +226,18 @@ class TrackEmbedder:
         sung = [activity.of(start, segment_s) >= VOCAL_THRESHOLD for start in starts]
         return _Cut(whole, starts[sung], duration_s, activity, short)
 
-    def _embed(self, cut: _Cut) -> Embeddings:
+    def _embed(self, cut: _Cut, progress: Progress) -> Embeddings:
         length_s, whole = self.front_end.segment_s, cut.whole
         start_s = whole.start_s + cut.start_s
         segment_s = min(length_s, whole.duration_s)
         segments = Cuts(whole, cut.start_s, length_s)
-        found = self._listen(whole, cut.start_s)
+        found = self._listen(whole, cut.start_s, progress)
         return Embeddings(
             track_id=whole.track_id,
             vectors=found.segments,
             start_s=start_s,
             vocal=np.array([cut.activity.of(start, segment_s) for start in start_s], dtype=np.float64),
-            segment_s=min(length_s, cut.duration_s),
+            segment_s=segment_s,
             duration_s=cut.duration_s,
             fingerprint=self.fingerprint,
             short=cut.short,

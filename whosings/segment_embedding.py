@@ -23,6 +23,7 @@ from whosings.devices import has_bf16, open_device, usable
 from whosings.encoder.blocks import FrameWindows
 from whosings.encoder.campplus import Campplus
 from whosings.encoder.checkpoint import DEFAULT, Checkpoint, load_checkpoint
+from whosings.progress import Progress, silent, stage
 from whosings.spectrogram import conform, in_channels, open_front_end
 from whosings.spool import Cuts, Sound, stretches
 
@@ -191,7 +192,7 @@ class SegmentEmbedder:
         return self.listen(whole, start_s).segments
 
     @torch.inference_mode()
-    def listen(self, whole: Sound, start_s: NDArray[np.float64]) -> TrackVectors:
+    def listen(self, whole: Sound, start_s: NDArray[np.float64], progress: Progress = silent) -> TrackVectors:
         """Embed segments of a track, and short windows of what they cover.
 
         An encoder that can be pooled by windows hears overlapping segments once, in stretches; segments that the end of
@@ -199,6 +200,7 @@ class SegmentEmbedder:
 
         Args:
             start_s: starts of the segments in seconds, ascending.
+            progress: is told of every stretch, of a minute at most, and of every batch.
         """
         segment_s = self.front_end.segment_s
         fit = (start_s + segment_s <= whole.duration_s + _ROUNDING_S) & self.encoder.pools_windows
@@ -206,29 +208,57 @@ class SegmentEmbedder:
         vectors = np.zeros((len(start_s), self.encoder.checkpoint.dimensions), np.float32)
         grid = _window_starts(start_s[fit], segment_s)
         windows = np.zeros((len(grid), vectors.shape[1]), np.float32)
-        left, done = np.flatnonzero(fit), 0
-        for own in stretches(start_s[fit], segment_s):
-            stretch = whole.cut(float(own[0]), float(own[-1] - own[0]) + segment_s)
-            heard = self._heard([in_channels(stretch.samples, self.front_end.channels)])
-            places, left = left[: len(own)], left[len(own) :]
-            until = int(np.searchsorted(grid, own[-1] + segment_s - WINDOW_S + _ROUNDING_S))
-            wanted = [SecondsWindows(own - own[0])]
-            if until > done:
-                wanted.append(SecondsWindows(grid[done:until] - own[0], WINDOW_S))
-            vectors[places], *short = self.encoder.windows(heard, *wanted)
-            if short:
-                windows[done:until] = short[0]
-            done = until
-        alone = np.flatnonzero(~fit)
-        for first in range(0, len(alone), self._batch):
-            places = alone[first : first + self._batch]
-            vectors[places] = self(Cuts(whole, start_s[places], segment_s))
+        places, alone = np.flatnonzero(fit), np.flatnonzero(~fit)
+        parts, batches = _parts(start_s[places], segment_s, grid), range(0, len(alone), self._batch)
+        with stage(progress, f"embedding {Path(whole.track_id).name}", len(parts) + len(batches)) as step:
+            # The longest first: of memory in which a long one fitted, a shorter one needs no more.
+            for number, part in enumerate(sorted(parts, key=lambda part: -part.duration_s), 1):
+                stretch = whole.cut(part.start_s, part.duration_s)
+                heard = self._heard([in_channels(stretch.samples, self.front_end.channels)])
+                wanted = [SecondsWindows(start_s[places[part.segments]] - part.start_s)]
+                if part.windows.stop > part.windows.start:
+                    wanted.append(SecondsWindows(grid[part.windows] - part.start_s, WINDOW_S))
+                vectors[places[part.segments]], *short = self.encoder.windows(heard, *wanted)
+                if short:
+                    windows[part.windows] = short[0]
+                step(number)
+            for number, first in enumerate(batches, 1):
+                places = alone[first : first + self._batch]
+                vectors[places] = self(Cuts(whole, start_s[places], segment_s))
+                step(len(parts) + number)
         return TrackVectors(vectors, Windows(windows, grid) if len(grid) else None)
 
     def _heard(self, waves: Sequence[FloatArray]) -> Tensor:
         """Spectrograms of waves of one length."""
         heard: Tensor = self._spectrograms(torch.from_numpy(np.stack(waves)).to(self.encoder.device))
         return heard
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A stretch of a track: where it is, in seconds, and which segments and windows are read from it."""
+
+    start_s: float
+    duration_s: float
+    segments: slice
+    windows: slice
+
+
+def _parts(start_s: NDArray[np.float64], segment_s: float, grid: NDArray[np.float64]) -> list[_Part]:
+    """Stretches of overlapping segments; a window is read from the first stretch that holds it.
+
+    Args:
+        start_s, grid: starts of segments and of windows, ascending.
+    """
+    parts: list[_Part] = []
+    first = done = 0
+    for own in stretches(start_s, segment_s):
+        end_s = float(own[-1]) + segment_s
+        until = int(np.searchsorted(grid, end_s - WINDOW_S + _ROUNDING_S))
+        segments, windows = slice(first, first + len(own)), slice(done, max(done, until))
+        parts.append(_Part(float(own[0]), end_s - float(own[0]), segments, windows))
+        first, done = segments.stop, windows.stop
+    return parts
 
 
 def _of_one_length(waves: Sequence[FloatArray], most: int) -> Iterator[list[int]]:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from whosings import audio
 from whosings.audio import SAMPLE_RATE, Channels, FloatArray, Segment
 from whosings.errors import AudioError
+from whosings.progress import Progress, silent
 
 _IN_MEMORY = 1 << 22  # bytes of a recording that need no file: a minute
 STRETCH_S = 60.0
@@ -54,6 +55,9 @@ class Sound(Protocol):
 class Spool:
     """A whole file, decoded.
 
+    Args:
+        progress: is told of every minute.
+
     Attributes:
         track_id: the file's path unless named otherwise.
         start_s: 0: it begins where the file does.
@@ -64,13 +68,15 @@ class Spool:
 
     start_s = 0.0
 
-    def __init__(self, path: str | Path, channels: Channels = 1, track_id: str | None = None) -> None:
+    def __init__(
+        self, path: str | Path, channels: Channels = 1, track_id: str | None = None, progress: Progress = silent
+    ) -> None:
         self.track_id = str(path) if track_id is None else track_id
         self._channels, self._samples = channels, 0
         # Open for as long as this object lives, and no longer.
         self._file = SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115
         weakref.finalize(self, self._file.close)
-        for block in audio.blocks(path, channels=channels):
+        for block in audio.blocks(path, channels=channels, progress=progress):
             self._samples += block.shape[1]
             try:
                 self._file.write(np.ascontiguousarray(block.T).data)

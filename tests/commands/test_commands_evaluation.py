@@ -4,10 +4,11 @@ import json
 import re
 import shutil
 
+import pyarrow.parquet
 import pytest
 
 from whosings.catalogue.manifest import Manifest, write_manifest
-from whosings.catalogue.roles import assign_roles, write_roles
+from whosings.catalogue.roles import assign_roles, read_roles, write_roles
 from whosings.config import HEADS
 from whosings.evaluation.results import read_results
 
@@ -60,6 +61,15 @@ def test_closed_then_cloned_then_the_rest(run, tiny, closed, results):
     code, out, err = run("evaluate", "product", *common[:-2])
     assert code == 0 and "strangers' probes" in out and re.search(r"[12] clones", out), err
     assert len(json.loads((results / "summary.json").read_text())) == 4
+
+
+def test_the_product_hears_its_probes_by_short_windows(run, closed, tmp_path):
+    """With an encoder that gives them; of what is enrolled none are kept."""
+    code, out, err = run("evaluate", "product", closed, "--encoder", "fast", "--out", tmp_path, "--json")
+    assert code == 0 and 0 <= json.loads(out)["open_set"]["beside"] <= 1, err
+    kept = pyarrow.parquet.read_table(tmp_path / "embeddings-fast-mixture-windows.parquet")
+    tests = {track.track_id for track in read_roles(closed / "closed.parquet").test.tracks}
+    assert set(kept["track_id"].to_pylist()) == tests | {"clone-0", "clone-1"}
 
 
 def test_a_report_of_it_all(run, results):

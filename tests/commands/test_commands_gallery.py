@@ -26,7 +26,7 @@ class Ear:
             raise CheckpointError(self.name, "carries no calibration", "give one, or name an encoder of whosings")
         return self._checkpoint
 
-    def many(self, paths):
+    def many(self, paths, progress):
         for path in paths:
             singer, seed = map(int, path.stem.split("-"))
             yield track([singer] * 8, 100 * singer + seed, name=path.name)

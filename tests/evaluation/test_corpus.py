@@ -4,10 +4,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from whosings.catalogue.manifest import Manifest, Track
+from whosings.config import CampplusConfig, FilterbankConfig, ModelConfig
+from whosings.embedding import TrackEmbedder
+from whosings.encoder.checkpoint import Checkpoint, build
 from whosings.errors import EvaluationError, ManifestError
 from whosings.evaluation.corpus import embed_manifest, without_copies
+from whosings.segment_embedding import Encoder
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +57,50 @@ def test_vocal_stems(tiny, manifest, tmp_path):
         embed_manifest(tiny.embedder, without, tmp_path / "w.parquet", "vocal")
 
 
+@pytest.fixture(scope="module")
+def with_windows():
+    """An untrained encoder of another kind than ``tiny``: one that gives short windows."""
+    torch.manual_seed(0)
+    sizes = {"channels": 4, "width": 8, "layers": (1, 1), "dilations": (1, 1), "growth": 4, "bottleneck": 8}
+    config = ModelConfig(
+        front_end=FilterbankConfig(mel_bins=16, segment_s=3.0), encoder=CampplusConfig(**sizes, embedding=6)
+    )
+    return TrackEmbedder(Encoder(Checkpoint(build(config).eval(), config, "made"), "cpu", "float32"))
+
+
+def test_short_windows_are_kept_of_the_tracks_of_which_they_are_asked(with_windows, manifest, tmp_path, monkeypatch):
+    asked, store = [track.track_id for track in manifest.tracks[1:3]], tmp_path / "e.parquet"
+    plain = embed_manifest(with_windows, manifest, store).corpus
+    assert plain.windows is None and plain.windows_of(asked[0]) is None
+    heard = []
+    many = TrackEmbedder.many
+    monkeypatch.setattr(TrackEmbedder, "many", lambda self, paths: heard.extend(paths) or many(self, paths))
+    found = embed_manifest(with_windows, manifest, store, windows_of=asked).corpus
+    assert heard == [track.path for track in manifest.tracks[1:3]], "the others are known"
+    for track in manifest.tracks:
+        alone = with_windows(track.path)
+        np.testing.assert_array_equal(found.of(track.track_id), alone.vectors.astype(np.float16))
+        windows = found.windows_of(track.track_id)
+        assert (windows is None) == (track.track_id not in asked)
+        if windows is not None:
+            np.testing.assert_array_equal(windows.vectors, alone.windows.vectors.astype(np.float16))
+            np.testing.assert_array_equal(windows.start_s, alone.windows.start_s)
+            assert windows.vectors.dtype == np.float32 and len(windows.start_s) > len(alone.start_s)
+    assert found.windows.vectors.dtype == np.float16
+    heard.clear()
+    again = embed_manifest(with_windows, manifest, store, windows_of=asked).corpus
+    assert not heard
+    np.testing.assert_array_equal(again.windows_of(asked[1]).vectors, found.windows_of(asked[1]).vectors)
+    other = embed_manifest(with_windows, Manifest(manifest.tracks[:1]), store, windows_of=["nobody's"]).corpus
+    assert other.windows is None
+
+
+def test_an_encoder_without_windows_keeps_none(tiny, manifest, tmp_path):
+    asked = [manifest.tracks[0].track_id]
+    found = embed_manifest(tiny.embedder, Manifest(manifest.tracks[:1]), tmp_path / "e.parquet", windows_of=asked)
+    assert found.corpus.windows is None and [path.name for path in tmp_path.iterdir()] == ["e.parquet"]
+
+
 def test_failures_are_listed_and_the_rest_goes_on(tiny, manifest, tmp_path):
     lost = replace(manifest.tracks[0], track_id="lost", path=tmp_path / "lost.flac")
     band = replace(manifest.tracks[1], track_id="band", path=manifest.tracks[1].instrumental_path)
@@ -64,7 +113,6 @@ def test_failures_are_listed_and_the_rest_goes_on(tiny, manifest, tmp_path):
 
 
 def test_a_store_of_another_embedder_is_refused(tiny, manifest, tmp_path):
-    from whosings.embedding import TrackEmbedder
     from whosings.evaluation.baselines import MfccStatistics
 
     embed_manifest(tiny.embedder, Manifest(manifest.tracks[:1]), tmp_path / "e.parquet")

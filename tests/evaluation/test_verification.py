@@ -1,5 +1,6 @@
 """Trials and open sets against scores counted by hand, with a calibration of known meaning."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,9 +10,11 @@ from tests.evaluation_fixtures import scene
 from whosings.calibration import calibration_of, same_singer_probability
 from whosings.calibration_fitting import calibrate
 from whosings.embedding import Embeddings
+from whosings.evaluation.corpus import Corpus
 from whosings.evaluation.protocol import enrol
 from whosings.evaluation.verification import open_set, trials
 from whosings.identification import Verifier
+from whosings.sampling import sort_key
 from whosings.vocals.activity import Activity
 
 
@@ -75,6 +78,32 @@ def test_an_open_set_of_clear_voices():
     assert found.right == 1 and found.another == found.unknown == 0 and found.strangers_named == 0
     assert 0 < found.clones <= 4 and found.clones_source == 0
     assert sum(b.count for b in found.bins) == 12 and found.calibration_error < 0.2
+
+
+def test_probes_are_heard_by_their_windows_where_they_were_kept():
+    """Each test track holds a second voice, the next singer's, for a third of its windows: one and a half minutes."""
+    made, rng = scene(singers=12, spread=0.2), np.random.default_rng(3)
+    tests = made.split.test.tracks
+    rows = []
+    for number in range(len(tests)):
+        own, guest = (made.corpus.of(tests[place % 12].track_id).mean(axis=0) for place in (number, number + 1))
+        cloud = np.repeat([own, guest], (120, 60), axis=0) + 0.02 * rng.standard_normal((180, 16))
+        rows.append(cloud / np.linalg.norm(cloud, axis=1, keepdims=True))
+    windows = Corpus(
+        tests,
+        np.concatenate(rows).astype(np.float16),
+        np.arange(len(tests) + 1) * 180,
+        np.tile(0.5 * np.arange(180), len(tests)),
+        "made",
+    )
+    pool, used = enrol(made.split, made.corpus), embedder(made)
+    without = open_set(pool, made.corpus, used)
+    found = open_set(pool, replace(made.corpus, windows=windows), used)
+    assert without.beside == 0 and without.right == found.right == 1
+    order = sorted(pool.singers, key=lambda name: sort_key(0, name))
+    enrolled = set(order[:6])
+    both = [{f"s{number:02d}", f"s{(number + 1) % 12:02d}"} <= enrolled for number in range(12)]
+    assert found.beside == sum(both) / 6 > 0
 
 
 def test_voices_that_are_all_alike_are_unknown():

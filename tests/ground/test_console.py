@@ -5,12 +5,15 @@ import json
 from dataclasses import dataclass
 from enum import Enum, StrEnum
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import typer
 from rich.console import Console
+from rich.progress import Progress
 
+from whosings import console
 from whosings.console import Report, print_json
 from whosings.errors import AudioError, MissingFileError
 
@@ -74,6 +77,47 @@ def test_bars_go_to_stderr_on_a_terminal():
         step()
     assert "decoding" in err.getvalue()
     assert "2/2" in err.getvalue()
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """What a terminal shows after each of three steps of work that is a part of other work."""
+
+    def draw(seconds_a_step, label="decoding a [live].mp3"):
+        now, kept, shown, err = [0.0], [], [], io.StringIO()
+        monkeypatch.setattr(console, "time", SimpleNamespace(monotonic=lambda: now[0]))
+        monkeypatch.setattr(
+            console, "RichProgress", lambda *a, **b: kept.append(Progress(*a, **b, auto_refresh=False)) or kept[0]
+        )
+        run = Report(err=Console(file=err, force_terminal=True, width=120))
+        with run.bars() as start:
+            start("files", 2)
+            step = start(label, 3)
+            for _ in range(3):
+                now[0] += seconds_a_step
+                step()
+                before = err.tell()
+                kept[0].refresh()
+                shown.append(err.getvalue()[before:])
+        return shown
+
+    return draw
+
+
+def test_a_part_that_takes_long_has_a_bar_until_it_is_done(drawn):
+    first, second, third = drawn(0.6)
+    assert "decoding" not in first and "files" in first
+    assert "decoding a [live].mp3" in second and "2/3" in second and "0/2" in second
+    assert "decoding" not in third and "files" in third
+
+
+def test_a_part_that_is_soon_done_has_none(drawn):
+    assert not any("decoding" in text for text in drawn(0.3))
+
+
+def test_a_long_name_leaves_room_for_its_bar(drawn):
+    shown = drawn(2.0, "decoding " + "x" * 300)[1]
+    assert f"decoding {'x' * 30}…" in shown and "x" * 31 not in shown and "2/3" in shown
 
 
 class Colour(Enum):

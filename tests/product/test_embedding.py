@@ -92,6 +92,7 @@ def test_silence_around_a_short_recording_does_not_matter(tiny):
     plain, around = (tiny.embedder(Segment(s, 0.0, "t")) for s in (voice, padded))
     np.testing.assert_allclose(plain.vectors, around.vectors, atol=1e-5)
     assert around.start_s[0] == pytest.approx(0.6)
+    assert around.segment_s == plain.segment_s == pytest.approx(1.2), "what was heard, and no silence after it"
 
 
 def test_refusals_name_the_track(tiny):
@@ -228,6 +229,27 @@ def test_segments_of_a_stretch_are_near_those_heard_alone(pooling):
     np.testing.assert_allclose(np.linalg.norm(along, axis=1), 1, atol=1e-5)
     np.testing.assert_allclose(along[3], alone[3], atol=1e-5)  # a stretch of its own
     assert pooling.along(track, np.zeros(0)).shape == (0, 6)
+
+
+def test_long_stretches_are_heard_first_and_rows_stay_in_order(pooling, monkeypatch):
+    """Memory in which the longest one fitted serves all others; in another order the heap grows with the recording."""
+    front_end = FilterbankConfig(mel_bins=16, segment_s=3.0)  # long enough for short windows
+    checkpoint = pooling.encoder.checkpoint
+    config = checkpoint.config.model_copy(update={"front_end": front_end})
+    longer = Checkpoint(checkpoint.encoder, config, "made")
+    embedder = SegmentEmbedder(Encoder(longer, "cpu", "float32"))
+    whole = Segment(singing(20.0)[None], 0.0, "song")
+    own = [np.array(starts) for starts in ([0.0, 1.5], [6.0, 7.5, 9.0, 10.5, 12.0], [16.0])]
+    heard, windows = [], Encoder.windows
+    monkeypatch.setattr(
+        Encoder, "windows", lambda self, maps, *wanted: heard.append(maps.shape[-1]) or windows(self, maps, *wanted)
+    )
+    found = embedder.listen(whole, np.concatenate(own))
+    assert len(heard) == 3 and heard == sorted(heard, reverse=True)
+    alone = [embedder.listen(whole, starts) for starts in own]
+    np.testing.assert_array_equal(found.segments, np.concatenate([one.segments for one in alone]))
+    np.testing.assert_array_equal(found.windows.start_s, np.concatenate([one.windows.start_s for one in alone]))
+    np.testing.assert_array_equal(found.windows.vectors, np.concatenate([one.windows.vectors for one in alone]))
 
 
 def test_segments_that_the_end_cuts_short_are_heard_by_themselves(pooling):

@@ -9,7 +9,7 @@ from tests.product.test_identification import PRINT, embedder, track  # noqa: F4
 from whosings import gallery_audit
 from whosings.calibration import calibration_of
 from whosings.gallery import Gallery
-from whosings.gallery_audit import Doubts, audit
+from whosings.gallery_audit import Doubts, audit, namesakes
 
 
 @pytest.fixture
@@ -73,6 +73,49 @@ def test_one_voice_under_two_names_is_told_once(gallery, calibration):
     found = audit(gallery, calibration)
     assert [str(one) for one in found.duplicates] == ["Ann and Anne sound like one singer"]
     assert not found.misfits
+
+
+def test_a_named_singers_other_name_is_told(gallery, calibration):
+    enrol(gallery, {f"s{n}": [n] * 3 for n in range(3, 12)} | {"Ann": [0, 0], "Anne": [0], "Bob": [1, 1]})
+    assert [str(one) for one in namesakes(gallery, calibration, "Ann")] == ["Ann and Anne sound like one singer"]
+    assert [one.second for one in namesakes(gallery, calibration, "Anne")] == ["Ann"]
+    assert namesakes(gallery, calibration, "Bob") == namesakes(gallery, calibration, "nobody") == ()
+
+
+def test_two_recordings_are_enough_and_a_gallery_of_one_has_no_namesakes(gallery, calibration):
+    enrol(gallery, {"Ann": [0]})
+    assert namesakes(gallery, calibration, "Ann") == ()
+    enrol(gallery, {"Anne": [0], "Bob": [1]})
+    assert [one.second for one in namesakes(gallery, calibration, "Ann")] == ["Anne"]
+    assert namesakes(gallery, calibration, "Bob") == ()
+
+
+def test_namesakes_are_found_where_too_many_are_enrolled_to_compare_all(gallery, calibration):
+    """Of thousands who are unlike the singer few compete; the strict question gives up there."""
+    enrol(gallery, {f"s{n}": [n] * 3 for n in range(3, 12)} | {"Ann": [0] * 3, "Anne": [0] * 3})
+    rng = np.random.default_rng(5)
+    own, more = gallery.voices, rng.standard_normal((9000, 64)).astype(np.float32)
+    strangers = more / np.linalg.norm(more, axis=1, keepdims=True)
+    names = (*own.names, *(f"~{number:05d}" for number in range(len(strangers))))
+    segments = np.append(own.segments, np.full(len(strangers), 24.0))
+    gallery.__dict__["voices"] = replace(
+        own, names=names, vectors=np.concatenate([own.vectors, strangers]), segments=segments
+    )
+    assert [one.second for one in namesakes(gallery, calibration, "Ann")] == ["Anne"]
+
+
+def test_few_singers_are_told_to_have_another_name(tmp_path, calibration):
+    """Noisy voices of thirty different singers: odds of ten to one are wrong once in ten at most."""
+    told = 0
+    for seed in range(5):
+        voices = np.random.default_rng([3, seed]).standard_normal((30, 64))
+        with Gallery(tmp_path / str(seed), PRINT) as gallery:
+            for singer in range(30):
+                gallery.add(
+                    f"s{singer}", track([singer] * 4, 91 * seed + singer, 2.0, f"{singer}", voices), f"{singer}"
+                )
+            told += sum(bool(namesakes(gallery, calibration, f"s{singer}")) for singer in range(30))
+    assert told <= 15
 
 
 def test_only_what_was_added_is_looked_at(gallery, calibration):

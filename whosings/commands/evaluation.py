@@ -94,7 +94,9 @@ def evaluate(
     whole = _together(split, cloned)
     with run.bars() as bars:
         step = bars("embedding", len(whole.tracks))
-        embedded = embed_manifest(embedder, whole, out / f"embeddings-{name}-{stem}.parquet", stem, step)
+        probes = {track.track_id for track in (*split.test.tracks, *cloned.tracks)} if what == "product" else ()
+        store = out / f"embeddings-{name}-{stem}.parquet"
+        embedded = embed_manifest(embedder, whole, store, stem, step, windows_of=probes)
     run.failures.extend(embedded.failures)
     with run.bars() as bars:
         pool = enrol(split, embedded.corpus, bars)

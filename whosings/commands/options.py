@@ -82,10 +82,10 @@ def open_embedder(encoder: str, device: str, second_opinion: SecondOpinion | Non
 def embedded(
     run: Report, embedder: TrackEmbedder, paths: Sequence[Path], label: str
 ) -> Iterator[Embeddings | AudioError]:
-    """Each file's embeddings, or why it has none, with a progress bar."""
+    """Each file's embeddings, or why it has none, with progress bars: of all files, and inside of long ones."""
     with run.bars() as bars:
         step = bars(label, len(paths))
-        for result in embedder.many(paths):
+        for result in embedder.many(paths, bars):
             yield result
             step()
 

@@ -26,9 +26,9 @@ def activity(files: Files, as_json: Json = False) -> None:
         step = bars("listening", len(files))
         for path in files:
             try:
-                whole = Spool(path)
+                whole = Spool(path, progress=bars)
                 audio.refuse_short(path, whole.duration_s)
-                found = detector.listen(whole)
+                found = detector.listen(whole, bars)
                 rows.append({"file": str(path), **asdict(found)})
                 if not as_json:
                     bar = "".join(" ▁▂▃▄▅▆▇█"[round(8 * p)] for p in found.probability)

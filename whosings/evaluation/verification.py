@@ -4,7 +4,8 @@ Conventions
 -----------
 - Trials compare each test track with every other singer's and its own singer's validation track, as ``verify`` does.
 - Open set: half of the singers, drawn by seed, are enrolled with their training tracks; test tracks of the other half
-  are strangers. Answers are ``Identifier``'s, with its threshold as shipped.
+  are strangers. Answers are ``Identifier``'s, with its threshold as shipped, by short windows where they were kept.
+- Where an answer names several singers, the one who is heard longest is compared with the truth.
 """
 
 from __future__ import annotations
@@ -60,6 +61,7 @@ class OpenSet:
         enrolled, strangers, clones: number of probes of each kind.
         right, another, unknown: shares of enrolled singers' probes that were answered with the singer, with another
             one, with ``unknown``.
+        beside: share of enrolled singers' probes in which somebody else is named beside another one.
         strangers_named: share of strangers' probes that were given a name.
         clones_right, clones_source: shares of clones answered with a target, and with the source.
         bins: reliability of the stated probability of the best candidate, enrolled singers and strangers alike.
@@ -74,6 +76,7 @@ class OpenSet:
     right: float
     another: float
     unknown: float
+    beside: float
     strangers_named: float
     clones_right: float | None
     clones_source: float | None
@@ -142,7 +145,8 @@ def open_set(
     probes = [*((pool.singers[name].test, frozenset({name} & enrolled)) for name in order)]
     probes += [(clone, frozenset(clone.target_singer_ids) & enrolled) for clone in clones]
     step = progress("open set", len(order) + len(probes))
-    outcome: dict[str, list[bool]] = {name: [] for name in ("right", "another", "unknown", "named", "clone", "source")}
+    kinds = ("right", "another", "unknown", "beside", "named", "clone", "source")
+    outcome: dict[str, list[bool]] = {name: [] for name in kinds}
     stated, came_true = [], []
     with tempfile.TemporaryDirectory() as folder, Gallery(Path(folder) / "singers", embedder.fingerprint) as gallery:
         for name in order:
@@ -164,6 +168,7 @@ def open_set(
                 outcome["right"].append(named in right)
                 outcome["another"].append(named is not None and named not in right)
                 outcome["unknown"].append(named is None)
+                outcome["beside"].append(any(name not in right for name in answer.named[1:]))
             else:
                 outcome["named"].append(named is not None)
     share = {name: float(np.mean(values)) if values else None for name, values in outcome.items()}
@@ -174,6 +179,7 @@ def open_set(
         right=share["right"] or 0.0,
         another=share["another"] or 0.0,
         unknown=share["unknown"] or 0.0,
+        beside=share["beside"] or 0.0,
         strangers_named=share["named"] or 0.0,
         clones_right=share["clone"],
         clones_source=share["source"],
@@ -191,4 +197,7 @@ def _embeddings(corpus: Corpus, track_id: str, segment_s: float) -> Embeddings:
     start_s = corpus.start_s[first : first + len(vectors)]
     sung = np.ones(len(vectors))
     end_s, activity = float(start_s[-1]) + segment_s, Activity(start_s, sung, "network")
-    return Embeddings(track_id, vectors, start_s, sung, segment_s, end_s, corpus.fingerprint, False, activity)
+    windows = corpus.windows_of(track_id)
+    return Embeddings(
+        track_id, vectors, start_s, sung, segment_s, end_s, corpus.fingerprint, False, activity, windows=windows
+    )

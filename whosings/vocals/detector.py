@@ -26,6 +26,7 @@ from whosings.audio import SAMPLE_RATE, FloatArray, Segment
 from whosings.config import FrontEndConfig
 from whosings.errors import CheckpointError
 from whosings.files import content_hash
+from whosings.progress import Progress, silent, stage
 from whosings.spectrogram import LogMel
 from whosings.spool import Sound
 from whosings.tensor_file import halved, opened, write_tensors
@@ -150,22 +151,24 @@ class ActivityDetector:
             samples: (channels, samples) at 16 kHz, of a whole track.
         """
         sound = Segment(samples, 0.0, "")
-        return self._frames(sound, _loud_db(piece_levels_db(sound)))
+        return self._frames(sound, _loud_db(piece_levels_db(sound)), silent)
 
     @torch.inference_mode()
-    def _frames(self, sound: Sound, loud_db: float) -> FloatArray:
+    def _frames(self, sound: Sound, loud_db: float, progress: Progress) -> FloatArray:
         gain = np.float32(LEVEL / max(10 ** (loud_db / 20), 1e-4))
         hop, least = FRONT_END.hop, 2 * FRONT_END.fft_size
         total = -(-round(sound.duration_s * SAMPLE_RATE) // (hop * _STRIDE)) * _STRIDE  # the last one padded
         found = []
-        for first in range(0, total, _BLOCK):
-            begin, end = max(0, first - _CONTEXT), min(total, first + _BLOCK + _CONTEXT)
-            size = min(max((end - begin) * hop, least), max(total * hop, least) - begin * hop)
-            mono = sound.cut(begin * hop / SAMPLE_RATE, size / SAMPLE_RATE).samples.mean(axis=0)
-            wave = torch.from_numpy(np.pad(np.asarray(mono, np.float32) * gain, (0, size - mono.size)))
-            logits = self._network(self._log_mel(wave[None, None]))[0]
-            skip = (first - begin) // _STRIDE
-            found.append(torch.sigmoid(logits[skip : skip + (min(total, first + _BLOCK) - first) // _STRIDE]).numpy())
+        with stage(progress, f"listening to {Path(sound.track_id).name}", -(-total // _BLOCK)) as step:
+            for first in range(0, total, _BLOCK):
+                begin, end = max(0, first - _CONTEXT), min(total, first + _BLOCK + _CONTEXT)
+                size = min(max((end - begin) * hop, least), max(total * hop, least) - begin * hop)
+                mono = sound.cut(begin * hop / SAMPLE_RATE, size / SAMPLE_RATE).samples.mean(axis=0)
+                wave = torch.from_numpy(np.pad(np.asarray(mono, np.float32) * gain, (0, size - mono.size)))
+                logits = self._network(self._log_mel(wave[None, None]))[0]
+                skip, frames = (first - begin) // _STRIDE, (min(total, first + _BLOCK) - first) // _STRIDE
+                found.append(torch.sigmoid(logits[skip : skip + frames]).numpy())
+                step(len(found))
         return np.concatenate(found)
 
     def __call__(self, samples: FloatArray) -> Activity:
@@ -176,11 +179,15 @@ class ActivityDetector:
         """
         return self.listen(Segment(samples, 0.0, ""))
 
-    def listen(self, sound: Sound) -> Activity:
-        """Judge the pieces of a whole track, of which no more than a minute is in memory at a time."""
+    def listen(self, sound: Sound, progress: Progress = silent) -> Activity:
+        """Judge the pieces of a whole track, of which no more than a minute is in memory at a time.
+
+        Args:
+            progress: is told of every minute.
+        """
         level = piece_levels_db(sound)
         loud_db = _loud_db(level)
-        frames = self._frames(sound, loud_db)
+        frames = self._frames(sound, loud_db, progress)
         shares = np.array([frames[n * _FRAMES : (n + 1) * _FRAMES].mean() for n in range(level.size)], np.float64)
         found = audible(level, loud_db + _QUIET_DB) * probability(shares, self._curve)
         return Activity(np.arange(level.size) * PIECE_S, found, "network")
