@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from unittest import mock
 
 import measure
 import numpy as np
@@ -38,6 +39,12 @@ from whosings.identification import Identifier
 from whosings.vocals.detector import ActivityDetector
 
 SIZES = 10, 100, 1000, 10_000
+WAYS: dict[str, dict[str, int]] = {
+    "all compete": {"_COMPETITORS": 10**9, "_MOST_COMPETITORS": 10**9},
+    "without a limit": {"_MOST_COMPETITORS": 10**9},
+    "as it is": {},
+}
+"""Which enrolled singers compete for a recording."""
 SPEEDS = (0.76, 0.82, 0.88, 0.94, 1.0, 1.06, 1.13, 1.2, 1.28, 1.36)
 PART_S = 10
 
@@ -124,7 +131,7 @@ def rows(gallery: Gallery, embedder: TrackEmbedder, probes: list[Probe], crowd: 
     """A table: galleries of each size, with either way of competing."""
     own = gallery.voices
     for size in SIZES:
-        for way, least in (("all compete", 10**9), ("as it is", whosings.calibration._COMPETITORS)):
+        for way, limits in WAYS.items():
             found = []
             for group in by_size(own, size):
                 more = crowd.of(max(0, size - len(group.names)))
@@ -134,9 +141,8 @@ def rows(gallery: Gallery, embedder: TrackEmbedder, probes: list[Probe], crowd: 
                     np.append(group.segments, np.full(len(more), crowd.segments)),
                 )
                 asked = [probe for probe in probes if probe.singer in group.names]
-                kept, whosings.calibration._COMPETITORS = whosings.calibration._COMPETITORS, least
-                found.append(shares(Identifier(gallery, embedder), asked, enrolled, gallery))
-                whosings.calibration._COMPETITORS = kept
+                with mock.patch.multiple(whosings.calibration, **limits):
+                    found.append(shares(Identifier(gallery, embedder), asked, enrolled, gallery))
             means = (np.concatenate(column).mean() for column in zip(*found, strict=True))
             yield [f"{len(enrolled.names):,}", way, *(f"{mean:.0%}" for mean in means)]
 

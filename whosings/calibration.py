@@ -37,6 +37,7 @@ _CENTRE_WEIGHT = 10
 _SPREAD_WEIGHT = 45  # pairs: ten voices make as many
 _SPREAD_POWER = 0.75  # 1 names too few singers over a band, 0.5 too many strangers (benchmarks/real_calibration.py)
 _COMPETITORS = 100
+_MOST_COMPETITORS = 1000
 _MOST_NATS = 80.0  # whose exponential is a number in single precision
 _MOST_VOICES = 1000  # whose likeness is looked at
 
@@ -271,11 +272,12 @@ def reach_of(noise: float, segments: Sequence[NDArray[Any] | float]) -> Scores:
 
 
 def competitors(llr: Scores) -> Scores:
-    """How many enrolled singers count as competitors for probes, (...,): at most all, and at least ``_COMPETITORS``.
+    """How many enrolled singers count as competitors for probes, (...,): at most all, and 100 to 1,000 of many.
 
     Likelihood ratios of strangers are 1 on average. Those of all singers but the best sum to about their number.
     Where the sum is far less, most of a large gallery is less like the probe than strangers are. If all of them
-    counted, nobody could be named in such a gallery.
+    counted, nobody could be named in such a gallery. Beyond a thousand they count for no more, because ratios are on a
+    line with the scores, which understates the few highest (docs/answers.md).
 
     Args:
         llr: (..., singers) log-likelihood ratios, at least one singer.
@@ -298,7 +300,7 @@ def evidence(llr: Scores) -> Scores:
 def _competitors(singers: int, best: Scores, total: Scores) -> Scores:
     """The same from the best ratio and the sum of all odds relative to the best one's."""
     others = np.exp(np.minimum(best, _MOST_NATS)) * np.maximum(total - 1, 0)
-    return np.asarray(np.minimum(singers, _COMPETITORS + others))
+    return np.asarray(np.minimum(min(singers, _MOST_COMPETITORS), _COMPETITORS + others))
 
 
 def singer_posteriors(llr: Scores, unknown_prior: float = UNKNOWN_PRIOR) -> Scores:

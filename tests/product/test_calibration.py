@@ -159,9 +159,10 @@ def test_more_singers_demand_more_of_a_match():
     [
         ([-20.0] * 99, 100),
         ([-20.0] * 9999, 100),  # nobody is like the probe: they do not compete
-        ([0.0] * 9999, 10_000),  # as like it as strangers are: all do
+        ([0.0] * 799, 800),  # as like it as strangers are: all do
+        ([0.0] * 9999, 1000),  # up to a thousand
         ([0.0] * 500 + [-20.0] * 9499, 600),
-        ([8.0] * 5 + [-20.0] * 20_000, 100 + 5 * math.exp(8)),
+        ([3.0] * 5 + [-20.0] * 20_000, 100 + 5 * math.exp(3)),
     ],
 )
 def test_those_compete_who_are_as_like_the_probe_as_strangers_are(others, counted):
