@@ -119,6 +119,7 @@ class Voice:
         seconds: how long it was heard.
         spans: where, to half a second where the encoder gives short windows.
         together: it was heard under another voice, at the same time.
+        namesakes: other enrolled names that are likely the singer's, too.
     """
 
     singer: str | None
@@ -127,6 +128,7 @@ class Voice:
     seconds: float
     spans: tuple[Span, ...]
     together: bool = False
+    namesakes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

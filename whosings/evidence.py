@@ -196,7 +196,7 @@ class EvidenceFinder:
             *_of_what_is_enrolled(singer, matches, enrolled_s),
             *_of_the_runner_up(singer, runner_up),
             *(f"{misfit}." for misfit in audited.misfits(tracks)),
-            *(f"{pair}; if they are, merge the two names." for pair in audited.duplicates([singer])),
+            *(f"{pair}; if they are, merge the two names." for pair in audited.namesakes(singer)),
         )
         return VoiceEvidence(
             singer,
@@ -231,8 +231,8 @@ class EvidenceFinder:
         """Everyone's voice, made ready once for as long as the gallery stays the same."""
         raw = self._gallery.voices
         if self._known is None or self._known[0] is not raw:
-            ready, audited = ReadyVoices.of(raw, self._calibration), EnrolledVoices(raw, self._calibration)
-            self._known = (raw, ready, audited)
+            ready = ReadyVoices.of(raw, self._calibration)
+            self._known = (raw, ready, EnrolledVoices(ready))
         return self._known[1:]
 
 

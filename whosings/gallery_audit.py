@@ -15,14 +15,16 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from whosings.audio import FloatArray
 from whosings.calibration import Calibration, Scores, competitors
-from whosings.enrolled import EnrolledTrack, Voices
+from whosings.enrolled import EnrolledTrack
 from whosings.gallery import Gallery
+from whosings.ranking import ReadyVoices
 
 _SURE = math.log(100)  # nats that a doubt must exceed: one in a hundred is wrong
 _LIKELY = math.log(10)  # nats of one voice against two that the singer of an answer and a namesake must exceed
@@ -101,7 +103,7 @@ def audit(gallery: Gallery, calibration: Calibration, added: Collection[tuple[st
     """
     if (added is not None and not added) or not gallery.singers():
         return Doubts((), ())
-    voices = EnrolledVoices(gallery.voices, calibration)
+    voices = EnrolledVoices(ReadyVoices.of(gallery.voices, calibration))
     singers = None if added is None else {singer for singer, _ in added}
     chosen = [name for name in voices.names if singers is None or name in singers]
     misfits: list[Misfit] = []
@@ -111,36 +113,16 @@ def audit(gallery: Gallery, calibration: Calibration, added: Collection[tuple[st
     return Doubts(tuple(told), tuple(voices.duplicates(chosen)), voices.comparable)
 
 
-def namesakes(gallery: Gallery, calibration: Calibration, singer: str) -> tuple[Duplicate, ...]:
-    """Other names that are likely a singer's, too, the likeliest first; nobody's where the singer is not enrolled.
-
-    For a word beside an answer: only this singer is compared, which takes 20 ms in a gallery of 10,000.
-
-    Args:
-        calibration: that of the gallery's encoder.
-
-    Raises:
-        GalleryError: the gallery is damaged.
-    """
-    if singer not in gallery.voices.names:
-        return ()
-    return tuple(EnrolledVoices(gallery.voices, calibration).namesakes(singer))
-
-
 class EnrolledVoices:
-    """Everyone's voice, ready for comparison.
+    """Everyone's voice, compared with recordings and with one another."""
 
-    Args:
-        raw: a gallery's voices.
-        calibration: that of the gallery's encoder.
-    """
+    def __init__(self, ready: ReadyVoices) -> None:
+        self.names = ready.voices.names
+        self._calibration, self._vectors, self._reach = ready.calibration, ready.voices.vectors, ready.reach
 
-    def __init__(self, raw: Voices, calibration: Calibration) -> None:
-        self.names = raw.names
-        self._place = {name: number for number, name in enumerate(raw.names)}
-        self._calibration = calibration.adapted(raw.vectors)
-        self._vectors = self._calibration.centred(raw.vectors)
-        self._reach = np.asarray(self._calibration.reach(raw.segments), np.float32)
+    @cached_property
+    def _place(self) -> dict[str, int]:
+        return {name: number for number, name in enumerate(self.names)}
 
     @property
     def _least(self) -> float:
@@ -172,7 +154,7 @@ class EnrolledVoices:
 
     def namesakes(self, singer: str) -> Iterator[Duplicate]:
         """Those who are likely one voice with a singer, the likeliest first."""
-        place = self._place[singer]
+        place = self.names.index(singer)
         llr = self._ratios(self._vectors[[place]], self._reach[[place]])[0]
         others = np.delete(np.arange(len(self.names)), place)
         if not others.size:

@@ -29,6 +29,7 @@ from whosings.embedding import Embeddings, TrackEmbedder
 from whosings.enrolled import Voices
 from whosings.errors import ConfigError, GalleryError
 from whosings.gallery import Gallery
+from whosings.gallery_audit import EnrolledVoices
 from whosings.gallery_rates import by_probability, terms_of
 from whosings.heard import HeardTrack, HeardVoice, hear
 from whosings.ranking import Ranking, ReadyVoices, SegmentRanking, by_head, by_voices, under
@@ -129,7 +130,7 @@ class Identifier:
             top=_candidates(ranked, voices, top),
             unknown_probability=math.prod(voice.unknown for voice in ranked),
             timeline=_timeline(ranked, voices),
-            voices=tuple(voices),
+            voices=tuple(_with_namesakes(voice, ready) for voice in voices),
         )
 
     def _rank(self, voice: HeardVoice, ready: ReadyVoices) -> Ranking:
@@ -229,6 +230,13 @@ def _voices(ranked: Sequence[_RankedVoice]) -> list[Voice]:
     everybody = sorted((*found.values(), *unknown), key=lambda voice: -voice.seconds)
     kept = [voice for voice in everybody if voice.outcome is Outcome.NAMED or voice.seconds >= least]
     return kept or everybody[:1]
+
+
+def _with_namesakes(voice: Voice, ready: ReadyVoices) -> Voice:
+    if voice.singer is None:
+        return voice
+    others = EnrolledVoices(ready).namesakes(voice.singer)
+    return replace(voice, namesakes=tuple(pair.second for pair in others))
 
 
 def _verdict(voices: Sequence[Voice]) -> Verdict:

@@ -8,12 +8,13 @@ import pytest
 import soxr
 
 from tests.conftest import RATE
+from tests.product.test_gallery_audit import namesakes
 from whosings import audio
 from whosings.calibration import calibration_of
 from whosings.catalogue.manifest import Manifest
 from whosings.embedding import TrackEmbedder
 from whosings.gallery import Gallery
-from whosings.gallery_audit import audit, namesakes
+from whosings.gallery_audit import audit
 
 
 @pytest.fixture(scope="module")

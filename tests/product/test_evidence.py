@@ -182,7 +182,9 @@ def test_recordings_that_disagree_and_second_names_are_told(gallery):
     gallery.add("Second", track([2] * 20, 778, name="again.flac"), "again")
     (voice,), _ = evidence(gallery, track([2] * 20, 900))
     assert {"Second", "singer 2"} == {voice.singer, voice.runner_up.singer}
-    assert _says(voice, "Second and singer 2 sound like one singer; if they are, merge") and _says(voice, "is close")
+    assert _says(
+        voice, f"{voice.singer} and {voice.runner_up.singer} sound like one singer; if they are, merge"
+    ) and _says(voice, "is close")
 
 
 def test_only_singers_who_are_named_are_read(gallery, monkeypatch):

@@ -321,3 +321,13 @@ def test_encoders_that_ship_say_what_passes_on_real_singers(name):
     assert "real singers who took no part" in calibration.checked
     verifier = Verifier(calibrated(replace(KNOWN, checked="Elsewhere more pass.")))
     assert verifier.compare(track([3] * 5, 1), track([3] * 5, 2)).checked == "Elsewhere more pass."
+
+
+def test_a_named_singer_who_is_enrolled_twice(known, gallery):
+    for number in range(3):
+        gallery.add("singer 3, too", track([3] * 10, 900 + number), f"too {number}")
+    answer = Identifier(gallery, known).answer(track([3] * 8, 503))
+    named = {"singer 3", "singer 3, too"}
+    assert set(answer.named) < named and {*answer.named, *answer.voices[0].namesakes} == named
+    other = Identifier(gallery, known).answer(track([4] * 8, 504))
+    assert other.named == ("singer 4",) and other.voices[0].namesakes == ()

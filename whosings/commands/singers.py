@@ -224,6 +224,10 @@ def _print_details(run: Report, answer: Answer, verbose: bool, timeline: bool) -
         run.print_table(("singer", "sings here with probability", "score", "share of the singing"), rows)
         if answer.opinion is not None:
             run.out.print(f"  {opinion_line(answer.opinion)}")
+    for voice in answer.voices:
+        for other in voice.namesakes:
+            text = f"  {voice.singer} and {other} sound like one singer; if they are, merge the names"
+            run.out.print(text, style="yellow", markup=False)
     if answer.short:
         run.out.print("  short recording: expect less certainty")
     for s in answer.timeline if timeline else ():
