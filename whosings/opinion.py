@@ -1,4 +1,4 @@
-"""A second opinion beside an answer: does this voice sound processed or cloned? A score, never a verdict.
+"""A second opinion beside an answer: does this voice sound resynthesised, or natural, or can neither be said?
 
 Quality triage in the manner of "Not All Deepfakes Are Created Equal: Triaging Audio Forgeries for Robust Deepfake
 Singer Identification" (arXiv 2510.17474): vocoders leave traces in what they make; a small network listens for them.
@@ -9,8 +9,11 @@ Conventions
   logit is their mean.
 - Traces are in the fine structure, so the network sees the spectrum of 32-ms frames: its log power, and how phase goes
   on from bin to bin (group delay) and from frame to frame (instantaneous frequency). Loudness does not matter.
-- A score is read off the logit by a logistic curve, and is shown with what was measured at that score: how many natural
+- A network may be told what of the spectrum is voice (``VoiceShare``); it then listens there.
+- A score is read off the logit by a logistic curve, and is given with what was measured at that score: how many natural
   recordings score as high, and how many processed ones do (``recipes/second_opinion.py``, ``docs/second-opinion.md``).
+- An opinion is spoken only beyond thresholds, at which at most ``STATED_RATE`` of the recordings of any group measured
+  were on the wrong side. They lie in the weights' file, with the groups and how many recordings each had.
 """
 
 from __future__ import annotations
@@ -19,10 +22,12 @@ import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from enum import StrEnum
 from functools import cached_property
 from importlib.resources import files
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,6 +35,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from whosings.audio import SAMPLE_RATE, FloatArray
+from whosings.encoder.voice_share import VoiceShare, on_spectrum
 from whosings.errors import CheckpointError
 from whosings.tensor_file import halved, opened, write_tensors
 
@@ -41,6 +47,8 @@ MOST_SEGMENTS = 12
 """Segments of a track that are listened to."""
 LEAST_S = 1.0
 """Seconds of voice below which there is no opinion."""
+STATED_RATE = 0.05
+"""Largest share of a measured group that was on the wrong side of a threshold."""
 
 CAUTION = (
     "This is no verdict: studio pitch correction, vocoder effects and unusual recordings sound processed too, "
@@ -51,6 +59,14 @@ _FFT, _HOP = 512, 160
 _FLOOR = 1e-6  # of power, against a segment's mean: 60 dB down
 _MEAN, _STD = -6.0, 4.0  # of log powers over that floor
 _SILENT = 1e-6  # root mean square
+
+
+class Sound(StrEnum):
+    """What a second opinion says of a voice."""
+
+    RESYNTHESISED = "resynthesised"
+    NATURAL = "natural"
+    NO_OPINION = "no opinion"
 
 
 @dataclass(frozen=True)
@@ -64,6 +80,7 @@ class Opinion:
             largest (at high scores: real songs).
         found: share of the processed recordings measured that score as high or higher.
         segments: how many were listened to.
+        sound: what is said of it; no opinion where the score lies between the thresholds.
         caution: what it cannot tell.
     """
 
@@ -71,7 +88,36 @@ class Opinion:
     false_alarm: float
     found: float
     segments: int
+    sound: Sound = Sound.NO_OPINION
     caution: str = CAUTION
+
+
+def opinion_sentence(opinion: Opinion) -> str:
+    """One sentence for people, which accuses nobody; "" where there is no opinion."""
+    return _SENTENCES.get(opinion.sound, "")
+
+
+_SENTENCES = {
+    Sound.RESYNTHESISED: "The voice sounds resynthesised, as it does after studio processing or in a clone.",
+    Sound.NATURAL: "The voice sounds natural, though a good clone may sound natural, too.",
+}
+
+
+@dataclass(frozen=True)
+class MeasuredGroup:
+    """Recordings of one kind on which thresholds were chosen.
+
+    Attributes:
+        name: what they are.
+        natural: whether they are natural or processed.
+        recordings: how many.
+        wrong: how many of them are called what they are not.
+    """
+
+    name: str
+    natural: bool
+    recordings: int
+    wrong: int
 
 
 @dataclass(frozen=True)
@@ -83,6 +129,9 @@ class Scale:
         thresholds: scores, ascending from 0 to 1.
         false_alarm, found: shares of natural and of processed recordings that score at least as high; false alarms in
             the measured material in which there are most.
+        resynthesised_from: lowest score that is called resynthesised; None for never.
+        natural_to: highest score that is called natural, below the former; None for never.
+        groups: what these two were chosen on.
     """
 
     slope: float = 1.0
@@ -90,6 +139,9 @@ class Scale:
     thresholds: tuple[float, ...] = (0.0, 1.0)
     false_alarm: tuple[float, ...] = (1.0, 0.0)
     found: tuple[float, ...] = (1.0, 0.0)
+    resynthesised_from: float | None = None
+    natural_to: float | None = None
+    groups: tuple[MeasuredGroup, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse a scale that cannot be read.
@@ -101,8 +153,19 @@ class Scale:
         whole = len(self.thresholds) == len(self.false_alarm) == len(self.found) > 0
         ascend = all(low < high for low, high in pairwise(self.thresholds))
         finite = all(map(math.isfinite, (self.slope, self.middle, *self.thresholds)))
-        if not (whole and ascend and finite and all(0 <= share <= 1 for share in shares)):
+        said = [score for score in (self.natural_to, self.resynthesised_from) if score is not None]
+        apart = all(low < high for low, high in pairwise(said)) and all(map(math.isfinite, said))
+        if not (whole and ascend and finite and apart and all(0 <= share <= 1 for share in shares)):
             raise ValueError("no scale")
+
+    @classmethod
+    def read(cls, values: dict[str, Any]) -> Scale:
+        """From what ``asdict`` made of one, by way of JSON.
+
+        Raises:
+            TypeError, ValueError: it is none.
+        """
+        return cls(**{**values, "groups": tuple(MeasuredGroup(**group) for group in values.get("groups", ()))})
 
     def score(self, logit: float) -> float:
         """0 to 1."""
@@ -113,22 +176,35 @@ class Scale:
         score = self.score(logit)
         below = max(0, bisect_right(self.thresholds, score) - 1)  # between two thresholds: the worse of the shares
         above = min(bisect_left(self.thresholds, score), len(self.thresholds) - 1)
-        return Opinion(score, self.false_alarm[below], self.found[above], segments)
+        return Opinion(score, self.false_alarm[below], self.found[above], segments, self.sound(score))
+
+    def sound(self, score: float) -> Sound:
+        """What is said at a score."""
+        if self.resynthesised_from is not None and score >= self.resynthesised_from:
+            return Sound.RESYNTHESISED
+        if self.natural_to is not None and score <= self.natural_to:
+            return Sound.NATURAL
+        return Sound.NO_OPINION
 
 
 class ArtefactNetwork(nn.Module):
-    """Waveforms (batch, samples) at 16 kHz -> logits that they are resynthesised, (batch,)."""
+    """Waveforms (batch, samples) at 16 kHz -> logits that they are resynthesised, (batch,).
+
+    Args:
+        channels: of the four convolutions.
+        to_voice: listen where the voice is: what ``VoiceShare`` says is a further input, and draws the attention.
+    """
 
     window: Tensor
     advance: Tensor
 
-    def __init__(self, channels: tuple[int, int, int, int] = (24, 32, 48, 64)) -> None:
+    def __init__(self, channels: tuple[int, int, int, int] = (24, 32, 48, 64), to_voice: bool = False) -> None:
         super().__init__()
-        self.channels = channels
+        self.channels, self.to_voice = channels, to_voice
         self.register_buffer("window", torch.hann_window(_FFT), persistent=False)
         turns = torch.arange(_FFT // 2) * (_HOP / _FFT)  # of a bin's phase from a frame to the next
         self.register_buffer("advance", torch.polar(torch.ones(_FFT // 2), -2 * math.pi * turns), persistent=False)
-        sizes = (5, *channels)
+        sizes = (5 + to_voice, *channels)
         layers: list[nn.Module] = []
         for number, (before, after) in enumerate(pairwise(sizes)):
             size, stride = (5, (2, 2)) if number == 0 else (3, (2, 1 + number % 2))
@@ -155,10 +231,21 @@ class ArtefactNetwork(nn.Module):
         level = (torch.log(power + _FLOOR) - _MEAN) / _STD
         return torch.stack([level, *(part for z in phases for part in (z.real, z.imag))], dim=1)
 
-    def forward(self, waves: Tensor) -> Tensor:
-        """See the class."""
-        maps = self.maps(self.features(waves))
-        weights = F.softmax(self.attention(maps).flatten(2), dim=-1)
+    def forward(self, waves: Tensor, share: Tensor | None = None) -> Tensor:
+        """See the class.
+
+        Args:
+            share: of a network that listens to the voice, what ``VoiceShare`` says of the waves.
+        """
+        heard, towards = self.features(waves), torch.zeros(())
+        if self.to_voice:
+            assert share is not None
+            log_share = on_spectrum(share, heard.shape[-1] + 1)[:, None, :-1, 1:]
+            heard = torch.cat([heard, log_share / _STD], dim=1)
+        maps = self.maps(heard)
+        if self.to_voice:
+            towards = F.adaptive_avg_pool2d(log_share.exp(), maps.shape[2:]).log().flatten(2)
+        weights = F.softmax(self.attention(maps).flatten(2) + towards, dim=-1)
         flat = maps.flatten(2)
         mean = (flat * weights).sum(dim=-1)
         spread = ((flat - mean[..., None]).square() * weights).sum(dim=-1).clamp(min=1e-6).sqrt()
@@ -175,11 +262,17 @@ class SecondOpinion:
 
     def __init__(self, weights: str | Path | None = None) -> None:
         self._path = Path(weights) if weights is not None else Path(str(files("whosings"))) / SHIPPED
+        self._share = VoiceShare()
 
     @property
     def card(self) -> dict[str, object]:
         """What the network was made of, and how well it does."""
         return self._ready[2]
+
+    @property
+    def network(self) -> ArtefactNetwork:
+        """What listens, in evaluation mode."""
+        return self._ready[0]
 
     @property
     def scale(self) -> Scale:
@@ -209,19 +302,23 @@ class SecondOpinion:
         network = self._ready[0]
         places = np.linspace(0, len(audible) - 1, min(MOST_SEGMENTS, len(audible))).round().astype(int)
         waves = [np.asarray(segments[audible[n]].mean(axis=0), np.float32) for n in places]
-        return np.array([float(network(torch.from_numpy(wave)[None])[0]) for wave in waves], np.float32)
+        return np.array([self._logit(network, torch.from_numpy(wave)[None]) for wave in waves], np.float32)
+
+    def _logit(self, network: ArtefactNetwork, wave: Tensor) -> float:
+        return float(network(wave, self._share(wave) if network.to_voice else None)[0])
 
     @cached_property
     def _ready(self) -> tuple[ArtefactNetwork, Scale, dict[str, object]]:
         foreign = CheckpointError(self._path, "is not a second opinion's network", "name another file")
         with opened(self._path, FORMAT, foreign) as file:
-            network = ArtefactNetwork(tuple(file.header["channels"]))
+            network = ArtefactNetwork(tuple(file.header["channels"]), bool(file.header.get("to_voice", False)))
             network.load_state_dict(file.tensors)
-            scale, card = Scale(**file.header["scale"]), dict(file.header["card"])
+            scale, card = Scale.read(file.header["scale"]), dict(file.header["card"])
         return network.eval().requires_grad_(False), scale, card
 
 
 def save_opinion(path: str | Path, network: ArtefactNetwork, scale: Scale, card: dict[str, object]) -> None:
     """Write a network in half precision, with its scale and what it was made of."""
-    header = {"format": FORMAT, "channels": network.channels, "scale": asdict(scale), "card": card}
+    about = {"channels": network.channels, "to_voice": network.to_voice}
+    header = {"format": FORMAT, **about, "scale": asdict(scale), "card": card}
     write_tensors(path, header, halved(network.state_dict()))

@@ -20,10 +20,14 @@ from whosings.opinion import (
     CAUTION,
     MOST_SEGMENTS,
     SHIPPED,
+    STATED_RATE,
     ArtefactNetwork,
+    MeasuredGroup,
     Opinion,
     Scale,
     SecondOpinion,
+    Sound,
+    opinion_sentence,
     save_opinion,
 )
 from whosings.picture import opinion_line
@@ -54,6 +58,45 @@ def test_a_scale_reads_a_logit_and_what_was_measured_at_it() -> None:
     between = SCALE.opinion(0.5 + np.log(3) / 2, 1)  # a score of 0.75
     assert (between.score, between.false_alarm, between.found) == pytest.approx((0.75, 0.2, 0.3))
     assert SCALE.score(1e9) == pytest.approx(1.0) and SCALE.score(-1e9) == pytest.approx(0.0)
+
+
+def test_an_opinion_is_spoken_only_beyond_the_thresholds() -> None:
+    spoken = dataclasses.replace(SCALE, natural_to=0.2, resynthesised_from=0.9)
+    said = {score: spoken.sound(score) for score in (0.0, 0.2, 0.21, 0.89, 0.9, 1.0)}
+    natural, nothing, resynthesised = Sound.NATURAL, Sound.NO_OPINION, Sound.RESYNTHESISED
+    assert said == {0.0: natural, 0.2: natural, 0.21: nothing, 0.89: nothing, 0.9: resynthesised, 1.0: resynthesised}
+    assert spoken.opinion(5.0, 3).sound is resynthesised and spoken.opinion(-5.0, 3).sound is natural
+    assert {SCALE.sound(score) for score in (0.0, 0.5, 1.0)} == {nothing}  # without thresholds nothing is said
+
+
+def test_a_sentence_for_people_accuses_nobody_and_is_empty_without_an_opinion() -> None:
+    sentences = {sound: opinion_sentence(Opinion(0.5, 0.1, 0.5, 3, sound)) for sound in Sound}
+    assert sentences[Sound.NO_OPINION] == ""
+    for sound in (Sound.RESYNTHESISED, Sound.NATURAL):
+        sentence = sentences[sound]
+        assert sound.value in sentence and sentence.endswith(".") and sentence.count(".") == 1
+        assert not any(word in sentence.lower() for word in ("fake", "fraud", "forg", "deceiv", "stolen", "guilty"))
+
+
+def test_a_scale_comes_back_from_its_file(tmp_path: Path) -> None:
+    groups = (MeasuredGroup("songs", True, 10, 0), MeasuredGroup("speech", False, 40, 2))
+    scale = dataclasses.replace(SCALE, natural_to=0.2, resynthesised_from=0.9, groups=groups)
+    save_opinion(tmp_path / "o.safetensors", ArtefactNetwork((4, 4, 8, 8)), scale, {})
+    assert SecondOpinion(tmp_path / "o.safetensors").scale == scale
+
+
+def test_a_network_that_listens_to_the_voice_hears_less_of_what_is_none(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = ArtefactNetwork((4, 4, 8, 8), to_voice=True).eval()
+    save_opinion(tmp_path / "o.safetensors", network, SCALE, {})
+    listener = SecondOpinion(tmp_path / "o.safetensors")
+    assert listener.network.to_voice and listener([singing(3)[None]]) is not None
+    wave, share = torch.from_numpy(noise(2)), torch.zeros(1, 80, 198)
+    other, share[:, :, 100:] = wave.clone(), -8.0
+    other[:, 16000 + 2000 :] = torch.from_numpy(noise(2, 1))[:, 16000 + 2000 :]
+    everything = torch.zeros_like(share)
+    changes = [float((network(other, s) - network(wave, s)).abs()[0]) for s in (share, everything)]
+    assert changes[0] < 0.2 * changes[1]
 
 
 def test_phase_of_a_steady_tone_goes_on_as_its_frequency_says() -> None:
@@ -166,7 +209,8 @@ def test_identify_prints_it_and_json_carries_it(run, tiny, small_choir, tmp_path
     assert code == 0 and out.count("second opinion, no verdict: score") == 1
     code, out, _ = run("identify", probe, "-g", gallery, "--encoder", tiny.folder, "--json")
     (answer,) = json.loads(out)
-    assert set(answer["opinion"]) == {"score", "false_alarm", "found", "segments", "caution"}
+    assert set(answer["opinion"]) == {"score", "false_alarm", "found", "segments", "sound", "caution"}
+    assert answer["opinion"]["sound"] in {sound.value for sound in Sound}
     assert all(0 <= answer["opinion"][key] <= 1 for key in ("score", "false_alarm", "found"))
 
 
@@ -189,6 +233,13 @@ def test_measured_shares_fall_with_the_score_and_no_alarm_is_called_impossible()
     assert min(scale.false_alarm) > 0
 
 
+def test_the_shipped_thresholds_hold_the_stated_rate_in_every_group_they_name() -> None:
+    scale = SecondOpinion().scale
+    assert {group.name for group in scale.groups} >= {"speech", "singing, produced", "songs"}
+    assert all(group.wrong <= STATED_RATE * group.recordings for group in scale.groups)
+    assert scale.resynthesised_from is not None and scale.false_alarm[-1] > 0
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -197,6 +248,8 @@ def test_measured_shares_fall_with_the_score_and_no_alarm_is_called_impossible()
         {"scale": {**dataclasses.asdict(SCALE), "thresholds": []}},
         {"scale": {**dataclasses.asdict(SCALE), "found": [1.0]}},
         {"scale": {**dataclasses.asdict(SCALE), "middle": None}},
+        {"scale": {**dataclasses.asdict(SCALE), "natural_to": 0.9, "resynthesised_from": 0.1}},
+        {"scale": {**dataclasses.asdict(SCALE), "groups": [{"name": "songs"}]}},
         {"scale": {**dataclasses.asdict(SCALE), "thresholds": [0.5, 0.0, 1.0]}},
     ],
 )

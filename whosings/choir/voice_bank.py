@@ -5,7 +5,7 @@ Conventions
 - Sound is mono at 16 kHz: int16 at nearly full range in clips, float32 before.
 - Every clip is drawn from a generator of its own, seeded by its number, so that it is the same in any process.
 - The first part serves ``whosings.training.distillation``, the second ``whosings.training.activity``, the third
-  ``whosings.training.second_opinion``.
+  ``whosings.training.opinion_bank``.
 """
 
 from __future__ import annotations
@@ -34,12 +34,13 @@ from whosings.choir.score import compose
 from whosings.choir.soundfont import LEADS, arrange, draw_ensemble, find_soundfont, render
 from whosings.choir.technique import draw_technique, roughened, used
 from whosings.errors import TooShortError
+from whosings.sound.batch_effects import resynthesised, vocoder_frames
 from whosings.sound.record_effects import apply, carrier, channel_vocoder
 from whosings.sound.vocoder import Frames, analyze, sound
 from whosings.spectrogram import htk_filterbank
 from whosings.training import activity
 from whosings.training.distillation.bank import Clip, Samples, to_int16
-from whosings.training.second_opinion import Kind, Process, Take
+from whosings.training.opinion_bank import Kind, Process, Take
 
 SPEEDS = (1.0, 0.86, 1.16)
 """Speeds of a speaker's speech; each makes another person."""
@@ -281,6 +282,16 @@ def random_phase(take: Take, rng: np.random.Generator) -> FloatArray:
     return _from_mel(take.samples, int(rng.integers(0, 3)))
 
 
+def own_phases(take: Take, rng: np.random.Generator) -> FloatArray:
+    """Go through mel bands at a common rate, and keep the phases but for an error, as good neural vocoders do."""
+    rate = int(rng.choice([16_000, 22_050, 24_000]))
+    wave = torch.from_numpy(soxr.resample(take.samples, SAMPLE_RATE, rate))[None, None]
+    turns = torch.from_numpy(rng.uniform(-1, 1, (1, *vocoder_frames(wave.shape[-1])))).float()
+    blur, bands, rounds = rng.uniform(0.02, 0.4, 1), int(rng.choice([64, 80, 100, 128])), int(rng.integers(0, 3))
+    made = soxr.resample(resynthesised(wave, turns, blur, bands, rounds)[0, 0].numpy(), rate, SAMPLE_RATE)
+    return np.asarray(made, np.float32)
+
+
 def phase_vocoder(take: Take, rng: np.random.Generator) -> FloatArray:
     """Stretch in the spectral domain (Flanagan and Golden, 1966), and mostly go back to the length: transposed."""
     size = int(rng.choice([512, 1024, 2048]))
@@ -330,16 +341,17 @@ def linear_prediction(take: Take, rng: np.random.Generator) -> FloatArray:
 
 
 KINDS: Mapping[str, Kind] = {
-    "WORLD": Kind(0.13, world),
+    "WORLD": Kind(0.12, world),
     "WORLD, pitch corrected": Kind(0.1, tuned),
     "WORLD, sung": Kind(0.07, sung),
-    "conversion, neighbours": Kind(0.08, converted("neighbours")),
-    "conversion, statistics": Kind(0.08, converted("statistics")),
-    "conversion, degraded": Kind(0.04, converted("degraded")),
-    "Griffin-Lim of 80 mels": Kind(0.2, griffin_lim),
-    "80 mels, random phase": Kind(0.06, random_phase),
-    "phase vocoder": Kind(0.16, phase_vocoder),
-    "channel vocoder": Kind(0.08, studio_vocoder),
+    "conversion, neighbours": Kind(0.12, converted("neighbours")),
+    "conversion, statistics": Kind(0.1, converted("statistics")),
+    "conversion, degraded": Kind(0.06, converted("degraded")),
+    "Griffin-Lim of 80 mels": Kind(0.12, griffin_lim),
+    "80 mels, random phase": Kind(0.05, random_phase),
+    "mels, own phases": Kind(0.12, own_phases),
+    "phase vocoder": Kind(0.09, phase_vocoder),
+    "channel vocoder": Kind(0.05, studio_vocoder),
     "linear prediction": Kind(0.0, linear_prediction),
 }
 """Ways of processing a voice, and how often each is drawn for training; what is never drawn is held out."""
