@@ -181,7 +181,7 @@ def test_thresholds_hold_the_stated_rate_in_the_worst_group() -> None:
     natural, songs, made = np.arange(100) / 100, np.arange(10) / 10 + 1, np.arange(40) / 20 + 0.5
     rows = rows_of("speech", NATURAL, natural) + rows_of("songs", NATURAL, songs) + rows_of("speech", "x", made)
     found = thresholds(rows)
-    assert np.sum(songs >= found.resynthesised) == 0 and found.resynthesised == pytest.approx(1.9)
+    assert np.sum(songs >= found.resynthesised) == 0 and found.resynthesised == pytest.approx(1.9, abs=0.02)
     assert np.sum(made <= found.natural) == 2  # 5 % of 40
     assert thresholds(rows[:100]).natural == -np.inf
     speech = thresholds(rows_of("speech", NATURAL, natural))

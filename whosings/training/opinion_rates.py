@@ -34,6 +34,7 @@ SPEECH = "speech"
 
 _BANDED = 0.4  # of produced recordings
 _GRID = 51
+_MARGIN = 0.01  # logits
 
 Array = NDArray[np.float64]
 Listen = Callable[[Sequence[FloatArray]], float]
@@ -123,7 +124,7 @@ def thresholds(rows: Sequence[Heard], rate: float = STATED_RATE) -> Thresholds:
     """
     alarm = max((_beyond(values, rate) for values in by_group(rows, True).values()), default=np.inf)
     miss = min((-_beyond(-values, rate) for values in by_group(rows, False).values()), default=-np.inf)
-    return Thresholds(alarm, min(miss, np.nextafter(alarm, -np.inf)))
+    return Thresholds(alarm, min(miss, alarm - _MARGIN))
 
 
 def by_group(rows: Sequence[Heard], natural: bool) -> dict[str, Array]:
@@ -185,9 +186,9 @@ def fit_scale(rows: Sequence[Heard]) -> Scale:
 
 
 def _beyond(values: Array, rate: float) -> float:
-    """The lowest threshold that at most ``rate`` of the values reach."""
+    """The lowest threshold that at most ``rate`` of the values reach, and a margin for what machines round."""
     allowed = int(np.floor(rate * values.size + 1e-9))
-    return float(np.nextafter(np.sort(values)[values.size - 1 - allowed], np.inf))
+    return float(np.sort(values)[values.size - 1 - allowed]) + _MARGIN
 
 
 class _Nothing:
