@@ -11,7 +11,7 @@
 fit the curve from logits to scores, and say how well it works. The rest is measured only: `RAVDESS`
 (`singer/*.opus`, singing without a band), `JAMENDOLYRICS` (`*.mp3`, taken to be natural), `CLONES` (`method/*.flac`,
 clones of a choir) and `VOICES` (`system/*.wav`, what speech synthesis made). The kinds of processing that are never
-drawn (`whosings.choir.voice_bank.KINDS`) train nothing, either: they say what to expect of vocoders never heard.
+drawn (`whosings.choir.resynthesis.KINDS`) train nothing, either: they say what to expect of vocoders never heard.
 
 What tells the classes apart must be the vocoder alone. So both are the same speakers; what is resynthesised goes once
 more through the codec that the recordings came in; and a pair (a natural and a processed view of one speaker) shares
@@ -29,7 +29,8 @@ from pathlib import Path
 import torch
 from second_opinion_rates import report
 
-from whosings.choir.voice_bank import KINDS, short_band
+from whosings.choir.resynthesis import KINDS
+from whosings.choir.voice_bank import short_band
 from whosings.encoder.voice_share import VoiceShare
 from whosings.training.distillation.bank import to_int16
 from whosings.training.opinion_bank import BAND, HELD, Bank, Clip, singing_clips, speech_clips

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from whosings.choir.voice_bank import KINDS
+from whosings.choir.resynthesis import KINDS
 from whosings.metrics import rate_interval
 from whosings.training.opinion_rates import Heard, by_group, left_out, thresholds
 

@@ -121,6 +121,41 @@ class MeasuredGroup:
 
 
 @dataclass(frozen=True)
+class Spoken:
+    """Scores beyond which an opinion is spoken, of recordings with at least so many segments.
+
+    Attributes:
+        segments: at least 1.
+        resynthesised_from: lowest score that is called resynthesised; None for never.
+        natural_to: highest score that is called natural, below the former; None for never.
+        groups: what these two were chosen on.
+    """
+
+    segments: int
+    resynthesised_from: float | None
+    natural_to: float | None
+    groups: tuple[MeasuredGroup, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse scores that are no numbers, or that do not leave room for no opinion.
+
+        Raises:
+            ValueError: they are such.
+        """
+        said = [score for score in (self.natural_to, self.resynthesised_from) if score is not None]
+        if not all(map(math.isfinite, said)) or any(low >= high for low, high in pairwise(said)):
+            raise ValueError("no thresholds")
+
+    def sound(self, score: float) -> Sound:
+        """What is said at a score."""
+        if self.resynthesised_from is not None and score >= self.resynthesised_from:
+            return Sound.RESYNTHESISED
+        if self.natural_to is not None and score <= self.natural_to:
+            return Sound.NATURAL
+        return Sound.NO_OPINION
+
+
+@dataclass(frozen=True)
 class Scale:
     """From logits to scores, and what was measured at them.
 
@@ -129,9 +164,7 @@ class Scale:
         thresholds: scores, ascending from 0 to 1.
         false_alarm, found: shares of natural and of processed recordings that score at least as high; false alarms in
             the measured material in which there are most.
-        resynthesised_from: lowest score that is called resynthesised; None for never.
-        natural_to: highest score that is called natural, below the former; None for never.
-        groups: what these two were chosen on.
+        spoken: when an opinion is spoken, by ascending numbers of segments; nothing for never.
     """
 
     slope: float = 1.0
@@ -139,9 +172,7 @@ class Scale:
     thresholds: tuple[float, ...] = (0.0, 1.0)
     false_alarm: tuple[float, ...] = (1.0, 0.0)
     found: tuple[float, ...] = (1.0, 0.0)
-    resynthesised_from: float | None = None
-    natural_to: float | None = None
-    groups: tuple[MeasuredGroup, ...] = ()
+    spoken: tuple[Spoken, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse a scale that cannot be read.
@@ -153,9 +184,8 @@ class Scale:
         whole = len(self.thresholds) == len(self.false_alarm) == len(self.found) > 0
         ascend = all(low < high for low, high in pairwise(self.thresholds))
         finite = all(map(math.isfinite, (self.slope, self.middle, *self.thresholds)))
-        said = [score for score in (self.natural_to, self.resynthesised_from) if score is not None]
-        apart = all(low < high for low, high in pairwise(said)) and all(map(math.isfinite, said))
-        if not (whole and ascend and finite and apart and all(0 <= share <= 1 for share in shares)):
+        ascend = ascend and all(few.segments < many.segments for few, many in pairwise(self.spoken))
+        if not (whole and ascend and finite and all(0 <= share <= 1 for share in shares)):
             raise ValueError("no scale")
 
     @classmethod
@@ -165,7 +195,11 @@ class Scale:
         Raises:
             TypeError, ValueError: it is none.
         """
-        return cls(**{**values, "groups": tuple(MeasuredGroup(**group) for group in values.get("groups", ()))})
+        spoken = [
+            Spoken(**{**one, "groups": tuple(MeasuredGroup(**group) for group in one["groups"])})
+            for one in values.get("spoken", ())
+        ]
+        return cls(**{**values, "spoken": tuple(spoken)})
 
     def score(self, logit: float) -> float:
         """0 to 1."""
@@ -176,15 +210,12 @@ class Scale:
         score = self.score(logit)
         below = max(0, bisect_right(self.thresholds, score) - 1)  # between two thresholds: the worse of the shares
         above = min(bisect_left(self.thresholds, score), len(self.thresholds) - 1)
-        return Opinion(score, self.false_alarm[below], self.found[above], segments, self.sound(score))
+        return Opinion(score, self.false_alarm[below], self.found[above], segments, self.sound(score, segments))
 
-    def sound(self, score: float) -> Sound:
-        """What is said at a score."""
-        if self.resynthesised_from is not None and score >= self.resynthesised_from:
-            return Sound.RESYNTHESISED
-        if self.natural_to is not None and score <= self.natural_to:
-            return Sound.NATURAL
-        return Sound.NO_OPINION
+    def sound(self, score: float, segments: int) -> Sound:
+        """What is said of a recording of so many segments at a score."""
+        fitting = [one for one in self.spoken if one.segments <= segments]
+        return fitting[-1].sound(score) if fitting else Sound.NO_OPINION
 
 
 class ArtefactNetwork(nn.Module):

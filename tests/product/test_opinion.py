@@ -27,6 +27,7 @@ from whosings.opinion import (
     Scale,
     SecondOpinion,
     Sound,
+    Spoken,
     opinion_sentence,
     save_opinion,
 )
@@ -61,12 +62,15 @@ def test_a_scale_reads_a_logit_and_what_was_measured_at_it() -> None:
 
 
 def test_an_opinion_is_spoken_only_beyond_the_thresholds() -> None:
-    spoken = dataclasses.replace(SCALE, natural_to=0.2, resynthesised_from=0.9)
-    said = {score: spoken.sound(score) for score in (0.0, 0.2, 0.21, 0.89, 0.9, 1.0)}
+    short, long = Spoken(2, 0.9, 0.2), Spoken(4, 0.7, None)
+    scale = dataclasses.replace(SCALE, spoken=(short, long))
     natural, nothing, resynthesised = Sound.NATURAL, Sound.NO_OPINION, Sound.RESYNTHESISED
+    said = {score: scale.sound(score, 3) for score in (0.0, 0.2, 0.21, 0.89, 0.9, 1.0)}
     assert said == {0.0: natural, 0.2: natural, 0.21: nothing, 0.89: nothing, 0.9: resynthesised, 1.0: resynthesised}
-    assert spoken.opinion(5.0, 3).sound is resynthesised and spoken.opinion(-5.0, 3).sound is natural
-    assert {SCALE.sound(score) for score in (0.0, 0.5, 1.0)} == {nothing}  # without thresholds nothing is said
+    assert [scale.sound(0.0, n) for n in (1, 2, 4)] == [nothing, natural, nothing]
+    assert [scale.sound(0.8, n) for n in (1, 3, 4, 12)] == [nothing, nothing, resynthesised, resynthesised]
+    assert scale.opinion(5.0, 3).sound is resynthesised and scale.opinion(-5.0, 3).sound is natural
+    assert {SCALE.sound(score, 9) for score in (0.0, 0.5, 1.0)} == {nothing}  # without thresholds nothing is said
 
 
 def test_a_sentence_for_people_accuses_nobody_and_is_empty_without_an_opinion() -> None:
@@ -80,7 +84,7 @@ def test_a_sentence_for_people_accuses_nobody_and_is_empty_without_an_opinion() 
 
 def test_a_scale_comes_back_from_its_file(tmp_path: Path) -> None:
     groups = (MeasuredGroup("songs", True, 10, 0), MeasuredGroup("speech", False, 40, 2))
-    scale = dataclasses.replace(SCALE, natural_to=0.2, resynthesised_from=0.9, groups=groups)
+    scale = dataclasses.replace(SCALE, spoken=(Spoken(1, 0.9, 0.2, groups), Spoken(4, 0.8, None)))
     save_opinion(tmp_path / "o.safetensors", ArtefactNetwork((4, 4, 8, 8)), scale, {})
     assert SecondOpinion(tmp_path / "o.safetensors").scale == scale
 
@@ -234,10 +238,10 @@ def test_measured_shares_fall_with_the_score_and_no_alarm_is_called_impossible()
 
 
 def test_the_shipped_thresholds_hold_the_stated_rate_in_every_group_they_name() -> None:
-    scale = SecondOpinion().scale
-    assert {group.name for group in scale.groups} >= {"speech", "singing, produced", "songs"}
-    assert all(group.wrong <= STATED_RATE * group.recordings for group in scale.groups)
-    assert scale.resynthesised_from is not None and scale.false_alarm[-1] > 0
+    spoken = SecondOpinion().scale.spoken
+    assert spoken[0].segments == 1 and spoken[-1].resynthesised_from is not None
+    assert {group.name for one in spoken for group in one.groups} >= {"speech", "singing, produced", "songs"}
+    assert all(group.wrong <= STATED_RATE * group.recordings for one in spoken for group in one.groups)
 
 
 @pytest.mark.parametrize(
@@ -248,8 +252,14 @@ def test_the_shipped_thresholds_hold_the_stated_rate_in_every_group_they_name() 
         {"scale": {**dataclasses.asdict(SCALE), "thresholds": []}},
         {"scale": {**dataclasses.asdict(SCALE), "found": [1.0]}},
         {"scale": {**dataclasses.asdict(SCALE), "middle": None}},
-        {"scale": {**dataclasses.asdict(SCALE), "natural_to": 0.9, "resynthesised_from": 0.1}},
-        {"scale": {**dataclasses.asdict(SCALE), "groups": [{"name": "songs"}]}},
+        {
+            "scale": {
+                **dataclasses.asdict(SCALE),
+                "spoken": [dataclasses.asdict(Spoken(1, 0.9, 0.1)) | {"natural_to": 1.0}],
+            }
+        },
+        {"scale": {**dataclasses.asdict(SCALE), "spoken": [dataclasses.asdict(Spoken(2, 0.9, 0.1))] * 2}},
+        {"scale": {**dataclasses.asdict(SCALE), "spoken": [{"segments": 1}]}},
         {"scale": {**dataclasses.asdict(SCALE), "thresholds": [0.5, 0.0, 1.0]}},
     ],
 )

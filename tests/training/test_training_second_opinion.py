@@ -1,5 +1,6 @@
 """Training of the second opinion: banks, ways of processing, pairs with one production, the scale, runs that go on."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from whosings.opinion import ArtefactNetwork, Scale, SecondOpinion, Sound, save_
 from whosings.training.distillation.bank import to_int16
 from whosings.training.opinion_bank import AGAIN, BAND, NATURAL, Bank, Clip, Kind, Take, coded, processed
 from whosings.training.opinion_rates import (
+    LONG,
     Heard,
     by_group,
     fit_scale,
@@ -68,14 +70,14 @@ def test_nothing_is_made_of_too_little(made: np.ndarray) -> None:
 def test_every_kind_of_processing_keeps_the_length_about() -> None:
     pytest.importorskip("pyworld")
     pytest.importorskip("mido")
-    from whosings.choir.voice_bank import KINDS
+    from whosings.choir.resynthesis import KINDS
 
     assert sum(kind.share for kind in KINDS.values()) == pytest.approx(1)
     take = Take(singing(3, 1), singing(4, 2))
     for name, kind in KINDS.items():
         made = kind.process(take, np.random.default_rng(3))
         assert made.dtype == np.float32 and np.isfinite(made).all() and made.std() > 1e-3, name
-        assert 0.7 < made.size / take.samples.size < 1.5 or name == "WORLD, sung", name
+        assert 0.7 < made.size / take.samples.size < 1.5 or name in ("WORLD, sung", "conversion, of singing"), name
         assert not np.array_equal(made[: take.samples.size], take.samples), name
 
 
@@ -162,7 +164,17 @@ def test_everything_but_bands_is_heard(bank: Bank) -> None:
     for group, length in (("speech", 3 * RATE), ("speech, produced", VIEW)):
         for kind, count in ((NATURAL, 3), ("x", 2), ("y", 2)):
             assert found.count((group, kind, length)) == count
-    assert len(rows) == 14
+    assert len(rows) == 14 and {row.segments for row in rows} == {1}
+
+
+def test_long_productions_are_of_one_voice(bank: Bank) -> None:
+    """Of 9 seconds there are four views, and of a natural voice four productions."""
+    long = [Clip(kind, "d", to_int16(singing(9, 5))) for kind in (NATURAL, "x")]
+    made = [one for one in of_bank("speech", Bank([*bank.clips, *long])) if len(one.segments) > 1]
+    assert [(one.group, one.kind, one.who) for one in made] == [
+        ("speech, produced", kind, "d") for kind in (NATURAL,) * 4 + ("x",)
+    ]
+    assert all([view.shape for view in one.segments] == [(1, VIEW)] * LONG for one in made)
 
 
 def test_a_track_is_heard_by_the_segments_that_are_embedded(tmp_path: Path) -> None:
@@ -204,12 +216,29 @@ def test_the_scale_counts_the_worst_group_and_no_alarm_is_impossible() -> None:
     half = scale.thresholds.index(0.5)
     heard = [float(np.sum(values >= scale.middle) + 1) / (values.size + 1) for values in natural.values()]
     assert scale.false_alarm[half] == pytest.approx(max(heard), abs=1e-4) and min(scale.false_alarm) > 0
-    assert [(g.name, g.natural, g.recordings, g.wrong) for g in scale.groups] == [
+    (short,) = scale.spoken
+    assert short.segments == 1
+    assert [(g.name, g.natural, g.recordings, g.wrong) for g in short.groups] == [
         ("speech", True, 400, 0), ("songs", True, 9, 0), ("speech", False, 200, 10),
     ]  # fmt: skip
-    assert scale.sound(0.9999999) is Sound.RESYNTHESISED and scale.sound(0.0) is Sound.NATURAL
     said = [scale.opinion(float(logit), 1).sound for logit in natural["songs"]]
-    assert Sound.RESYNTHESISED not in said
+    assert Sound.RESYNTHESISED not in said and scale.sound(0.0, 1) is Sound.NATURAL
+
+
+def test_long_recordings_have_thresholds_of_their_own() -> None:
+    rng = np.random.default_rng(0)
+    short = [(NATURAL, rng.normal(-1, 2, 200), 1), ("x", rng.normal(1, 2, 200), 1)]
+    long = [(NATURAL, rng.normal(-1, 0.3, 100), LONG), ("x", rng.normal(1, 0.3, 100), 12)]
+    rows = [
+        dataclasses.replace(row, segments=segments)
+        for kind, logits, segments in (*short, *long)
+        for row in rows_of("speech", kind, logits)
+    ]
+    few, many = fit_scale(rows).spoken
+    assert (few.segments, many.segments) == (1, LONG)
+    assert few.resynthesised_from is not None and many.resynthesised_from is not None
+    assert many.resynthesised_from < few.resynthesised_from
+    assert sum(group.recordings for group in many.groups) == 200
 
 
 def test_a_run_that_is_done_stays_and_leaves_other_draws_alone(bank: Bank, tmp_path: Path) -> None:

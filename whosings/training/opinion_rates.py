@@ -4,6 +4,8 @@ Conventions
 -----------
 - A *group* is a kind of material: held-out speech, singing, whole songs, clones, as recorded or produced (with a
   studio's effects, bands and codecs). Its recordings are natural or processed.
+- A *long* recording has at least ``LONG`` segments, and a network's mean over them varies less: it has thresholds of
+  its own.
 - Logits are what a network says of a recording. A threshold is a logit here, and a score in a ``Scale``.
 """
 
@@ -23,7 +25,7 @@ from whosings.calibration_fitting import fit_logistic
 from whosings.config import AnyFrontEnd
 from whosings.embedding import TrackEmbedder
 from whosings.encoder.checkpoint import DEFAULT, load_checkpoint
-from whosings.opinion import STATED_RATE, MeasuredGroup, Scale
+from whosings.opinion import STATED_RATE, MeasuredGroup, Scale, Spoken
 from whosings.training.opinion_bank import AGAIN, BAND, NATURAL, Bank
 from whosings.training.opinion_views import VIEW, crop, studio
 
@@ -32,6 +34,9 @@ PRODUCED = ", produced"
 SPEECH = "speech"
 """The group on which the curve from logits to scores is fitted."""
 
+LONG = 4
+
+_PRODUCTIONS = 4  # long ones of a natural voice
 _BANDED = 0.4  # of produced recordings
 _GRID = 51
 _MARGIN = 0.01  # logits
@@ -48,12 +53,14 @@ class Heard:
     Attributes:
         kind: ``NATURAL``, or how it was processed.
         who: the speaker, singer or song, whose recordings belong together.
+        segments: how many it has.
     """
 
     group: str
     kind: str
     who: str
     logit: float
+    segments: int = 1
 
     @property
     def natural(self) -> bool:
@@ -74,6 +81,8 @@ class Recording:
 def of_bank(group: str, bank: Bank, alone: Callable[[Tensor], Tensor] | None = None) -> Iterator[Recording]:
     """A bank's clips, each as it is, up to three seconds, and as a view with a studio's effects and bands.
 
+    After them come long productions: views of one voice, natural or of one kind, with the same effects.
+
     Args:
         alone: see ``whosings.training.opinion_views.studio``.
     """
@@ -87,6 +96,25 @@ def of_bank(group: str, bank: Bank, alone: Callable[[Tensor], Tensor] | None = N
         band = crop(bands[int(rng.choice(len(bands)))].samples, VIEW, rng) if rng.random() < _BANDED else None
         made = studio(crop(clip.samples, VIEW, rng), band, int(rng.integers(1 << 31)), alone)
         yield Recording(group + PRODUCED, clip.kind, clip.speaker, [made[None]])
+
+    voices: dict[tuple[str, str], list[FloatArray]] = {}
+    for clip in bank.clips:
+        if clip.kind not in (BAND, AGAIN):
+            voices.setdefault((clip.kind, clip.speaker), []).extend(_views(clip.samples))
+    for number, ((kind, who), views) in enumerate(voices.items()):
+        for production in range((_PRODUCTIONS if kind == NATURAL else 1) if len(views) >= LONG else 0):
+            rng = np.random.default_rng([79, number, production])
+            band, seed = bands[int(rng.choice(len(bands)))].samples, int(rng.integers(1 << 31))
+            banded = rng.random() < _BANDED
+            chosen = [views[place] for place in rng.permutation(len(views))[:LONG]]
+            made = [studio(view, crop(band, VIEW, rng) if banded else None, seed, alone)[None] for view in chosen]
+            yield Recording(group + PRODUCED, kind, who, made)
+
+
+def _views(clip: NDArray[np.int16]) -> list[FloatArray]:
+    """A clip's views one after another; of a short clip the one there is, repeated."""
+    whole = np.tile(clip, -(-VIEW // clip.size) if clip.size < VIEW else 1).astype(np.float32) / np.float32(32768)
+    return [whole[first : first + VIEW] for first in range(0, whole.size - VIEW + 1, VIEW)]
 
 
 def of_files(group: str, kind: str, paths: Iterable[Path]) -> Iterator[Recording]:
@@ -106,7 +134,7 @@ def of_files(group: str, kind: str, paths: Iterable[Path]) -> Iterator[Recording
 
 def heard(listen: Listen, recordings: Iterable[Recording]) -> list[Heard]:
     """Listen to recordings."""
-    return [Heard(one.group, one.kind, one.who, listen(one.segments)) for one in recordings]
+    return [Heard(one.group, one.kind, one.who, listen(one.segments), len(one.segments)) for one in recordings]
 
 
 @dataclass(frozen=True)
@@ -137,7 +165,11 @@ def by_group(rows: Sequence[Heard], natural: bool) -> dict[str, Array]:
 
 
 def left_out(rows: Sequence[Heard], group: str) -> int:
-    """How many natural recordings of a group are called resynthesised where their own singer's chose no threshold."""
+    """How many natural recordings of a group are called resynthesised where their own singer's chose no threshold.
+
+    Args:
+        rows: all short, or all long.
+    """
     wrong = 0
     for who in sorted({row.who for row in rows if row.group == group and row.natural}):
         own = [row for row in rows if row.who == who and row.group.split(",")[0] == group.split(",")[0]]
@@ -166,23 +198,38 @@ def fit_scale(rows: Sequence[Heard]) -> Scale:
     alarm = np.max([shares(values, 1) for values in natural.values()], axis=0)
     hits = np.mean([shares(values, 0) for values in made.values()], axis=0)
     levels, false_alarm, found = (tuple(round(float(v), 4) for v in values) for values in (grid, alarm, hits))
-    said = thresholds(rows)
-    scored = [curve.score(v) for v in (said.natural, said.resynthesised)]
-    groups = [
-        MeasuredGroup(group, is_natural, values.size, int(wrong.sum()))
-        for is_natural, own in ((True, natural), (False, made))
-        for group, values in own.items()
-        for wrong in [values >= said.resynthesised if is_natural else values <= said.natural]
+    spoken = [
+        _spoken(curve, least, own)
+        for least in (1, LONG)
+        for own in [of_length(rows, least == LONG)]
+        if by_group(own, True) and by_group(own, False)
     ]
     return replace(
         curve,
         thresholds=levels,
         false_alarm=false_alarm,
         found=found,
-        natural_to=scored[0] if scored[0] < scored[1] else None,
-        resynthesised_from=scored[1],
-        groups=tuple(groups),
+        spoken=tuple(spoken),
     )
+
+
+def of_length(rows: Sequence[Heard], long: bool) -> list[Heard]:
+    """Long recordings, or the others."""
+    return [row for row in rows if (row.segments >= LONG) == long]
+
+
+def _spoken(curve: Scale, segments: int, rows: Sequence[Heard]) -> Spoken:
+    """The thresholds of recordings of one length, as scores."""
+    said = thresholds(rows)
+    natural_to, resynthesised_from = (curve.score(v) for v in (said.natural, said.resynthesised))
+    groups = [
+        MeasuredGroup(group, natural, values.size, int(wrong.sum()))
+        for natural in (True, False)
+        for group, values in by_group(rows, natural).items()
+        for wrong in [values >= said.resynthesised if natural else values <= said.natural]
+    ]
+    lowest = natural_to if natural_to < resynthesised_from else None
+    return Spoken(segments, resynthesised_from, lowest, tuple(groups))
 
 
 def _beyond(values: Array, rate: float) -> float:
