@@ -66,9 +66,8 @@ def make_bank(given: argparse.Namespace) -> None:
 
 
 def make_pairs(given: argparse.Namespace) -> None:
-    share = VoiceShare()
-    pairs = Pairs(Bank.load(given.out / "train.npz"), 1, given.leave_out, share.alone)
-    make_views(given.out, pairs, given.pairs, share, tell)
+    pairs = Pairs(Bank.load(given.out / "train.npz"), 1, given.leave_out, VoiceShare().alone)
+    make_views(given.out, pairs, given.pairs, tell)
 
 
 def main() -> None:
@@ -87,8 +86,6 @@ def main() -> None:
     learn.add_argument("--batch", type=int, default=32)
     learn.add_argument("--peak-rate", type=float, default=3e-3)
     learn.add_argument("--begin", type=Path, help="weights that a new run begins with")
-    for command in (learn, give):
-        command.add_argument("--to-voice", action="store_true", help="listen where the encoder's mask finds the voice")
     give.add_argument("--to", type=Path, required=True)
     give.add_argument("--songs", type=Path, help="folder of real songs; measured only")
     give.add_argument("--clones", type=Path, help="folder method/file of a choir's clones; measured only")
@@ -103,10 +100,10 @@ def main() -> None:
     if given.command == "views":
         make_pairs(given)
     elif given.command == "train":
-        train(given.out, given.steps, given.batch, given.peak_rate, given.to_voice, given.begin, tell)
+        train(given.out, given.steps, given.batch, given.peak_rate, given.begin, tell)
     elif given.command == "export":
         materials = Materials(given.songs, given.clones, given.voices)
-        print(json.dumps(export(given.out, given.to, materials, FACTS, given.to_voice), indent=1))
+        print(json.dumps(export(given.out, given.to, materials, FACTS), indent=1))
     else:
         report(read_heard(given.out))
 

@@ -12,12 +12,20 @@ import numpy as np
 
 from whosings.choir.resynthesis import KINDS
 from whosings.metrics import rate_interval
-from whosings.training.opinion_rates import Heard, by_group, left_out, thresholds
+from whosings.training.opinion_rates import LONG, Heard, by_group, left_out, of_length, thresholds
 
 
 def report(rows: Sequence[Heard]) -> None:
+    for long in (False, True):
+        own = of_length(rows, long)
+        if own:
+            print(f"recordings of {LONG} segments and more" if long else f"recordings of less than {LONG} segments")
+            _report(own)
+
+
+def _report(rows: Sequence[Heard]) -> None:
     limits = thresholds(rows)
-    print("natural, called resynthesised: at the threshold, and with one's own singer or song left out of choosing it")
+    print("natural, called resynthesised: at the threshold, and where their own singer or song did not choose it")
     for group, values in by_group(rows, True).items():
         wrong, alone = int(np.sum(values >= limits.resynthesised)), left_out(rows, group)
         rate = rate_interval(alone, values.size)

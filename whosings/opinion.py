@@ -9,7 +9,6 @@ Conventions
   logit is their mean.
 - Traces are in the fine structure, so the network sees the spectrum of 32-ms frames: its log power, and how phase goes
   on from bin to bin (group delay) and from frame to frame (instantaneous frequency). Loudness does not matter.
-- A network may be told what of the spectrum is voice (``VoiceShare``); it then listens there.
 - A score is read off the logit by a logistic curve, and is given with what was measured at that score: how many natural
   recordings score as high, and how many processed ones do (``recipes/second_opinion.py``, ``docs/second-opinion.md``).
 - An opinion is spoken only beyond thresholds, at which at most ``STATED_RATE`` of the recordings of any group measured
@@ -35,7 +34,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from whosings.audio import SAMPLE_RATE, FloatArray
-from whosings.encoder.voice_share import VoiceShare, on_spectrum
 from whosings.errors import CheckpointError
 from whosings.tensor_file import halved, opened, write_tensors
 
@@ -219,23 +217,18 @@ class Scale:
 
 
 class ArtefactNetwork(nn.Module):
-    """Waveforms (batch, samples) at 16 kHz -> logits that they are resynthesised, (batch,).
-
-    Args:
-        channels: of the four convolutions.
-        to_voice: listen where the voice is: what ``VoiceShare`` says is a further input, and draws the attention.
-    """
+    """Waveforms (batch, samples) at 16 kHz -> logits that they are resynthesised, (batch,)."""
 
     window: Tensor
     advance: Tensor
 
-    def __init__(self, channels: tuple[int, int, int, int] = (24, 32, 48, 64), to_voice: bool = False) -> None:
+    def __init__(self, channels: tuple[int, int, int, int] = (24, 32, 48, 64)) -> None:
         super().__init__()
-        self.channels, self.to_voice = channels, to_voice
+        self.channels = channels
         self.register_buffer("window", torch.hann_window(_FFT), persistent=False)
         turns = torch.arange(_FFT // 2) * (_HOP / _FFT)  # of a bin's phase from a frame to the next
         self.register_buffer("advance", torch.polar(torch.ones(_FFT // 2), -2 * math.pi * turns), persistent=False)
-        sizes = (5 + to_voice, *channels)
+        sizes = (5, *channels)
         layers: list[nn.Module] = []
         for number, (before, after) in enumerate(pairwise(sizes)):
             size, stride = (5, (2, 2)) if number == 0 else (3, (2, 1 + number % 2))
@@ -262,21 +255,10 @@ class ArtefactNetwork(nn.Module):
         level = (torch.log(power + _FLOOR) - _MEAN) / _STD
         return torch.stack([level, *(part for z in phases for part in (z.real, z.imag))], dim=1)
 
-    def forward(self, waves: Tensor, share: Tensor | None = None) -> Tensor:
-        """See the class.
-
-        Args:
-            share: of a network that listens to the voice, what ``VoiceShare`` says of the waves.
-        """
-        heard, towards = self.features(waves), torch.zeros(())
-        if self.to_voice:
-            assert share is not None
-            log_share = on_spectrum(share, heard.shape[-1] + 1)[:, None, :-1, 1:]
-            heard = torch.cat([heard, log_share / _STD], dim=1)
-        maps = self.maps(heard)
-        if self.to_voice:
-            towards = F.adaptive_avg_pool2d(log_share.exp(), maps.shape[2:]).log().flatten(2)
-        weights = F.softmax(self.attention(maps).flatten(2) + towards, dim=-1)
+    def forward(self, waves: Tensor) -> Tensor:
+        """See the class."""
+        maps = self.maps(self.features(waves))
+        weights = F.softmax(self.attention(maps).flatten(2), dim=-1)
         flat = maps.flatten(2)
         mean = (flat * weights).sum(dim=-1)
         spread = ((flat - mean[..., None]).square() * weights).sum(dim=-1).clamp(min=1e-6).sqrt()
@@ -293,7 +275,6 @@ class SecondOpinion:
 
     def __init__(self, weights: str | Path | None = None) -> None:
         self._path = Path(weights) if weights is not None else Path(str(files("whosings"))) / SHIPPED
-        self._share = VoiceShare()
 
     @property
     def card(self) -> dict[str, object]:
@@ -333,16 +314,13 @@ class SecondOpinion:
         network = self._ready[0]
         places = np.linspace(0, len(audible) - 1, min(MOST_SEGMENTS, len(audible))).round().astype(int)
         waves = [np.asarray(segments[audible[n]].mean(axis=0), np.float32) for n in places]
-        return np.array([self._logit(network, torch.from_numpy(wave)[None]) for wave in waves], np.float32)
-
-    def _logit(self, network: ArtefactNetwork, wave: Tensor) -> float:
-        return float(network(wave, self._share(wave) if network.to_voice else None)[0])
+        return np.array([float(network(torch.from_numpy(wave)[None])[0]) for wave in waves], np.float32)
 
     @cached_property
     def _ready(self) -> tuple[ArtefactNetwork, Scale, dict[str, object]]:
         foreign = CheckpointError(self._path, "is not a second opinion's network", "name another file")
         with opened(self._path, FORMAT, foreign) as file:
-            network = ArtefactNetwork(tuple(file.header["channels"]), bool(file.header.get("to_voice", False)))
+            network = ArtefactNetwork(tuple(file.header["channels"]))
             network.load_state_dict(file.tensors)
             scale, card = Scale.read(file.header["scale"]), dict(file.header["card"])
         return network.eval().requires_grad_(False), scale, card
@@ -350,6 +328,5 @@ class SecondOpinion:
 
 def save_opinion(path: str | Path, network: ArtefactNetwork, scale: Scale, card: dict[str, object]) -> None:
     """Write a network in half precision, with its scale and what it was made of."""
-    about = {"channels": network.channels, "to_voice": network.to_voice}
-    header = {"format": FORMAT, **about, "scale": asdict(scale), "card": card}
+    header = {"format": FORMAT, "channels": network.channels, "scale": asdict(scale), "card": card}
     write_tensors(path, header, halved(network.state_dict()))

@@ -6,8 +6,8 @@ Conventions
 - The two views of a pair are of one speaker and share all that a studio does, drawn once for both: the speed of the
   tape, doubling, chorus, echo, room, equalisers, compression, saturation, the band and the voices behind, noise, band
   limits, the limiter of the master, one or two lossy codecs, and what a separation leaves. All but the resynthesis.
-- A folder of views holds ``views.npy`` (views, ``VIEW``), natural and processed in turns; ``shares.npy``, what the mask
-  says of them (views, bands, frames), 0 for -8 and 255 for 0; and ``views.json``, how many are made.
+- A folder of views holds ``views.npy`` (views, ``VIEW``), natural and processed in turns, and ``views.json``, how many
+  are made.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soxr
@@ -25,7 +26,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from whosings.audio import SAMPLE_RATE, FloatArray
-from whosings.encoder.voice_share import VoiceShare
 from whosings.errors import TrainingError
 from whosings.files import write_atomic
 from whosings.sound.batch_effects import codec
@@ -39,7 +39,6 @@ _BANDED, _BACKED, _OTHER_SPEED, _SEMITONES = 0.6, 0.15, 0.5, 4.0
 _THICK, _LIMITED, _CODED, _CODED_TWICE, _SEPARATED = 0.3, 0.4, 0.6, 0.25, 0.25
 _OPUS = 0.3  # of coded views
 _LOOK_AHEAD = 81  # samples of a limiter's window
-_FAINTEST = -8.0  # of shares, natural logarithm
 _KEPT_EVERY = 50  # pairs
 
 
@@ -154,11 +153,10 @@ class Pairs:
 
 @dataclass(frozen=True)
 class Batch:
-    """Waves (views, ``VIEW``), 1 for processed and 0 for natural (views,), what is voice (views, bands, frames)."""
+    """Views: waves (views, ``VIEW``), and 1 for processed and 0 for natural (views,), float32."""
 
     waves: Tensor
     truth: Tensor
-    share: Tensor
 
 
 @dataclass(frozen=True)
@@ -166,7 +164,6 @@ class Views:
     """Views on disk, in pairs; see the module's text."""
 
     waves: NDArray[np.int16]
-    shares: NDArray[np.uint8]
 
     @classmethod
     def load(cls, folder: Path) -> Views:
@@ -177,12 +174,12 @@ class Views:
         """
         try:
             made = 2 * _pairs_made(folder)
-            waves, shares = (np.load(folder / name, mmap_mode="r")[:made] for name in ("views.npy", "shares.npy"))
+            waves = np.load(folder / "views.npy", mmap_mode="r")[:made]
         except (OSError, ValueError, KeyError) as error:
             raise TrainingError(folder, "holds no views", "make them with the recipe") from error
         if not made:
             raise TrainingError(folder, "holds no views", "make them with the recipe")
-        return cls(waves, shares)
+        return cls(waves)
 
     def batch(self, number: int, size: int) -> Batch:
         """Take ``size`` views, an even number: all pairs take part once before any does again."""
@@ -191,41 +188,34 @@ class Views:
         places = [_shuffled(place // pairs, pairs)[place % pairs] for place in range(first, first + size // 2)]
         rows = np.array([[2 * place, 2 * place + 1] for place in places]).reshape(-1)
         waves = torch.from_numpy(self.waves[rows].astype(np.float32) / np.float32(32768))
-        share = torch.from_numpy(self.shares[rows].astype(np.float32)) * (-_FAINTEST / 255) + _FAINTEST
-        return Batch(waves, torch.tensor([0.0, 1.0]).repeat(size // 2), share)
+        return Batch(waves, torch.tensor([0.0, 1.0]).repeat(size // 2))
 
 
-def make_views(folder: Path, pairs: Pairs, count: int, share: VoiceShare, tell: Tell = print) -> None:
+def make_views(folder: Path, pairs: Pairs, count: int, tell: Tell = print) -> None:
     """Make so many pairs in a folder, or go on where an earlier sitting stopped."""
     done = _pairs_made(folder) if (folder / "views.json").exists() else 0
     if done >= count:
         return
-    frames = share(torch.zeros(1, VIEW)).shape[1:]
-    waves = _open(folder / "views.npy", (2 * count, VIEW), np.dtype(np.int16), done)
-    shares = _open(folder / "shares.npy", (2 * count, *frames), np.dtype(np.uint8), done)
+    waves = _open(folder / "views.npy", 2 * count, 2 * done)
     for number in range(done, count):
-        rows = slice(2 * number, 2 * number + 2)
-        waves[rows] = np.stack([to_int16(view) for view in pairs.pair(number)])
-        said = share(torch.from_numpy(waves[rows].astype(np.float32) / np.float32(32768)))
-        shares[rows] = np.round((said.numpy() - _FAINTEST) * (255 / -_FAINTEST)).astype(np.uint8)
+        waves[2 * number : 2 * number + 2] = np.stack([to_int16(view) for view in pairs.pair(number)])
         if number % _KEPT_EVERY == _KEPT_EVERY - 1 or number == count - 1:
             waves.flush()
-            shares.flush()
             write_atomic(folder / "views.json", json.dumps({"pairs": number + 1}))
             tell(f"{number + 1} of {count} pairs")
 
 
-def _open(
-    path: Path, shape: tuple[int, ...], kind: np.dtype[np.generic], done: int
-) -> np.memmap[tuple[int, ...], np.dtype[np.generic]]:
-    """Open an array on disk for writing; one of another length keeps what is done."""
-    before = np.load(path, mmap_mode="r")[: 2 * done] if done else None
-    if before is not None and len(np.load(path, mmap_mode="r")) == shape[0]:
-        return np.lib.format.open_memmap(path, "r+")
+def _open(path: Path, count: int, done: int) -> np.memmap[Any, np.dtype[np.int16]]:
+    """Open views on disk for writing; where there are too few of them, what is done is kept."""
+    before: np.memmap[Any, np.dtype[np.int16]] | None = np.load(path, mmap_mode="r+") if done else None
+    if before is not None and len(before) == count:
+        return before
     beside = path.with_suffix(".new")
-    made = np.lib.format.open_memmap(beside, "w+", kind, shape)
+    made: np.memmap[Any, np.dtype[np.int16]] = np.lib.format.open_memmap(
+        beside, "w+", np.dtype(np.int16), (count, VIEW)
+    )
     if before is not None:
-        made[: 2 * done] = before
+        made[:done] = before[:done]
     beside.replace(path)
     return made
 

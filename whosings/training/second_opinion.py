@@ -31,7 +31,6 @@ def train(
     steps: int,
     batch: int,
     peak_rate: float,
-    to_voice: bool = False,
     begin: Path | None = None,
     tell: Tell = print,
 ) -> None:
@@ -41,7 +40,6 @@ def train(
         steps: in all; a run that has them already stays as it is.
         batch: views of a step.
         peak_rate: learning rate after the warm-up of 30 steps; from there it falls by a cosine.
-        to_voice: see ``ArtefactNetwork``.
         begin: weights of a network that a new run begins with.
         tell: is given a line every fifty steps.
 
@@ -51,9 +49,9 @@ def train(
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        network = ArtefactNetwork(to_voice=to_voice)
+        network = ArtefactNetwork()
         if begin is not None:
-            _take_over(network, SecondOpinion(begin).network)
+            network.load_state_dict(SecondOpinion(begin).network.state_dict())
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a quarter faster on CPUs
         optimiser = torch.optim.AdamW(network.parameters(), lr=peak_rate, weight_decay=0.02)
         step = resume(folder / "state.pt", optimiser, network=network)
@@ -64,8 +62,7 @@ def train(
             for group in optimiser.param_groups:
                 group["lr"] = peak_rate * rate
             drawn = views.batch(step, batch)
-            said = network(drawn.waves, drawn.share if to_voice else None)
-            loss = F.binary_cross_entropy_with_logits(said, 0.96 * drawn.truth + 0.02)
+            loss = F.binary_cross_entropy_with_logits(network(drawn.waves), 0.96 * drawn.truth + 0.02)
             optimiser.zero_grad()
             torch.autograd.backward(loss)
             optimiser.step()
@@ -74,15 +71,6 @@ def train(
             if step % 50 == 0 or step == steps:
                 tell(f"{step} loss {mean:.4f} {time.monotonic() - began:.0f} s")
                 keep(folder / "state.pt", step, optimiser, network=network)
-
-
-def _take_over(network: ArtefactNetwork, begin: ArtefactNetwork) -> None:
-    """Begin with another network's weights; what it does not hear weighs nothing at first."""
-    weights = begin.state_dict()
-    name = "maps.0.weight"
-    missing = network.maps[0].weight.shape[1] - weights[name].shape[1]  # type: ignore[union-attr,index]
-    weights[name] = F.pad(weights[name], (0, 0, 0, 0, 0, missing))
-    network.load_state_dict(weights)
 
 
 @dataclass(frozen=True)
@@ -127,14 +115,11 @@ def listener(opinion: SecondOpinion) -> Listen:
     return lambda segments: float(opinion.logits(segments).mean())
 
 
-def export(
-    folder: Path, to: Path, materials: Materials, facts: dict[str, object], to_voice: bool = False
-) -> dict[str, object]:
+def export(folder: Path, to: Path, materials: Materials, facts: dict[str, object]) -> dict[str, object]:
     """Write a run's network as ``SecondOpinion`` reads it, with a scale fitted and measured on what did not train.
 
     Args:
         facts: what the card should say besides: name, data, licence.
-        to_voice: as it was trained.
 
     Returns:
         The card, with the number of steps.
@@ -143,7 +128,7 @@ def export(
         TrainingError: the run has no network yet, or one of its files is damaged.
         AudioError: a recording cannot be read.
     """
-    network = ArtefactNetwork(to_voice=to_voice)
+    network = ArtefactNetwork()
     step = resume(folder / "state.pt", torch.optim.AdamW(network.parameters()), network=network)
     if not step:
         raise TrainingError(folder, "holds no network", "train one first")
