@@ -197,7 +197,8 @@ class Scale:
             Spoken(**{**one, "groups": tuple(MeasuredGroup(**group) for group in one["groups"])})
             for one in values.get("spoken", ())
         ]
-        return cls(**{**values, "spoken": tuple(spoken)})
+        plain = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+        return cls(**{**plain, "spoken": tuple(spoken)})
 
     def score(self, logit: float) -> float:
         """0 to 1."""
