@@ -197,7 +197,7 @@ class Scale:
             Spoken(**{**one, "groups": tuple(MeasuredGroup(**group) for group in one["groups"])})
             for one in values.get("spoken", ())
         ]
-        plain = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+        plain: dict[str, Any] = {key: tuple(own) if isinstance(own, list) else own for key, own in values.items()}
         return cls(**{**plain, "spoken": tuple(spoken)})
 
     def score(self, logit: float) -> float:

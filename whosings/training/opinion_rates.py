@@ -97,6 +97,11 @@ def of_bank(group: str, bank: Bank, alone: Callable[[Tensor], Tensor] | None = N
         made = studio(crop(clip.samples, VIEW, rng), band, int(rng.integers(1 << 31)), alone)
         yield Recording(group + PRODUCED, clip.kind, clip.speaker, [made[None]])
 
+    yield from _long_productions(group, bank, alone)
+
+
+def _long_productions(group: str, bank: Bank, alone: Callable[[Tensor], Tensor] | None) -> Iterator[Recording]:
+    bands = bank.of_kind(BAND)
     voices: dict[tuple[str, str], list[FloatArray]] = {}
     for clip in bank.clips:
         if clip.kind not in (BAND, AGAIN):
@@ -107,8 +112,8 @@ def of_bank(group: str, bank: Bank, alone: Callable[[Tensor], Tensor] | None = N
             band, seed = bands[int(rng.choice(len(bands)))].samples, int(rng.integers(1 << 31))
             banded = rng.random() < _BANDED
             chosen = [views[place] for place in rng.permutation(len(views))[:LONG]]
-            made = [studio(view, crop(band, VIEW, rng) if banded else None, seed, alone)[None] for view in chosen]
-            yield Recording(group + PRODUCED, kind, who, made)
+            produced = [studio(view, crop(band, VIEW, rng) if banded else None, seed, alone)[None] for view in chosen]
+            yield Recording(group + PRODUCED, kind, who, produced)
 
 
 def _views(clip: NDArray[np.int16]) -> list[FloatArray]:
