@@ -167,11 +167,11 @@ def test_everything_but_bands_is_heard(bank: Bank) -> None:
 
 
 def test_long_productions_are_of_one_voice(bank: Bank) -> None:
-    """Of 9 seconds there are four views, and of a natural voice four productions."""
+    """Of 9 seconds there are four views, and of a natural voice two productions."""
     long = [Clip(kind, "d", to_int16(singing(9, 5))) for kind in (NATURAL, "x")]
     made = [one for one in of_bank("speech", Bank([*bank.clips, *long])) if len(one.segments) > 1]
     assert [(one.group, one.kind, one.who) for one in made] == [
-        ("speech, produced", kind, "d") for kind in (NATURAL,) * 4 + ("x",)
+        ("speech, produced", kind, "d") for kind in (NATURAL,) * 2 + ("x",)
     ]
     assert all([view.shape for view in one.segments] == [(1, VIEW)] * LONG for one in made)
 

@@ -36,7 +36,7 @@ SPEECH = "speech"
 
 LONG = 4
 
-_PRODUCTIONS = 4  # long ones of a natural voice
+_PRODUCTIONS = 2  # long ones of a natural voice
 _BANDED = 0.4  # of produced recordings
 _GRID = 51
 _MARGIN = 0.01  # logits
