@@ -1,4 +1,4 @@
-"""A second opinion beside an answer: does this voice sound processed or cloned? A score, never a verdict.
+"""A second opinion beside an answer: does this voice sound resynthesised, or natural, or can neither be said?
 
 Quality triage in the manner of "Not All Deepfakes Are Created Equal: Triaging Audio Forgeries for Robust Deepfake
 Singer Identification" (arXiv 2510.17474): vocoders leave traces in what they make; a small network listens for them.
@@ -9,8 +9,10 @@ Conventions
   logit is their mean.
 - Traces are in the fine structure, so the network sees the spectrum of 32-ms frames: its log power, and how phase goes
   on from bin to bin (group delay) and from frame to frame (instantaneous frequency). Loudness does not matter.
-- A score is read off the logit by a logistic curve, and is shown with what was measured at that score: how many natural
+- A score is read off the logit by a logistic curve, and is given with what was measured at that score: how many natural
   recordings score as high, and how many processed ones do (``recipes/second_opinion.py``, ``docs/second-opinion.md``).
+- An opinion is spoken only beyond thresholds, at which at most ``STATED_RATE`` of the recordings of any group measured
+  were on the wrong side. They lie in the weights' file, with the groups and how many recordings each had.
 """
 
 from __future__ import annotations
@@ -19,10 +21,12 @@ import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from enum import StrEnum
 from functools import cached_property
 from importlib.resources import files
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -41,6 +45,8 @@ MOST_SEGMENTS = 12
 """Segments of a track that are listened to."""
 LEAST_S = 1.0
 """Seconds of voice below which there is no opinion."""
+STATED_RATE = 0.05
+"""Largest share of a measured group that was on the wrong side of a threshold."""
 
 CAUTION = (
     "This is no verdict: studio pitch correction, vocoder effects and unusual recordings sound processed too, "
@@ -51,6 +57,14 @@ _FFT, _HOP = 512, 160
 _FLOOR = 1e-6  # of power, against a segment's mean: 60 dB down
 _MEAN, _STD = -6.0, 4.0  # of log powers over that floor
 _SILENT = 1e-6  # root mean square
+
+
+class Sound(StrEnum):
+    """What a second opinion says of a voice."""
+
+    RESYNTHESISED = "resynthesised"
+    NATURAL = "natural"
+    NO_OPINION = "no opinion"
 
 
 @dataclass(frozen=True)
@@ -64,6 +78,7 @@ class Opinion:
             largest (at high scores: real songs).
         found: share of the processed recordings measured that score as high or higher.
         segments: how many were listened to.
+        sound: what is said of it; no opinion where the score lies between the thresholds.
         caution: what it cannot tell.
     """
 
@@ -71,7 +86,71 @@ class Opinion:
     false_alarm: float
     found: float
     segments: int
+    sound: Sound = Sound.NO_OPINION
     caution: str = CAUTION
+
+
+def opinion_sentence(opinion: Opinion) -> str:
+    """One sentence for people, which accuses nobody; "" where there is no opinion."""
+    return _SENTENCES.get(opinion.sound, "")
+
+
+_SENTENCES = {
+    Sound.RESYNTHESISED: "The voice sounds resynthesised, as it does after studio processing or in a clone.",
+    Sound.NATURAL: "The voice sounds natural, though a good clone may sound natural, too.",
+}
+
+
+@dataclass(frozen=True)
+class MeasuredGroup:
+    """Recordings of one kind on which thresholds were chosen.
+
+    Attributes:
+        name: what they are.
+        natural: whether they are natural or processed.
+        recordings: how many.
+        wrong: how many of them are called what they are not.
+    """
+
+    name: str
+    natural: bool
+    recordings: int
+    wrong: int
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """Scores beyond which an opinion is spoken, of recordings with at least so many segments.
+
+    Attributes:
+        segments: at least 1.
+        resynthesised_from: lowest score that is called resynthesised; None for never.
+        natural_to: highest score that is called natural, below the former; None for never.
+        groups: what these two were chosen on.
+    """
+
+    segments: int
+    resynthesised_from: float | None
+    natural_to: float | None
+    groups: tuple[MeasuredGroup, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse scores that are no numbers, or that do not leave room for no opinion.
+
+        Raises:
+            ValueError: they are such.
+        """
+        said = [score for score in (self.natural_to, self.resynthesised_from) if score is not None]
+        if not all(map(math.isfinite, said)) or any(low >= high for low, high in pairwise(said)):
+            raise ValueError("no thresholds")
+
+    def sound(self, score: float) -> Sound:
+        """What is said at a score."""
+        if self.resynthesised_from is not None and score >= self.resynthesised_from:
+            return Sound.RESYNTHESISED
+        if self.natural_to is not None and score <= self.natural_to:
+            return Sound.NATURAL
+        return Sound.NO_OPINION
 
 
 @dataclass(frozen=True)
@@ -83,6 +162,7 @@ class Scale:
         thresholds: scores, ascending from 0 to 1.
         false_alarm, found: shares of natural and of processed recordings that score at least as high; false alarms in
             the measured material in which there are most.
+        spoken: when an opinion is spoken, by ascending numbers of segments; nothing for never.
     """
 
     slope: float = 1.0
@@ -90,6 +170,7 @@ class Scale:
     thresholds: tuple[float, ...] = (0.0, 1.0)
     false_alarm: tuple[float, ...] = (1.0, 0.0)
     found: tuple[float, ...] = (1.0, 0.0)
+    spoken: tuple[Spoken, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse a scale that cannot be read.
@@ -101,8 +182,23 @@ class Scale:
         whole = len(self.thresholds) == len(self.false_alarm) == len(self.found) > 0
         ascend = all(low < high for low, high in pairwise(self.thresholds))
         finite = all(map(math.isfinite, (self.slope, self.middle, *self.thresholds)))
+        ascend = ascend and all(few.segments < many.segments for few, many in pairwise(self.spoken))
         if not (whole and ascend and finite and all(0 <= share <= 1 for share in shares)):
             raise ValueError("no scale")
+
+    @classmethod
+    def read(cls, values: dict[str, Any]) -> Scale:
+        """From what ``asdict`` made of one, by way of JSON.
+
+        Raises:
+            TypeError, ValueError: it is none.
+        """
+        spoken = [
+            Spoken(**{**one, "groups": tuple(MeasuredGroup(**group) for group in one["groups"])})
+            for one in values.get("spoken", ())
+        ]
+        plain: dict[str, Any] = {key: tuple(own) if isinstance(own, list) else own for key, own in values.items()}
+        return cls(**{**plain, "spoken": tuple(spoken)})
 
     def score(self, logit: float) -> float:
         """0 to 1."""
@@ -113,7 +209,12 @@ class Scale:
         score = self.score(logit)
         below = max(0, bisect_right(self.thresholds, score) - 1)  # between two thresholds: the worse of the shares
         above = min(bisect_left(self.thresholds, score), len(self.thresholds) - 1)
-        return Opinion(score, self.false_alarm[below], self.found[above], segments)
+        return Opinion(score, self.false_alarm[below], self.found[above], segments, self.sound(score, segments))
+
+    def sound(self, score: float, segments: int) -> Sound:
+        """What is said of a recording of so many segments at a score."""
+        fitting = [one for one in self.spoken if one.segments <= segments]
+        return fitting[-1].sound(score) if fitting else Sound.NO_OPINION
 
 
 class ArtefactNetwork(nn.Module):
@@ -182,6 +283,11 @@ class SecondOpinion:
         return self._ready[2]
 
     @property
+    def network(self) -> ArtefactNetwork:
+        """What listens, in evaluation mode."""
+        return self._ready[0]
+
+    @property
     def scale(self) -> Scale:
         """What reads its logits."""
         return self._ready[1]
@@ -217,7 +323,7 @@ class SecondOpinion:
         with opened(self._path, FORMAT, foreign) as file:
             network = ArtefactNetwork(tuple(file.header["channels"]))
             network.load_state_dict(file.tensors)
-            scale, card = Scale(**file.header["scale"]), dict(file.header["card"])
+            scale, card = Scale.read(file.header["scale"]), dict(file.header["card"])
         return network.eval().requires_grad_(False), scale, card
 
 

@@ -21,10 +21,15 @@ from whosings.opinion import (
     CAUTION,
     MOST_SEGMENTS,
     SHIPPED,
+    STATED_RATE,
     ArtefactNetwork,
+    MeasuredGroup,
     Opinion,
     Scale,
     SecondOpinion,
+    Sound,
+    Spoken,
+    opinion_sentence,
     save_opinion,
 )
 from whosings.tensor_file import write_tensors
@@ -54,6 +59,34 @@ def test_a_scale_reads_a_logit_and_what_was_measured_at_it() -> None:
     between = SCALE.opinion(0.5 + np.log(3) / 2, 1)  # a score of 0.75
     assert (between.score, between.false_alarm, between.found) == pytest.approx((0.75, 0.2, 0.3))
     assert SCALE.score(1e9) == pytest.approx(1.0) and SCALE.score(-1e9) == pytest.approx(0.0)
+
+
+def test_an_opinion_is_spoken_only_beyond_the_thresholds() -> None:
+    short, long = Spoken(2, 0.9, 0.2), Spoken(4, 0.7, None)
+    scale = dataclasses.replace(SCALE, spoken=(short, long))
+    natural, nothing, resynthesised = Sound.NATURAL, Sound.NO_OPINION, Sound.RESYNTHESISED
+    said = {score: scale.sound(score, 3) for score in (0.0, 0.2, 0.21, 0.89, 0.9, 1.0)}
+    assert said == {0.0: natural, 0.2: natural, 0.21: nothing, 0.89: nothing, 0.9: resynthesised, 1.0: resynthesised}
+    assert [scale.sound(0.0, n) for n in (1, 2, 4)] == [nothing, natural, nothing]
+    assert [scale.sound(0.8, n) for n in (1, 3, 4, 12)] == [nothing, nothing, resynthesised, resynthesised]
+    assert scale.opinion(5.0, 3).sound is resynthesised and scale.opinion(-5.0, 3).sound is natural
+    assert {SCALE.sound(score, 9) for score in (0.0, 0.5, 1.0)} == {nothing}  # without thresholds nothing is said
+
+
+def test_a_sentence_for_people_accuses_nobody_and_is_empty_without_an_opinion() -> None:
+    sentences = {sound: opinion_sentence(Opinion(0.5, 0.1, 0.5, 3, sound)) for sound in Sound}
+    assert sentences[Sound.NO_OPINION] == ""
+    for sound in (Sound.RESYNTHESISED, Sound.NATURAL):
+        sentence = sentences[sound]
+        assert sound.value in sentence and sentence.endswith(".") and sentence.count(".") == 1
+        assert not any(word in sentence.lower() for word in ("fake", "fraud", "forg", "deceiv", "stolen", "guilty"))
+
+
+def test_a_scale_comes_back_from_its_file(tmp_path: Path) -> None:
+    groups = (MeasuredGroup("songs", True, 10, 0), MeasuredGroup("speech", False, 40, 2))
+    scale = dataclasses.replace(SCALE, spoken=(Spoken(1, 0.9, 0.2, groups), Spoken(4, 0.8, None)))
+    save_opinion(tmp_path / "o.safetensors", ArtefactNetwork((4, 4, 8, 8)), scale, {})
+    assert SecondOpinion(tmp_path / "o.safetensors").scale == scale
 
 
 def test_phase_of_a_steady_tone_goes_on_as_its_frequency_says() -> None:
@@ -166,7 +199,8 @@ def test_identify_prints_it_and_json_carries_it(run, tiny, small_choir, tmp_path
     assert code == 0 and out.count("second opinion, no verdict: score") == 1
     code, out, _ = run("identify", probe, "-g", gallery, "--encoder", tiny.folder, "--json")
     (answer,) = json.loads(out)
-    assert set(answer["opinion"]) == {"score", "false_alarm", "found", "segments", "caution"}
+    assert set(answer["opinion"]) == {"score", "false_alarm", "found", "segments", "sound", "caution"}
+    assert answer["opinion"]["sound"] in {sound.value for sound in Sound}
     assert all(0 <= answer["opinion"][key] <= 1 for key in ("score", "false_alarm", "found"))
 
 
@@ -189,6 +223,13 @@ def test_measured_shares_fall_with_the_score_and_no_alarm_is_called_impossible()
     assert min(scale.false_alarm) > 0
 
 
+def test_the_shipped_thresholds_hold_the_stated_rate_in_every_group_they_name() -> None:
+    spoken = SecondOpinion().scale.spoken
+    assert spoken[0].segments == 1 and spoken[-1].resynthesised_from is not None
+    assert {group.name for one in spoken for group in one.groups} >= {"speech", "singing, produced", "songs"}
+    assert all(group.wrong <= STATED_RATE * group.recordings for one in spoken for group in one.groups)
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -197,6 +238,14 @@ def test_measured_shares_fall_with_the_score_and_no_alarm_is_called_impossible()
         {"scale": {**dataclasses.asdict(SCALE), "thresholds": []}},
         {"scale": {**dataclasses.asdict(SCALE), "found": [1.0]}},
         {"scale": {**dataclasses.asdict(SCALE), "middle": None}},
+        {
+            "scale": {
+                **dataclasses.asdict(SCALE),
+                "spoken": [dataclasses.asdict(Spoken(1, 0.9, 0.1)) | {"natural_to": 1.0}],
+            }
+        },
+        {"scale": {**dataclasses.asdict(SCALE), "spoken": [dataclasses.asdict(Spoken(2, 0.9, 0.1))] * 2}},
+        {"scale": {**dataclasses.asdict(SCALE), "spoken": [{"segments": 1}]}},
         {"scale": {**dataclasses.asdict(SCALE), "thresholds": [0.5, 0.0, 1.0]}},
     ],
 )

@@ -4,26 +4,23 @@ Conventions
 -----------
 - Sound is mono at 16 kHz: int16 at nearly full range in clips, float32 before.
 - Every clip is drawn from a generator of its own, seeded by its number, so that it is the same in any process.
-- The first part serves ``whosings.training.distillation``, the second ``whosings.training.activity``, the third
-  ``whosings.training.second_opinion``.
+- The first part serves ``whosings.training.distillation``, the second ``whosings.training.activity``, ``short_band``
+  ``whosings.training.opinion_bank``.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import soxr
-import torch
 
 from whosings import audio
 from whosings.audio import SAMPLE_RATE, FloatArray
 from whosings.catalogue.manifest import read_manifest
-from whosings.choir import conversion
 from whosings.choir.band import draw_palette, play
 from whosings.choir.expression import Manner
 from whosings.choir.from_speech import Speaker, Style, draw_style, read_speaker, sing_speech, voiced_only
@@ -34,12 +31,10 @@ from whosings.choir.score import compose
 from whosings.choir.soundfont import LEADS, arrange, draw_ensemble, find_soundfont, render
 from whosings.choir.technique import draw_technique, roughened, used
 from whosings.errors import TooShortError
-from whosings.sound.record_effects import apply, carrier, channel_vocoder
-from whosings.sound.vocoder import Frames, analyze, sound
-from whosings.spectrogram import htk_filterbank
+from whosings.sound.record_effects import apply
+from whosings.sound.vocoder import Frames, sound
 from whosings.training import activity
 from whosings.training.distillation.bank import Clip, Samples, to_int16
-from whosings.training.second_opinion import Kind, Process, Take
 
 SPEEDS = (1.0, 0.86, 1.16)
 """Speeds of a speaker's speech; each makes another person."""
@@ -242,142 +237,11 @@ def stems_of(table: Path) -> activity.Bank:
     return activity.Bank(voices, bands)
 
 
-def world(take: Take, rng: np.random.Generator) -> FloatArray:
-    """Analyse and synthesise a voice, nothing else: by WORLD itself or with the choir's synthesis."""
-    return _synthesised(analyze(take.samples), rng)
-
-
-def tuned(take: Take, rng: np.random.Generator) -> FloatArray:
-    """Draw the pitch to semitones, and perhaps transpose it."""
-    frames = analyze(take.samples)
-    voiced = frames.f0 > 0
-    pitch = 69 + 12 * np.log2(np.where(voiced, frames.f0, 440) / 440)
-    pitch += rng.uniform(0.5, 1) * (np.round(pitch) - pitch) + rng.integers(-4, 5)
-    return _synthesised(replace(frames, f0=np.where(voiced, 440 * 2 ** ((pitch - 69) / 12), 0.0)), rng)
-
-
-def sung(take: Take, rng: np.random.Generator) -> FloatArray:
-    """Turn speech into singing; see ``whosings.choir.from_speech``."""
-    return sing_speech(take.samples, draw_style(rng), rng)
-
-
-def converted(method: str) -> Process:
-    """Give the voice the timbre of the other speaker, by one of ``whosings.choir.conversion.METHODS``."""
-
-    def convert(take: Take, rng: np.random.Generator) -> FloatArray:
-        target = conversion.gather([analyze(take.other)], "the target")
-        return sound(conversion.METHODS[method](analyze(take.samples), target), rng)
-
-    return convert
-
-
-def griffin_lim(take: Take, rng: np.random.Generator) -> FloatArray:
-    """Go through 80 mel bands, and find phases from nothing by 16 to 47 rounds of Griffin-Lim."""
-    return _from_mel(take.samples, int(rng.integers(16, 48)))
-
-
-def random_phase(take: Take, rng: np.random.Generator) -> FloatArray:
-    """Go through 80 mel bands, and take phases at random or by at most two rounds of Griffin-Lim."""
-    return _from_mel(take.samples, int(rng.integers(0, 3)))
-
-
-def phase_vocoder(take: Take, rng: np.random.Generator) -> FloatArray:
-    """Stretch in the spectral domain (Flanagan and Golden, 1966), and mostly go back to the length: transposed."""
-    size = int(rng.choice([512, 1024, 2048]))
-    hop = size // 4
-    window, rate = torch.hann_window(size), float(2 ** (rng.choice([-1, 1]) * rng.uniform(0.8, 5) / 12))
-    spectrum = torch.stft(torch.from_numpy(take.samples), size, hop, window=window, return_complex=True)
-    places = torch.arange(0, spectrum.shape[1] - 2, rate)
-    low = places.long()
-    part = (places - low)[None]
-    magnitude = (1 - part) * spectrum[:, low].abs() + part * spectrum[:, low + 1].abs()
-    expected = 2 * math.pi * hop / size * torch.arange(size // 2 + 1)[:, None]
-    turn = spectrum[:, low + 1].angle() - spectrum[:, low].angle() - expected
-    turn = turn - 2 * math.pi * torch.round(turn / (2 * math.pi)) + expected
-    phase = torch.cumsum(torch.cat([spectrum[:, :1].angle(), turn[:, :-1]], dim=1), dim=1)
-    made: FloatArray = torch.istft(torch.polar(magnitude, phase), size, hop, window=window).numpy()
-    return soxr.resample(made, SAMPLE_RATE, SAMPLE_RATE * rate) if rng.random() < 0.75 else made
-
-
-def studio_vocoder(take: Take, rng: np.random.Generator) -> FloatArray:
-    """Impose the voice's bands on chords, or on noise: a channel vocoder."""
-    dry = take.samples.astype(np.float64)
-    root = rng.integers(50, 66, 8)
-    chords = [[int(r), int(r) + int(rng.choice([3, 4])), int(r) + 7] for r in root]
-    other = rng.standard_normal(dry.size) if rng.random() < 0.3 else carrier(chords, 1.5, dry.size)
-    return np.asarray(channel_vocoder(dry, other, int(rng.integers(12, 40))), np.float32)
-
-
-def linear_prediction(take: Take, rng: np.random.Generator) -> FloatArray:
-    """Send pulses or noise through an all-pole filter, as in LPC-10."""
-    size, hop, order = 512, 128, int(rng.integers(12, 22))
-    f0 = np.repeat(analyze(take.samples).f0, SAMPLE_RATE // 100)[: take.samples.size]
-    wave = take.samples[: f0.size].astype(np.float64)
-    phase = np.cumsum(f0 / SAMPLE_RATE)
-    pulses = np.diff(np.floor(phase), prepend=0.0) * np.sqrt(SAMPLE_RATE / np.maximum(f0, 50))
-    source = np.where(f0 > 0, pulses, rng.standard_normal(f0.size))
-    window, out = np.hanning(size + 1)[:-1], np.zeros(wave.size)
-    for first in range(0, wave.size - size, hop):
-        frame = wave[first : first + size] * window
-        lags = np.fft.irfft(np.abs(np.fft.rfft(frame, 2 * size)) ** 2)[: order + 1]
-        lags[0] = lags[0] * 1.0001 + 1e-9
-        rows = lags[np.abs(np.subtract.outer(np.arange(order), np.arange(order)))]
-        all_pole = np.concatenate([[1.0], -np.linalg.solve(rows, lags[1:])])
-        shaped = np.fft.rfft(source[first : first + size] * window, 2 * size) / np.fft.rfft(all_pole, 2 * size)
-        made = np.fft.irfft(shaped)[:size] * window
-        out[first : first + size] += made * np.sqrt(np.sum(frame**2) / (np.sum(made**2) + 1e-9))
-    return out.astype(np.float32)
-
-
-KINDS: Mapping[str, Kind] = {
-    "WORLD": Kind(0.13, world),
-    "WORLD, pitch corrected": Kind(0.1, tuned),
-    "WORLD, sung": Kind(0.07, sung),
-    "conversion, neighbours": Kind(0.08, converted("neighbours")),
-    "conversion, statistics": Kind(0.08, converted("statistics")),
-    "conversion, degraded": Kind(0.04, converted("degraded")),
-    "Griffin-Lim of 80 mels": Kind(0.2, griffin_lim),
-    "80 mels, random phase": Kind(0.06, random_phase),
-    "phase vocoder": Kind(0.16, phase_vocoder),
-    "channel vocoder": Kind(0.08, studio_vocoder),
-    "linear prediction": Kind(0.0, linear_prediction),
-}
-"""Ways of processing a voice, and how often each is drawn for training; what is never drawn is held out."""
-
-
 def short_band(seed: int) -> FloatArray:
     """Let the built-in band play for 20 seconds, float32 (samples,)."""
     rng = np.random.default_rng([71, seed])
     palette = draw_palette(rng)
     return play(palette, compose(rng, 20, 60, palette.tempo), rng)
-
-
-def _synthesised(frames: Frames, rng: np.random.Generator) -> FloatArray:
-    if rng.random() < 0.5:
-        return sound(frames, rng)
-    import pyworld
-
-    f0, envelope, aperiodicity = (np.ascontiguousarray(a) for a in (frames.f0, frames.envelope, frames.aperiodicity))
-    return np.asarray(pyworld.synthesize(f0, envelope, aperiodicity, SAMPLE_RATE, 10.0), np.float32)
-
-
-def _from_mel(samples: FloatArray, rounds: int) -> FloatArray:
-    """80 mel bands, and phases from nothing by so many rounds of fast Griffin-Lim (Perraudin et al., 2013)."""
-    size, hop = 1024, 256
-    window, filters = torch.hann_window(size), htk_filterbank(size, 80, SAMPLE_RATE)
-    wave = torch.from_numpy(samples)
-    mel = torch.stft(wave, size, hop, window=window, return_complex=True).abs().T @ filters
-    magnitude = (mel @ torch.linalg.pinv(filters)).clamp(min=1e-6).T
-    generator = torch.Generator().manual_seed(samples.size)
-    phase = torch.polar(torch.ones_like(magnitude), 2 * math.pi * torch.rand(magnitude.shape, generator=generator))
-    before = torch.zeros_like(phase)
-    for _ in range(rounds):
-        made = torch.istft(magnitude * phase, size, hop, window=window, length=wave.numel())
-        again = torch.stft(made, size, hop, window=window, return_complex=True)
-        ahead = again + 0.99 * (again - before)
-        phase, before = ahead / (ahead.abs() + 1e-9), again
-    found: FloatArray = torch.istft(magnitude * phase, size, hop, window=window, length=wave.numel()).numpy()
-    return found
 
 
 def _joined(files: Sequence[str | Path]) -> FloatArray:
