@@ -26,6 +26,7 @@ from whosings.embedding import Embeddings
 from whosings.enrolled import EnrolledTrack, Voices
 from whosings.gallery import Gallery
 from whosings.gallery_audit import EnrolledVoices
+from whosings.opinion import Sound
 from whosings.ranking import ReadyVoices
 
 MOST_MATCHES = 3
@@ -35,7 +36,6 @@ _SHORT_S = 10.0  # of singing: below, fewer singers of real recordings are named
 _LITTLE_S = 20.0  # enrolled
 _CLOSE = 20.0  # times as likely as the runner-up: below, the runner-up is close
 _SAME = 0.98  # cosine of passages of one recording; of other recordings of one singer they stay below
-_PROCESSED = 0.05  # share of natural recordings that sound as processed
 _ROUNDING_S = 0.01
 _MOST_TIMES = 1000.0  # beyond, a ratio is told as more than that
 
@@ -305,11 +305,8 @@ def _of_what_was_heard(voice: Voice, answer: Answer) -> Iterator[str]:
     if voice.together:
         yield "The voice was found under another one; where it sings alone the answer may be another."
     opinion = answer.opinion
-    if opinion is not None and opinion.false_alarm <= _PROCESSED:
-        yield (
-            f"The recording sounds processed (score {opinion.score:.2f}, which {opinion.false_alarm:.0%} of natural "
-            "ones reach); without the effects, or if it is a clone, the answer may be another."
-        )
+    if opinion is not None and opinion.sound is Sound.RESYNTHESISED:
+        yield "The voice sounds resynthesised; without the effects, or if it is a clone, the answer may be another."
 
 
 def _of_what_is_enrolled(singer: str, matches: Sequence[Match], enrolled_s: float) -> Iterator[str]:

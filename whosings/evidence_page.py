@@ -22,6 +22,7 @@ from whosings.enrolled_files import EnrolledFiles
 from whosings.errors import AudioError, ConfigError
 from whosings.evidence import EvidenceFile, Match, RecordingEvidence, VoiceEvidence
 from whosings.files import atomic_folder, write_atomic
+from whosings.opinion import opinion_sentence
 from whosings.picture import PictureRow, draw
 from whosings.safe_text import to_html
 from whosings.spool import Spool
@@ -130,6 +131,8 @@ class _Page:
         label = f"{number:0{self._digits}d}"
         self._parts.append(f"<h2>{to_html(row.path.name)}</h2><p><b>{to_html(verdict_line(row.answer))}</b></p>")
         if row.answer.opinion is not None:
+            sentence = opinion_sentence(row.answer.opinion)
+            self._parts.append(f"<p>{to_html(sentence)}</p>" if sentence else "")
             self._note(opinion_line(row.answer.opinion))
         try:
             self._picture(label, row)

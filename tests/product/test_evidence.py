@@ -12,7 +12,7 @@ from whosings.diarization import Span
 from whosings.evidence import MOST_MATCHES, EvidenceFinder, enrolled_spans, seconds_of
 from whosings.gallery import Gallery
 from whosings.identification import Identifier
-from whosings.opinion import Opinion
+from whosings.opinion import Opinion, Sound
 
 CENTRED = replace(KNOWN, centre=tuple(OFFSET / 10))
 SEGMENT_S = 6.0
@@ -167,12 +167,11 @@ def test_a_short_recording_counts_for_its_own_seconds(gallery):
     assert _says(voice, "shorter than one segment")
 
 
-def test_effects_are_told_where_few_natural_recordings_sound_so(gallery):
+def test_effects_are_told_where_the_second_opinion_speaks(gallery):
     probe = track([3] * 12, 900)
-    for false_alarm, told in ((0.04, True), (0.06, False)):
-        opinion = Opinion(0.9, false_alarm, 0.5, 12)
-        (voice,), _ = evidence(gallery, probe, opinion=opinion)
-        assert _says(voice, "sounds processed (score 0.90") == told
+    for sound in Sound:
+        (voice,), _ = evidence(gallery, probe, opinion=Opinion(0.9, 0.04, 0.5, 12, sound))
+        assert _says(voice, "sounds resynthesised; without the effects") == (sound is Sound.RESYNTHESISED)
 
 
 def test_recordings_that_disagree_and_second_names_are_told(gallery):

@@ -211,7 +211,10 @@ def identify(
 
 def _print_details(run: Report, answer: Answer, verbose: bool, timeline: bool) -> None:
     from whosings.answer_text import opinion_line, voice_lines
+    from whosings.opinion import opinion_sentence
 
+    if answer.opinion is not None and (sentence := opinion_sentence(answer.opinion)):
+        run.out.print(f"  {sentence}")
     if verbose or len(answer.voices) > 1:
         for line in voice_lines(answer):
             run.out.print(f"  {line}", markup=False)
