@@ -139,13 +139,13 @@ class Identifier:
         return ranking if votes is None else by_head(votes, ranking)
 
     def _under(self, ranked: _RankedVoice, ready: ReadyVoices, terms: Terms) -> Iterator[Voice]:
-        """Somebody else who sings under a voice that is named, all of the time."""
+        """Somebody else who sings under a voice that is named, all of the time; never at less than even odds."""
         heard = ranked.heard
         if ranked.outcome is not Outcome.NAMED or heard.segments is not None:
             return
         found = under(ranked.ranking, ready, heard.amount, self._unknown_prior)
-        if found is not None and (outcome := terms.outcome(found.evidence)) is Outcome.NAMED:
-            name = ready.voices.names[found.singer]
+        if found is not None and found.evidence >= max(0.0, terms.look_nats):
+            name, outcome = ready.voices.names[found.singer], terms.outcome(found.evidence)
             yield Voice(name, found.probability, outcome, heard.seconds, heard.spans, together=True)
 
     def _heard_by_head(self, probe: Embeddings, voices: Voices) -> FloatArray | None:
