@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from whosings.audio import FloatArray
-from whosings.classifier import Head
-from whosings.embedding import Embeddings
 from whosings.false_accepts import FalseAccepts
 from whosings.gallery_rows import TrackRow
+
+if TYPE_CHECKING:
+    from whosings.classifier import Head
+    from whosings.embedding import Embeddings
 
 
 @dataclass(frozen=True)

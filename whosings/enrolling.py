@@ -9,12 +9,14 @@ from __future__ import annotations
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from whosings.embedding import Embeddings
 from whosings.enrolled import NewTrack
 from whosings.errors import GalleryError
-from whosings.gallery import Gallery
+
+if TYPE_CHECKING:
+    from whosings.embedding import Embeddings
+    from whosings.gallery import Gallery
 
 
 class Enrolling:

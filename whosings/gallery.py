@@ -14,14 +14,11 @@ from collections.abc import Collection, Generator, Iterable
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from safetensors import SafetensorError
 
-from whosings.classifier import Head
-from whosings.config import HeadConfig
-from whosings.embedding import Embeddings
 from whosings.enrolled import (
     EnrolledSinger,
     EnrolledTrack,
@@ -38,6 +35,9 @@ from whosings.gallery_care import GalleryCare
 from whosings.gallery_writer import Growing
 from whosings.safe_text import encodable
 from whosings.settings import parse
+
+if TYPE_CHECKING:  # torch takes long to import, and most care of a gallery does without
+    from whosings.embedding import Embeddings
 
 FORMER = {"eb0b109bbcd16ea9b39e0287baaab49740c852eb7a2d14174ab396413709a5de": "fast, once default"}
 """Names of encoders in galleries that kept none; ``fast`` shipped as ``default`` once."""
@@ -178,8 +178,12 @@ class Gallery(GalleryCare):
             self._store_all(growing)
             self._put_about()
             rows = self._singer_rows()
-            if rows:
-                self._matrix(rows)
+            try:
+                _ = self._matrix(rows) if rows else None
+            except GalleryError as error:
+                reason = error.problem.removeprefix("is damaged (").removesuffix(")")
+                remedy = "look at where they come from"
+                raise GalleryError(self.path, f"cannot take them in ({reason})", remedy) from error
             new = len(rows) - known
         self._forget()
         return TakenIn(new, added, held)
@@ -269,6 +273,11 @@ class Gallery(GalleryCare):
         row = self._head_row()
         if row is None:
             return None
+        import torch
+
+        from whosings.classifier import Head
+        from whosings.config import HeadConfig
+
         try:
             names = tuple(json.loads(row[0]))
             head = Head.from_bytes(row[2], parse(HeadConfig, json.loads(row[1]), str(self.path)))
