@@ -19,12 +19,16 @@ from whosings.gallery import Gallery
 SECRET = "Zacharias Secret"
 
 
+def sha(number):
+    return hashlib.sha256(str(number).encode()).hexdigest()
+
+
 def tracks(count=40, dimensions=32):
     """Some tracks of some singers; the secret one's lie among the others'."""
     for number in range(count):
         singer = SECRET if number % 5 == 2 else f"singer {number % 7}"
         source = f"/home/{'hidden' if singer == SECRET else 'open'}/{number}.flac"
-        yield NewTrack(singer, made(number, 4 + number % 9, dimensions), f"{number:064x}", source)
+        yield NewTrack(singer, made(number, 4 + number % 9, dimensions), sha(number), source)
 
 
 def bytes_of(new):
@@ -215,12 +219,12 @@ def test_a_removal_of_a_damaged_recording_is_refused(filled, tmp_path):
     path.parent.mkdir()
     shutil.copy(filled.path, path)
     with sqlite3.connect(path) as db:
-        db.execute("UPDATE tracks SET source = 'x' WHERE sha256 = ?", (f"{7:064x}",))
+        db.execute("UPDATE tracks SET source = 'x' WHERE sha256 = ?", (sha(7),))
     db.close()
     with Gallery(path) as gallery:
         with says(gallery, f"is damaged (a recording of {SECRET} does not match its digest, or is none); {RESTORE}"):
-            gallery.remove_track(SECRET, f"{2:064x}")
-        assert f"{2:064x}" in gallery.contents(SECRET)
+            gallery.remove_track(SECRET, sha(2))
+        assert sha(2) in gallery.contents(SECRET)
 
 
 def test_which_recording_is_meant(filled, tmp_path, monkeypatch):
@@ -229,10 +233,10 @@ def test_which_recording_is_meant(filled, tmp_path, monkeypatch):
     def meant(text):
         return [track.sha256 for track in recordings_meant(own, text)]
 
-    assert meant("/home/hidden/7.flac") == meant("7.flac") == meant("hidden/7.flac") == [f"{7:064x}"]
-    assert meant("0000") == [track.sha256 for track in own] and len(own) == 8
-    assert meant(f"{12:064x}"[:64]) == [f"{12:064x}"] and meant(f"{12:064X}") == [f"{12:064x}"]
-    assert meant("000") == meant(".flac") == meant("den/7.flac") == meant("") == []
+    assert meant("/home/hidden/7.flac") == meant("7.flac") == meant("hidden/7.flac") == [sha(7)]
+    assert len(own) == 8
+    assert meant(sha(12)[:4]) == meant(sha(12)) == meant(sha(12).upper()) == [sha(12)]
+    assert meant(sha(12)[:3]) == meant(".flac") == meant("den/7.flac") == meant("") == []
     (tmp_path / "moved.wav").write_bytes(b"sound")
     with Gallery(tmp_path / "other", PRINT) as other:
         other.add("Ann", made(1), hashlib.sha256(b"sound").hexdigest(), "/gone/1.flac")
