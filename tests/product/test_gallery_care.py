@@ -113,6 +113,15 @@ def test_a_former_name_is_in_no_byte_of_the_folder(filled, tmp_path, change):
     assert left(tmp_path, everything) == len(everything)
 
 
+def test_pages_that_sqlite_moved_are_rewritten(tmp_path):
+    """Here, overwriting what is deleted would leave one piece in a page that rows had moved from."""
+    with Gallery(tmp_path / "g", PRINT) as gallery:
+        gallery.add_many(tracks(400, 64))
+        own = [pattern for new in tracks(400, 64) if new.singer == SECRET for pattern in bytes_of(new)]
+        gallery.remove(SECRET)
+        assert left(tmp_path, own) == 0 and len(own) > 1000
+
+
 def test_what_an_older_version_left_is_swept(filled, tmp_path):
     patterns = secret_patterns(filled)
     filled._db.execute("PRAGMA secure_delete = OFF")
