@@ -160,7 +160,7 @@ def test_a_gallery_of_before_keeps_working(home, run):
         gallery._say()
     code, out, _ = run("gallery", "show", "Bob", "-g", "g", "--json")
     assert code == 0 and [(row["seconds"], row["spans"]) for row in json.loads(out)] == [(None, None)] * 2
-    assert run("gallery", "show", "Bob", "-g", "g")[1].splitlines()[1].split()[2:] == ["-", "-"]
+    assert run("gallery", "show", "Bob", "-g", "g")[1].splitlines()[1].split()[3:] == ["-", "-"]
     identify(run, "bob-1.flac", "--evidence", "why")
     assert (home / "why/1-1-1-enrolled.flac").exists()
     assert run("gallery", "check", "-g", "g")[0] == 0
