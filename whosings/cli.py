@@ -65,9 +65,12 @@ _OF_A_GALLERY: dict[str, Verb] = {
     "remove": gallery.remove,
     "rename": gallery.rename,
     "merge": gallery.merge,
+    "export": gallery.export,
+    "import": gallery.import_,
     "fit": gallery.fit,
     "calibrate": gallery.calibrate,
     "check": gallery.check,
+    "sweep": gallery.sweep,
 }
 _ALIASES = ("list", "remove")  # of a gallery's verbs, which once stood alone
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import typer
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -26,6 +27,7 @@ from whosings.safe_text import printable, printable_json
 _UNBOUNDED = 1000  # letters a line
 _LABEL = 40  # letters of a bar's label
 _AT_ONCE_S = 1.0  # for which nobody needs a bar
+_LONG = 1000  # rows of a table that is printed the quick way
 
 
 class _SafeConsole(Console):
@@ -75,12 +77,26 @@ class Report:
 
     def print_table(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         """A plain table, one line a row; the cells are text, not markup."""
+        cells = [[printable(cell) for cell in row] for row in rows]
+        if len(cells) > _LONG:
+            self._print_long_table(columns, cells)
+            return
         table = Table(box=None, padding=(0, 2))
         for column in columns:
             table.add_column(column, no_wrap=True)
-        for row in rows:
-            table.add_row(*(escape(printable(cell)) for cell in row))
+        for row in cells:
+            table.add_row(*map(escape, row))
         self.out.print(table)
+
+    def _print_long_table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """The same text, but that no cell is cut to the screen's width; Rich takes seconds for 10,000 rows."""
+        widths = [max(map(cell_len, column)) for column in zip(columns, *rows, strict=True)]
+
+        def line(row: Sequence[str]) -> str:
+            return "".join(f"  {cell}{' ' * (w - cell_len(cell))}  " for cell, w in zip(row, widths, strict=True))
+
+        self.out.print(line(columns), style="bold", markup=False)
+        self.out.out("\n".join(map(line, rows)), highlight=False)
 
     def finish(self) -> None:
         """List the failures, and exit with 1 if there are any."""

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from whosings.audio import FloatArray
-from whosings.classifier import Head
 from whosings.false_accepts import FalseAccepts
 from whosings.gallery_rows import TrackRow
+
+if TYPE_CHECKING:
+    from whosings.classifier import Head
+    from whosings.embedding import Embeddings
 
 
 @dataclass(frozen=True)
@@ -67,6 +73,48 @@ class EnrolledTrack:
     def of(cls, singer: str, row: TrackRow) -> EnrolledTrack:
         """A row of the file as a track."""
         return cls(singer, row.sha256, row.vectors, row.segments, row.source, row.start_s)
+
+
+@dataclass(frozen=True)
+class NewTrack:
+    """A track to be enrolled.
+
+    Attributes:
+        sha256: of the recording's content.
+        source: where the recording lies, to find it again; the track's name unless given.
+    """
+
+    singer: str
+    track: Embeddings
+    sha256: str
+    source: str | Path | None = None
+
+
+@dataclass(frozen=True)
+class WholeSinger:
+    """A singer with all that a gallery holds.
+
+    Attributes:
+        recordings: how many there are.
+        segments: how many are enrolled; of short recordings, parts count.
+        voice: float32 (dimensions,), the sum of the tracks' mean embeddings.
+        tracks: in the order of enrolment; an iterator may be read once.
+    """
+
+    name: str
+    recordings: int
+    segments: float
+    voice: FloatArray
+    tracks: Iterable[EnrolledTrack]
+
+
+@dataclass(frozen=True)
+class TakenIn:
+    """What came into a gallery from another one: singers and recordings that are new, recordings it had already."""
+
+    singers: int
+    recordings: int
+    held: int
 
 
 @dataclass(frozen=True)

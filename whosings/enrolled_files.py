@@ -8,13 +8,39 @@ their path. Whatever is found is the recording only if its SHA-256 is that of th
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from whosings.enrolled import EnrolledTrack
 from whosings.errors import AudioError, MissingFileError, UnreadableAudioError
 from whosings.files import hash_if_readable
 
 _SHA256 = re.compile("([0-9a-f]{64})(:.*)?")  # the demo adds which half of a recording it was
+
+_LEAST = 4  # digits of a hash that are taken for one
+
+
+def recordings_meant(tracks: Collection[EnrolledTrack], text: str) -> tuple[EnrolledTrack, ...]:
+    """The enrolled recordings that somebody may mean.
+
+    Args:
+        text: a path where one lay when it was enrolled or where it lies now, the end of such a path (its name), or how
+            the content's SHA-256 begins (four digits at least).
+
+    Returns:
+        those with that very path or content, if there are any, and otherwise all that agree.
+    """
+    path, content = Path(text), hash_if_readable(text)
+    same = tuple(track for track in tracks if track.source in (text, str(path.absolute())) or track.sha256 == content)
+    if same:
+        return same
+    parts, digits = path.parts, text.lower() if len(text) >= _LEAST else None
+
+    def agrees(track: EnrolledTrack) -> bool:
+        by_hash = digits is not None and track.sha256.startswith(digits)
+        return by_hash or (parts != () and Path(track.source).parts[-len(parts) :] == parts)
+
+    return tuple(track for track in tracks if agrees(track))
 
 
 class EnrolledFiles:

@@ -10,32 +10,40 @@ interrupted enrolment goes on.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Generator, Iterable
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from safetensors import SafetensorError
 
-from whosings.classifier import Head
-from whosings.config import HeadConfig
-from whosings.embedding import Embeddings
-from whosings.enrolled import EnrolledSinger, EnrolledTrack, FittedHead, MeasuredRates, Voices
+from whosings.enrolled import (
+    EnrolledSinger,
+    EnrolledTrack,
+    FittedHead,
+    MeasuredRates,
+    NewTrack,
+    TakenIn,
+    Voices,
+    WholeSinger,
+)
 from whosings.errors import ConfigError, GalleryError
 from whosings.false_accepts import FalseAccepts
-from whosings.gallery_file import GalleryFile
-from whosings.gallery_rows import SingerRow, singer_row
+from whosings.gallery_care import GalleryCare
+from whosings.gallery_writer import Growing
 from whosings.safe_text import encodable
 from whosings.settings import parse
-from whosings.singer_names import name_key, singer_name
+
+if TYPE_CHECKING:  # torch takes long to import, and most care of a gallery does without
+    from whosings.embedding import Embeddings
 
 FORMER = {"eb0b109bbcd16ea9b39e0287baaab49740c852eb7a2d14174ab396413709a5de": "fast, once default"}
 """Names of encoders in galleries that kept none; ``fast`` shipped as ``default`` once."""
 
 
-class Gallery(GalleryFile):
+class Gallery(GalleryCare):
     """A gallery on disk; use it as a context manager, or ``close`` it.
 
     Whatever is read is checked against its digest: a damaged file is told, and is never believed.
@@ -54,8 +62,6 @@ class Gallery(GalleryFile):
             raise GalleryError(path, "no such gallery", "enrol singers first: whosings enrol NAME FILES")
         if Path(path).is_dir():
             raise GalleryError(path, "is a folder, not a gallery", "name a file")
-        self._spellings: dict[str, list[str]] = {}
-        self._spelt_in: int | None = None  # SQLite's data version when they were read
         super().__init__(path, None if fingerprint is None else {"fingerprint": fingerprint, "encoder": encoder})
         self.fingerprint = self._facts["fingerprint"]
         self.encoder = self._facts.get("encoder") or FORMER.get(self.fingerprint, "")
@@ -87,103 +93,100 @@ class Gallery(GalleryFile):
         Raises:
             GalleryError: the embeddings are another encoder's, or hold no vocal segment; or the name is no name.
         """
+        return self.add_many([NewTrack(singer, track, sha256, source)])[0]
+
+    def add_many(self, tracks: Iterable[NewTrack]) -> tuple[bool, ...]:
+        """Enrol many tracks in one transaction: all of them, or after an error none.
+
+        They are taken one at a time, so that an iterator's embeddings need not fit in memory; until it ends, no other
+        process can change the gallery.
+
+        Returns:
+            whether each is new, as ``add`` does.
+
+        Raises:
+            GalleryError: as ``add``.
+        """
+        with self._adding() as growing:
+            added = tuple([self._enrol(new, growing) for new in tracks])
+        self._forget(names=False)  # to read all of them again for each new singer takes long
+        return added
+
+    def refuse_unfit(self, track: Embeddings) -> None:
+        """Check that a track can be enrolled.
+
+        Raises:
+            GalleryError: the embeddings are another encoder's, are no numbers, or hold no vocal segment.
+        """
         self.refuse_other(track.fingerprint)
         if len(track.vectors) == 0:
             remedy = "use a recording in which the singer is heard"
             raise GalleryError(track.track_id, "holds too little singing to enrol", remedy)
         if not np.isfinite(track.vectors).all():
             raise GalleryError(track.track_id, "has embeddings that are no numbers", "use another recording or encoder")
+
+    def _enrol(self, new: NewTrack, growing: dict[str, Growing]) -> bool:
+        track = new.track
+        self.refuse_unfit(track)
+        mean, name = track.vectors.mean(axis=0), self.spelling(new.singer)
+        singer = self._grown(growing, name, mean.size)
+        if new.sha256 in singer.held:
+            return False
+        self._known_as(name)
+        place = encodable(track.track_id if new.source is None else new.source)
         start_s, vectors = track.start_s.astype(np.float32), track.vectors.astype(np.float16)
-        with self._writing():
-            singer = self.spelling(singer)
-            found = self._find(singer)
-            row, held = found if found is not None else (None, {})
-            if sha256 in held:
-                return False
-            mean, amount = track.vectors.mean(axis=0), float(track.amount)
-            if row is None:
-                row = singer_row(singer, 0, 0.0, np.zeros_like(mean), 0)
-                self._store(None, row)
-            if row.vector.shape != mean.shape:
-                raise self._damaged(f"{singer} has embeddings of {row.vector.size} numbers, not {mean.size}")
-            place = encodable(track.track_id if source is None else source)
-            mark = self._put_track(row.number, sha256, amount, place, start_s.tobytes(), vectors.tobytes())
-            if not track.short and self._facts.get("segment_s") is None:
-                self._say(segment_s=f"{track.segment_s:g}")
-            self._store(row, row.changed(1, amount, mean, mark))
-        self._spellings.setdefault(name_key(singer), [singer])
-        self._forget(names=False)  # to read all of them again for each new singer takes long
+        self._grow(singer, new.sha256, float(track.amount), place, start_s, vectors, mean)
+        if not track.short and self._facts.get("segment_s") is None:
+            self._say(segment_s=f"{track.segment_s:g}")
         return True
 
-    def holds(self, singer: str, sha256: str) -> bool:
-        """Whether this content is already enrolled for the singer."""
-        with self._faults():
-            found = self._steadily(lambda: self._find(self.spelling(singer)))
-        return found is not None and sha256 in found[1]
+    def take_in(self, singers: Iterable[WholeSinger], segment_s: float | None) -> TakenIn:
+        """Enrol singers of another gallery of the same encoder in one transaction: all of them, or after an error none.
 
-    def spelling(self, singer: str) -> str:
-        """How a singer is spelt here, whatever the case, blanks and Unicode form; of nobody enrolled, a clean name.
+        A singer who is enrolled already, whatever the spelling, gets the recordings that are not; where all of them are
+        new, the voice is taken over as it is, and otherwise it is added up from them.
 
-        Raises:
-            GalleryError: the name is empty or no text.
-        """
-        clean = singer_name(singer, self.path, GalleryError)
-        with self._faults():
-            version = self._db.execute("PRAGMA data_version").fetchone()[0]  # another one, where others wrote
-            if version != self._spelt_in:
-                names = self._db.execute("SELECT name FROM singers NOT INDEXED ORDER BY id").fetchall()
-                self._spellings = {}
-                for (name,) in names:
-                    self._spellings.setdefault(name_key(str(name)), []).append(name)
-                self._spelt_in = version
-        known = self._spellings.get(name_key(clean), [clean])
-        return singer if singer in known else known[0]
-
-    def remove(self, singer: str) -> None:
-        """Forget a singer and all tracks.
+        Args:
+            singers: their tracks are taken one at a time.
+            segment_s: seconds of a segment, where the other gallery knows.
 
         Raises:
-            GalleryError: nobody of that name is enrolled.
+            GalleryError: they do not fit this gallery.
         """
-        with self._writing():
-            self._store(self._enrolled(singer)[0], None)
+        known, added, held = len(self._singer_rows()), 0, 0
+        with self._adding() as growing:
+            for whole in singers:
+                name = self.spelling(whole.name)
+                singer = self._grown(growing, name, whole.voice.size)
+                before, repeated = singer.row, 0
+                self._known_as(name)
+                for track in whole.tracks:
+                    if track.sha256 in singer.held:
+                        repeated += 1
+                        continue
+                    vectors, mean = track.vectors.astype(np.float16), track.vectors.mean(axis=0)
+                    self._grow(singer, track.sha256, track.segments, track.source, track.start_s, vectors, mean)
+                if singer.row.tracks == 0:
+                    raise GalleryError(self.path, f"cannot take {name} in without a recording", "give one")
+                more = singer.row.tracks - before.tracks
+                if not repeated:
+                    content = singer.row.content - before.content
+                    singer.row = before.changed(more, whole.segments, whole.voice, content)
+                added, held = added + more, held + repeated
+            if segment_s is not None and self._facts.get("segment_s") is None:
+                self._say(segment_s=f"{segment_s:g}")
+            self._store_all(growing)
+            self._put_about()
+            rows = self._singer_rows()
+            try:
+                _ = self._matrix(rows) if rows else None
+            except GalleryError as error:
+                reason = error.problem.removeprefix("is damaged (").removesuffix(")")
+                remedy = "look at where they come from"
+                raise GalleryError(self.path, f"cannot take them in ({reason})", remedy) from error
+            new = len(rows) - known
         self._forget()
-
-    def rename(self, singer: str, name: str) -> None:
-        """Give a singer another name.
-
-        Raises:
-            GalleryError: nobody has the old name, somebody has the new one, or it is empty.
-        """
-        name = singer_name(name, self.path, GalleryError)
-        with self._writing():
-            row, _ = self._enrolled(singer)
-            taken = self.spelling(name)
-            if taken != row.name and self._find(taken) is not None:
-                raise GalleryError(self.path, f"{taken} is enrolled already", "merge the two, or choose another name")
-            self._store(row, row.changed(0, 0.0, np.zeros_like(row.vector), 0, name))
-        self._forget()
-
-    def merge(self, singer: str, into: str) -> None:
-        """Give all tracks of one singer to another; a track that both have counts once.
-
-        Raises:
-            GalleryError: one of them is not enrolled, or both are the same.
-        """
-        with self._writing():
-            (whole, held), (part, _) = self._enrolled(into), self._enrolled(singer)
-            if whole.name == part.name:
-                raise GalleryError(self.path, f"{singer} cannot be merged with itself", "name two singers")
-            if len(whole.voice) != len(part.voice):
-                raise self._damaged("voices are of different lengths")
-            rest = part
-            for track in [t for t in self._track_rows([part], part.vector.size) if t.sha256 in held]:
-                rest = rest.changed(-1, -track.segments, -track.vectors.mean(axis=0), -track.mark)
-                self._db.execute("DELETE FROM tracks WHERE id = ?", (track.number,))
-            self._db.execute("UPDATE tracks SET singer = ? WHERE singer = ?", (whole.number, part.number))
-            self._store(part, None)
-            self._store(whole, whole.changed(rest.tracks, rest.segments, rest.vector, rest.content))
-        self._forget()
+        return TakenIn(new, added, held)
 
     def singers(self) -> tuple[EnrolledSinger, ...]:
         """Who is enrolled, by name."""
@@ -207,6 +210,21 @@ class Gallery(GalleryFile):
         """Seconds of a segment; None where only short recordings, or none since this is kept, were enrolled."""
         said = self._facts.get("segment_s")
         return None if said is None else float(said)
+
+    def whole_singers(self) -> Generator[WholeSinger]:
+        """Everyone by name, with all tracks, as the gallery is now: others can change it when the iterator ends.
+
+        Each one's tracks are read as they are asked for, and must be taken before the next singer.
+
+        Raises:
+            GalleryError: a part of the gallery is damaged.
+        """
+        with self._reading():
+            rows = self._singer_rows()
+            width = self._matrix(rows).shape[1] if rows else 1
+            for row in rows:
+                tracks = (EnrolledTrack.of(row.name, track) for track in self._track_rows([row], width))
+                yield WholeSinger(row.name, row.tracks, row.segments, row.vector, tracks)
 
     def tracks(self, singers: Collection[str] | None = None) -> tuple[EnrolledTrack, ...]:
         """Everything that is enrolled, or that of some singers, by singer and in the order of enrolment."""
@@ -255,6 +273,11 @@ class Gallery(GalleryFile):
         row = self._head_row()
         if row is None:
             return None
+        import torch
+
+        from whosings.classifier import Head
+        from whosings.config import HeadConfig
+
         try:
             names = tuple(json.loads(row[0]))
             head = Head.from_bytes(row[2], parse(HeadConfig, json.loads(row[1]), str(self.path)))
@@ -310,16 +333,3 @@ class Gallery(GalleryFile):
             self.__dict__.pop("head", None)
             _ = self.head
         _ = self.rates
-
-    def _enrolled(self, singer: str) -> tuple[SingerRow, dict[str, str]]:
-        found = self._find(self.spelling(singer))
-        if found is None:
-            remedy = "list the names with: whosings gallery list"
-            raise GalleryError(self.path, f"nobody named {singer} is enrolled", remedy)
-        return found
-
-    def _forget(self, names: bool = True) -> None:
-        if names:
-            self._spelt_in = None
-        for name in ("voices", "head", "rates"):
-            self.__dict__.pop(name, None)

@@ -5,7 +5,7 @@ digest, and one over ``about`` itself. A singer's row is found by its number, wh
 damage that hides it from one search is told by the other.
 
 Galleries of the former format have no digests. They are read as they are, with what must hold of any gallery checked,
-and are rewritten in this format by the first change.
+and are rewritten in this format by the first change (``whosings.gallery_writer``).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from whosings.audio import FloatArray
 from whosings.errors import GalleryError
@@ -29,27 +30,26 @@ from whosings.gallery_rows import (
     mark_of,
     number_of,
     sealed,
-    singer_row,
 )
 from whosings.sqlite_file import ABOUT, Fault, SqliteFile
 
 FORMAT, FORMER_FORMAT = "2", "1"
-_SINGERS = """
+SINGERS = """
 CREATE TABLE singers (
     id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, tracks INTEGER NOT NULL, segments REAL NOT NULL,
     content TEXT NOT NULL, digest TEXT NOT NULL, voice BLOB NOT NULL
 )"""
-_TRACKS = """
+TRACKS = """
 CREATE TABLE tracks (
     id INTEGER PRIMARY KEY, singer INTEGER NOT NULL REFERENCES singers ON UPDATE CASCADE ON DELETE CASCADE,
     sha256 TEXT NOT NULL, digest TEXT NOT NULL, segments REAL NOT NULL, source TEXT NOT NULL,
     start_s BLOB NOT NULL, vectors BLOB NOT NULL, UNIQUE (singer, sha256)
 )"""
-_HEAD = """
+HEAD = """
 CREATE TABLE head (
     names TEXT NOT NULL, config TEXT NOT NULL, weights BLOB NOT NULL, accuracy REAL NOT NULL, before REAL NOT NULL
 )"""
-_SCHEMA = f"{_SINGERS};{_TRACKS};{_HEAD};"
+_SCHEMA = f"{SINGERS};{TRACKS};{HEAD};"
 _ALL_SINGERS = (
     "SELECT value, id, name, tracks, segments, voice, content, digest FROM about LEFT JOIN singers"
     " WHERE key = 'singers'"
@@ -57,12 +57,20 @@ _ALL_SINGERS = (
 _ONE_SINGER = "SELECT '', id, name, tracks, segments, voice, content, digest FROM singers"
 _ALL_SINGERS_FORMER = "SELECT '', id, name, tracks, segments, voice, '', '' FROM singers"
 _ALL_TRACKS = "SELECT singer, id, sha256, segments, source, start_s, vectors, digest FROM tracks"
-_ALL_TRACKS_FORMER = "SELECT singer, id, sha256, NULL, source, start_s, vectors, NULL FROM tracks"
+ALL_TRACKS_FORMER = "SELECT singer, id, sha256, NULL, source, start_s, vectors, NULL FROM tracks"
+# What is removed is overwritten with zeros.
+_PRAGMAS = "PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON"
 _LONGEST = 1.001  # norm of a mean of unit embeddings, with rounding
 _ROUNDING = 2e-3  # of a track's mean embedding, stored as float16
 
 
 _T = TypeVar("_T")
+
+
+def voice_fits(voice: FloatArray, total: NDArray[np.float64], tracks: int) -> bool:
+    """Whether a voice is the sum of the mean embeddings of so many tracks, which are stored as float16."""
+    scale = max(1.0, float(np.linalg.norm(total)) / tracks)
+    return bool(np.abs(voice - total).max() <= _ROUNDING * scale * tracks)
 
 
 class GalleryFile(SqliteFile):
@@ -75,11 +83,11 @@ class GalleryFile(SqliteFile):
     def __init__(self, path: str | Path, facts: dict[str, str] | None) -> None:
         if facts is not None:
             facts = sealed({"format": FORMAT, "singers": as_hex(0), "head": "", **facts})
-        super().__init__(path, FORMAT, _SCHEMA, facts, "PRAGMA foreign_keys = ON", (FORMER_FORMAT,))
+        super().__init__(path, FORMAT, _SCHEMA, facts, _PRAGMAS, (FORMER_FORMAT,))
         with self._faults():
             self._trust(self._facts)
             found = {row[0] for row in self._db.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")}
-        if self._has_digests and found != {part.strip() for part in (ABOUT, _SINGERS, _TRACKS, _HEAD)}:
+        if self._has_digests and found != {part.strip() for part in (ABOUT, SINGERS, TRACKS, HEAD)}:
             raise self._damaged("its tables are not those of a gallery")
 
     @property
@@ -164,7 +172,7 @@ class GalleryFile(SqliteFile):
 
     def _track_rows(self, singers: Iterable[SingerRow], width: int) -> Iterator[TrackRow]:
         """The tracks of some singers in the order of enrolment, each checked, and that they are all."""
-        query = _ALL_TRACKS if self._has_digests else _ALL_TRACKS_FORMER
+        query = _ALL_TRACKS if self._has_digests else ALL_TRACKS_FORMER
         for singer in singers:
             marks = []
             for found in self._db.execute(f"{query} WHERE singer = ? ORDER BY id", (singer.number,)).fetchall():
@@ -208,6 +216,17 @@ class GalleryFile(SqliteFile):
             raise self._damaged("its classifier does not match its digest")
         return None if found[0][1] is None else tuple(found[0][1:])
 
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Read the gallery as it is at one moment; who wants to change it waits meanwhile."""
+        with self._faults():
+            self._refuse_within_a_change()
+            self._db.execute("BEGIN")
+            try:
+                yield
+            finally:
+                self._db.rollback()
+
     def _steadily(self, read: Callable[[], _T]) -> _T:
         """What several statements read, read again where the gallery was changed meanwhile."""
         while True:
@@ -229,107 +248,14 @@ class GalleryFile(SqliteFile):
         width = self._matrix(rows).shape[1] if rows else 1
         for singer in rows:
             tracks = list(self._track_rows([singer], width))
-            voice = np.sum([track.vectors.mean(axis=0) for track in tracks], axis=0, dtype=np.float64)
-            scale = max(1.0, float(np.linalg.norm(voice)) / len(tracks))
-            if np.abs(singer.vector - voice).max() > _ROUNDING * scale * len(tracks):
+            voice: NDArray[np.float64] = np.sum([t.vectors.mean(axis=0) for t in tracks], axis=0, dtype=np.float64)
+            if not voice_fits(singer.vector, voice, len(tracks)):
                 raise self._damaged(f"the voice of {singer.name} is not that of the recordings")
             if singer.segments > sum(track.segments for track in tracks) * (1 + 1e-6):
                 raise self._damaged(f"{singer.name} has fewer segments than are counted")
         found = self._db.execute("SELECT count(*) FROM tracks NOT INDEXED").fetchone()[0]
         if found != sum(row.tracks for row in rows):
             raise self._damaged("it holds recordings of nobody")
-
-    # ------------------------------------------------------------------ writing
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        """A change: whole or not there, on a gallery of the present format."""
-        known = self._facts
-        try:
-            with self._faults(), self._transaction():
-                self._trust(dict(self._db.execute("SELECT key, value FROM about")))
-                if not self._has_digests:
-                    self._renew()
-                yield
-        except BaseException:
-            self._facts = known
-            raise
-
-    def _store(self, before: SingerRow | None, after: SingerRow | None) -> None:
-        """Put a singer's row in the place of another one; None is no row. A head is of the singers as they were."""
-        if after is None:
-            assert before is not None
-            self._db.execute("DELETE FROM singers WHERE id = ?", (before.number,))
-        else:
-            values = (
-                after.number,
-                after.name,
-                after.tracks,
-                after.segments,
-                as_hex(after.content),
-                as_hex(after.digest),
-            )
-            if before is None:
-                self._db.execute("INSERT INTO singers VALUES (?, ?, ?, ?, ?, ?, ?)", (*values, after.voice))
-            else:
-                self._db.execute(
-                    "UPDATE singers SET id = ?, name = ?, tracks = ?, segments = ?, content = ?, digest = ?, voice = ?"
-                    " WHERE id = ?",
-                    (*values, after.voice, before.number),
-                )
-        less, more = (0 if row is None else row.digest for row in (before, after))
-        self._say(singers=as_hex((int(self._facts["singers"], 16) + more - less) % MODULUS))
-        self._put_head(None)
-
-    def _put_track(self, singer: int, sha256: str, segments: float, source: str, start_s: bytes, vectors: bytes) -> int:
-        """Add a track to a singer's row that is there; the mark to add to it."""
-        number = self._db.execute("SELECT coalesce(max(id), 0) + 1 FROM tracks").fetchone()[0]
-        digest = as_hex(digest_of(number, sha256, segments, source, start_s, vectors))
-        row = (number, singer, sha256, digest, segments, source, start_s, vectors)
-        self._db.execute("INSERT INTO tracks VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
-        return mark_of(sha256, digest)
-
-    def _put_head(self, row: tuple[str, str, bytes, float, float] | None) -> None:
-        self._db.execute("DELETE FROM head")
-        if row is not None:
-            self._db.execute("INSERT INTO head VALUES (?, ?, ?, ?, ?)", row)
-        self._say(head="" if row is None else as_hex(digest_of(*row)))
-
-    def _say(self, **facts: str) -> None:
-        self._facts = sealed({**self._facts, **facts})
-        self._db.executemany("INSERT OR REPLACE INTO about VALUES (?, ?)", self._facts.items())
-
-    def _renew(self) -> None:
-        """Rewrite a gallery of the former format; its head is left behind, because any change drops it."""
-        self._verify()
-        singers = self._singer_rows()
-        width = self._matrix(singers).shape[1] if singers else 1
-        for table in ("singers", "tracks"):
-            self._db.execute(f"ALTER TABLE {table} RENAME TO former_{table}")
-        for statement in ("DROP TABLE IF EXISTS head", _SINGERS, _TRACKS, _HEAD):
-            self._db.execute(statement)
-        query = _ALL_TRACKS_FORMER.replace("FROM tracks", "FROM former_tracks WHERE singer = ? ORDER BY id")
-        self._say(format=FORMAT, singers=as_hex(0), head="")
-        for singer in singers:
-            blank = singer_row(singer.name, singer.tracks, singer.segments, singer.vector, 0)
-            self._db.execute(
-                "INSERT INTO singers VALUES (?, ?, ?, ?, '', '', x'')",
-                (blank.number, blank.name, blank.tracks, blank.segments),
-            )
-            found = self._db.execute(query, (singer.number,)).fetchall()
-            counts = [len(row[6]) // (2 * width) for row in found]
-            alone = counts.count(1)
-            # Only recordings shorter than a segment counted for less than their segments, and they have one.
-            short = 1 - (sum(counts) - singer.segments) / alone if alone else 1.0
-            content = 0
-            for row, count in zip(found, counts, strict=True):
-                amount = min(1.0, max(1e-3, short)) if count == 1 else float(count)
-                content += self._put_track(blank.number, row[2], amount, *row[4:7])
-            row = singer_row(singer.name, singer.tracks, singer.segments, singer.vector, content % MODULUS)
-            self._store(row, row)
-            self._say(singers=as_hex((int(self._facts["singers"], 16) + row.digest) % MODULUS))
-        for table in ("former_tracks", "former_singers"):
-            self._db.execute(f"DROP TABLE {table}")
 
     # ------------------------------------------------------------------ faults
 

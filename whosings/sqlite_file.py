@@ -115,8 +115,7 @@ class SqliteFile(ABC):
     @contextmanager
     def _transaction(self) -> Iterator[None]:
         """Keep all changes of a block, or after an error none."""
-        if self._db.in_transaction:
-            raise self._obstacle("another change is not finished", "make one change at a time")
+        self._refuse_within_a_change()
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -125,6 +124,10 @@ class SqliteFile(ABC):
             with suppress(DatabaseError):  # what ended the transaction is told, not what ending it may raise besides
                 self._db.rollback()
             raise
+
+    def _refuse_within_a_change(self) -> None:
+        if self._db.in_transaction:
+            raise self._obstacle("another change is not finished", "make one change at a time")
 
     @contextmanager
     def _faults(self) -> Iterator[None]:

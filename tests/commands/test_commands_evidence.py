@@ -66,7 +66,7 @@ def test_what_is_enrolled_is_given_back(home, run):
             assert sum(span["stop_s"] - span["start_s"] for span in row["spans"]) == pytest.approx(row["seconds"])
     code, out, _ = run("gallery", "show", "ann", "-g", "g")
     assert code == 0 and f"{home}/ann-1.flac" in out and out.splitlines()[0].split() == [
-        "recording", "segments", "seconds", "heard",
+        "recording", "content", "segments", "seconds", "heard",
     ]  # fmt: skip
     code, out, err = run("gallery", "show", "Eve", "-g", "g")
     assert code == 1 and err == "g: nobody named Eve is enrolled; list the names with: whosings gallery list.\n"
@@ -160,7 +160,7 @@ def test_a_gallery_of_before_keeps_working(home, run):
         gallery._say()
     code, out, _ = run("gallery", "show", "Bob", "-g", "g", "--json")
     assert code == 0 and [(row["seconds"], row["spans"]) for row in json.loads(out)] == [(None, None)] * 2
-    assert run("gallery", "show", "Bob", "-g", "g")[1].splitlines()[1].split()[2:] == ["-", "-"]
+    assert run("gallery", "show", "Bob", "-g", "g")[1].splitlines()[1].split()[3:] == ["-", "-"]
     identify(run, "bob-1.flac", "--evidence", "why")
     assert (home / "why/1-1-1-enrolled.flac").exists()
     assert run("gallery", "check", "-g", "g")[0] == 0

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -119,3 +120,111 @@ def test_a_shipped_encoder_is_found_by_its_fingerprint(run, tmp_path):
         opened.add("Ann", made(1, dimensions=load_checkpoint("fast").dimensions, fingerprint=fingerprint), "1")
     code, out, err = run("gallery", "check", "-g", tmp_path / "g", "--json")
     assert code == 0 and json.loads(out)["doubts"] == {"misfits": [], "duplicates": [], "comparable": True}, err
+
+
+def test_one_recording_is_removed(run, enrol, tmp_path):
+    gallery = tmp_path / "g"
+    shown = json.loads(run("gallery", "show", "Ann", "-g", gallery, "--json")[1])
+    digits = shown[1]["sha256"][:12]
+    assert digits in run("gallery", "show", "Ann", "-g", gallery)[1].splitlines()[2].split()
+    code, out, _ = run("gallery", "remove", "ann", "--recording", "0-0.flac", "-g", gallery)
+    assert (code, out) == (0, f"{tmp_path}/0-0.flac is removed from {gallery}; 3 recordings of Ann are left\n")
+    code, out, _ = run("gallery", "remove", "Ann", "--recording", digits, "-g", gallery, "--json")
+    assert code == 0 and json.loads(out) == {
+        "removed_recording": {"singer": "Ann", "source": shown[1]["source"], "sha256": shown[1]["sha256"]},
+        "recordings": 2, "singer_removed": False,
+    }  # fmt: skip
+    code, _, err = run("gallery", "remove", "Ann", "--recording", "1-0.flac", "-g", gallery)
+    assert (code, err) == (1, "1-0.flac: is no recording of Ann; list them with: whosings gallery show Ann.\n")
+    with Gallery(gallery) as opened:
+        opened.add("Ann", track([0] * 8, 1), "a" * 64, "/x/0-2.flac")
+    code, _, err = run("gallery", "remove", "Ann", "--recording", "0-2.flac", "-g", gallery)
+    one = next(row["sha256"][:12] for row in shown if row["source"].endswith("0-2.flac"))
+    both = f"{tmp_path}/0-2.flac ({one}), /x/0-2.flac (aaaaaaaaaaaa)"
+    remedy = "name one by its whole path or by the digits behind it"
+    assert (code, err) == (1, f"0-2.flac: means 2 recordings of Ann: {both}; {remedy}.\n")
+    with Gallery(gallery) as opened:
+        first, second, last = (row.sha256 for row in opened.tracks_of("Ann"))
+        opened.remove_track("Ann", first)
+    for sha256, rest in ((second, "1 of Ann is left"), (last, "it was the last one of Ann, who is removed, too")):
+        code, out, _ = run("gallery", "remove", "Ann", "--recording", sha256, "-g", gallery)
+        assert code == 0 and out.endswith(f"; {rest}\n")
+    assert "Ann" not in run("gallery", "list", "-g", gallery)[1]
+    assert run("gallery", "check", "-g", gallery, "--encoder", "ear")[1].endswith("7 singers, 28 recordings\n")
+
+
+def test_a_gallery_goes_out_and_in_again(run, enrol, tmp_path):
+    gallery, file = tmp_path / "g", tmp_path / "e.jsonl"
+    code, out, _ = run("gallery", "export", file, "-g", gallery)
+    told = "who has the file has these voices, and where the recordings lie"
+    assert (code, out) == (0, f"{file}: 8 singers with 32 recordings; {told}\n")
+    code, out, _ = run("gallery", "import", file, "-g", tmp_path / "new")
+    assert (code, out) == (0, f"32 recordings added to {tmp_path}/new, 8 new singers\n")
+    lists = [run("gallery", "list", "-g", path, "--json")[1] for path in (gallery, tmp_path / "new")]
+    assert lists[0] == lists[1]
+    run("gallery", "remove", "Ann", "-g", gallery)
+    code, out, _ = run("gallery", "import", file, "-g", gallery)
+    assert (code, out) == (0, f"4 recordings added to {gallery}, 1 new singer; 28 were there already\n")
+    code, out, _ = run("gallery", "import", file, "-g", gallery, "--json")
+    assert code == 0 and json.loads(out) == {"singers": 0, "recordings": 0, "already_there": 32}
+    code, out, _ = run("gallery", "export", file, "-g", gallery, "--json")
+    assert code == 0 and json.loads(out) == {"exported": str(file), "singers": 8, "recordings": 32}
+    file.write_text("hello\n")
+    code, _, err = run("gallery", "import", file, "-g", gallery)
+    assert code == 1
+    assert err == f"{file}: is no exported gallery; name a file that whosings gallery export wrote.\n"
+    assert run("gallery", "export", tmp_path / "e.txt", "-g", gallery)[0] == 2
+    code, _, err = run("gallery", "export", file, "-g", tmp_path / "gone")
+    assert code == 1 and "no such gallery" in err and file.read_text() == "hello\n"
+
+
+def test_names_are_listed_by_a_part(run, enrol, tmp_path):
+    def names(*part):
+        return [row["name"] for row in json.loads(run("gallery", "list", *part, "-g", tmp_path / "g", "--json")[1])]
+
+    assert len(names()) == 8 and names("Y") == ["Cy", "Fay"] and names("an") == ["Ann"] and names("x") == []
+    code, out, _ = run("list", "HAL", "-g", tmp_path / "g")
+    assert code == 0 and [line.split() for line in out.splitlines()] == [
+        ["singer", "recordings", "segments"], ["Hal", "4", "32"],
+    ]  # fmt: skip
+
+
+def test_what_an_interrupted_removal_left_is_told_and_swept(run, enrol, tmp_path, monkeypatch):
+    gallery = tmp_path / "g"
+    with Gallery(gallery) as opened:
+        monkeypatch.setattr(opened, "sweep", lambda: None)
+        opened.remove("Ann")
+    code, _, err = run("gallery", "check", "-g", gallery, "--encoder", "ear")
+    assert code == 0 and err == (
+        "a removal was interrupted, so that the file may still hold what was removed; run: whosings gallery sweep\n"
+    )
+    assert json.loads(run("gallery", "check", "-g", gallery, "--encoder", "ear", "--json")[1])["unswept"] is True
+    size = gallery.stat().st_size
+    code, out, _ = run("gallery", "sweep", "-g", gallery, "--json")
+    swept = json.loads(out)
+    assert code == 0 and swept["bytes_before"] == size > swept["bytes"] == gallery.stat().st_size
+    code, out, _ = run("gallery", "sweep", "-g", gallery)
+    assert code == 0 and out.startswith(f"{gallery} holds nothing that was removed; ")
+    assert run("gallery", "check", "-g", gallery, "--encoder", "ear")[2] == ""
+    code, _, err = run("gallery", "sweep", "-g", tmp_path / "gone")
+    assert code == 1 and "no such gallery" in err
+
+
+def test_an_interrupted_enrolment_goes_on_where_it_stopped(run, enrol, ear, tmp_path):
+    class Tired(Ear):
+        def many(self, paths):
+            for number, result in enumerate(super().many(paths)):
+                if number == 2:
+                    raise KeyboardInterrupt
+                heard.append(result.track_id)
+                yield result
+
+    heard, well = [], ear.now
+    songs = [f"20-{number}.flac" for number in range(5)]
+    ear.now = Tired(well.checkpoint)
+    assert enrol("Ida", *songs)[0] == 130
+    with Gallery(tmp_path / "g") as opened:
+        assert [Path(row.source).name for row in opened.tracks_of("Ida")] == heard == songs[:2]
+    ear.now = well
+    code, out, _ = enrol("Ida", *songs)
+    assert code == 0 and out.startswith("3 recordings enrolled, 2 already there; 9 singers")

@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from whosings import console
+from whosings import console as console_module
 from whosings.console import Report, print_json
 from whosings.errors import AudioError, MissingFileError
 
@@ -85,9 +85,11 @@ def drawn(monkeypatch):
 
     def draw(seconds_a_step, label="decoding a [live].mp3"):
         now, kept, shown, err = [0.0], [], [], io.StringIO()
-        monkeypatch.setattr(console, "time", SimpleNamespace(monotonic=lambda: now[0]))
+        monkeypatch.setattr(console_module, "time", SimpleNamespace(monotonic=lambda: now[0]))
         monkeypatch.setattr(
-            console, "RichProgress", lambda *a, **b: kept.append(Progress(*a, **b, auto_refresh=False)) or kept[0]
+            console_module,
+            "RichProgress",
+            lambda *a, **b: kept.append(Progress(*a, **b, auto_refresh=False)) or kept[0],
         )
         run = Report(err=Console(file=err, force_terminal=True, width=120))
         with run.bars() as start:
@@ -180,3 +182,15 @@ def test_json_refuses_the_unknown():
         print_json({"value": {1, 2}})
     with pytest.raises(TypeError, match="type has no JSON form"):
         print_json(Outer)
+
+
+def test_long_tables_are_printed_as_short_ones(capsys, monkeypatch):
+    """The quick way says what Rich says, letter by letter; wide letters, markup and escapes included."""
+    rows = [("Ann", "1"), ("忌野清志郎", "22"), ("[red]x[/red]", ""), ("\x1b[31mEve", "3"), ("e\u0301", "4:smile:")]
+    texts = []
+    for long in (len(rows), len(rows) - 1):
+        monkeypatch.setattr(console_module, "_LONG", long)
+        Report().print_table(("singer", "recordings"), rows)
+        texts.append(capsys.readouterr().out)
+    assert texts[0] == texts[1]
+    assert texts[0].count("\n") == len(rows) + 1 and "\x1b" not in texts[0]

@@ -1,7 +1,8 @@
-"""Care of a gallery: list, show, remove, rename, merge, fit, calibrate, check."""
+"""Care of a gallery: list, show, remove, rename, merge, export, import, fit, calibrate, check, sweep."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,28 +14,37 @@ from whosings.commands.options import (
     calibration_or_reason,
     open_embedder,
     print_doubts,
+    refuse_output,
 )
 from whosings.console import Report, counted, print_json, print_text
 from whosings.errors import GalleryError
 
 if TYPE_CHECKING:
     from whosings.calibration import Calibration
+    from whosings.enrolled import EnrolledTrack
     from whosings.gallery import Gallery
 
 OwnEncoder = Annotated[
     str | None,
     typer.Option("--encoder", help="The gallery's encoder; needed only where it does not ship.", show_default=False),
 ]
+_SHOWN = 12  # digits of a content hash
+_TOLD = 3  # recordings that a message names
 Name = Annotated[str, typer.Argument(help="Name of an enrolled singer.")]
 
 
-def list_(gallery: GalleryFile = GALLERY, as_json: Json = False) -> None:
+def list_(
+    part: Annotated[str, typer.Argument(help="Only names that hold this.", show_default=False)] = "",
+    gallery: GalleryFile = GALLERY,
+    as_json: Json = False,
+) -> None:
     """Show who is enrolled."""
     from whosings.gallery import Gallery
+    from whosings.singer_names import name_key
 
     run = Report()
     with Gallery(gallery) as opened:
-        singers = opened.singers()
+        singers = [row for row in opened.singers() if name_key(part) in name_key(row.name)]
     if as_json:
         print_json(singers)
         return
@@ -71,10 +81,11 @@ def show(singer: Name, gallery: GalleryFile = GALLERY, as_json: Json = False) ->
         )
         return
     run.print_table(
-        ("recording", "segments", "seconds", "heard"),
+        ("recording", "content", "segments", "seconds", "heard"),
         [
             (
                 track.source,
+                track.sha256[:_SHOWN],
                 f"{track.segments:.1f}".removesuffix(".0"),
                 "-" if length is None else f"{length:.0f}",
                 "-" if parts is None else ", ".join(map(str, parts)),
@@ -84,13 +95,52 @@ def show(singer: Name, gallery: GalleryFile = GALLERY, as_json: Json = False) ->
     )
 
 
-def remove(singer: Name, gallery: GalleryFile = GALLERY, as_json: Json = False) -> None:
-    """Forget a singer."""
+def remove(
+    singer: Name,
+    recording: Annotated[
+        str | None,
+        typer.Option(
+            help="Forget only this recording: its path, file name, or how the hash of its content begins.",
+            show_default=False,
+        ),
+    ] = None,
+    gallery: GalleryFile = GALLERY,
+    as_json: Json = False,
+) -> None:
+    """Forget a singer, or one recording; the file holds nothing of it afterwards."""
     from whosings.gallery import Gallery
 
     with Gallery(gallery) as opened:
-        opened.remove(singer)
-    print_json({"removed": singer}) if as_json else print_text(f"{singer} is removed from {gallery}")
+        if recording is None:
+            opened.remove(singer)
+            print_json({"removed": singer}) if as_json else print_text(f"{singer} is removed from {gallery}")
+            return
+        track = _recording(opened, singer, recording)
+        left = len(opened.contents(singer)) - 1
+        opened.remove_track(track.singer, track.sha256)
+    if as_json:
+        found = {"singer": track.singer, "source": track.source, "sha256": track.sha256}
+        print_json({"removed_recording": found, "recordings": left, "singer_removed": left == 0})
+        return
+    rest = f"{counted(left, 'recording')} of {track.singer} are left" if left > 1 else f"1 of {track.singer} is left"
+    if left == 0:
+        rest = f"it was the last one of {track.singer}, who is removed, too"
+    print_text(f"{track.source} is removed from {gallery}; {rest}")
+
+
+def _recording(gallery: Gallery, singer: str, text: str) -> EnrolledTrack:
+    """The one recording of a singer that a text means."""
+    from whosings.enrolled_files import recordings_meant
+
+    found = recordings_meant(gallery.tracks_of(singer), text)
+    if not found:
+        raise GalleryError(text, f"is no recording of {singer}", f"list them with: whosings gallery show {singer}")
+    if len(found) > 1:
+        which = ", ".join(f"{track.source} ({track.sha256[:_SHOWN]})" for track in found[:_TOLD])
+        more = f" and {len(found) - _TOLD} more" if len(found) > _TOLD else ""
+        problem = f"means {len(found)} recordings of {singer}: {which}{more}"
+        raise GalleryError(text, problem, "name one by its whole path or by the digits behind it")
+    return found[0]
 
 
 def rename(
@@ -124,6 +174,56 @@ def merge(
         print_json({"merged": singer, "into": into, "recordings": tracks})
     else:
         print_text(f"{singer} is part of {into} now, who has {counted(tracks, 'recording')}")
+
+
+def export(
+    file: Annotated[Path, typer.Argument(help="File to write, *.jsonl.")],
+    gallery: GalleryFile = GALLERY,
+    as_json: Json = False,
+) -> None:
+    """Write everyone with all recordings to one file that any program can read."""
+    from whosings.gallery import Gallery
+    from whosings.gallery_transfer import export_gallery
+
+    refuse_output("FILE", file, (".jsonl",), [gallery])
+    with Gallery(gallery) as opened:
+        found = export_gallery(opened, file)
+    if as_json:
+        print_json({"exported": file, "singers": found.singers, "recordings": found.recordings})
+        return
+    amount = f"{counted(found.singers, 'singer')} with {counted(found.recordings, 'recording')}"
+    print_text(f"{file}: {amount}; who has the file has these voices, and where the recordings lie")
+
+
+def import_(
+    file: Annotated[Path, typer.Argument(help="File that gallery export wrote.", readable=False)],
+    gallery: GalleryFile = GALLERY,
+    as_json: Json = False,
+) -> None:
+    """Add everyone in an exported file to a gallery, which is made if need be; or, after an error, nobody."""
+    from whosings.gallery_transfer import import_gallery
+
+    found = import_gallery(file, gallery)
+    if as_json:
+        print_json({"singers": found.singers, "recordings": found.recordings, "already_there": found.held})
+        return
+    already = f"; {found.held} were there already" if found.held else ""
+    new = f"{counted(found.recordings, 'recording')} added to {gallery}"
+    print_text(f"{new}, {counted(found.singers, 'new singer')}{already}")
+
+
+def sweep(gallery: GalleryFile = GALLERY, as_json: Json = False) -> None:
+    """Rewrite a gallery's file without what older versions, or an interrupted removal, left in it."""
+    from whosings.gallery import Gallery
+
+    before = gallery.stat().st_size if gallery.is_file() else 0
+    with Gallery(gallery) as opened:
+        opened.sweep()
+    after = gallery.stat().st_size
+    if as_json:
+        print_json({"swept": gallery, "bytes_before": before, "bytes": after})
+    else:
+        print_text(f"{gallery} holds nothing that was removed; {before} bytes before, {after} now")
 
 
 def fit(
@@ -202,16 +302,19 @@ def check(
     run = Report()
     with Gallery(gallery) as opened:
         opened.check()
-        found = opened.singers()
+        found, unswept = opened.singers(), opened.unswept
         calibration = _calibration(opened, encoder)
         doubts = calibration if isinstance(calibration, str) else audit(opened, calibration)
     tracks = sum(row.tracks for row in found)
     unchecked = doubts if isinstance(doubts, str) else None
     if as_json:
         whole = {"whole": True, "singers": len(found), "recordings": tracks, "encoder": opened.encoder}
-        print_json({**whole, "doubts": None if unchecked else doubts, "unchecked": unchecked})
+        print_json({**whole, "doubts": None if unchecked else doubts, "unchecked": unchecked, "unswept": unswept})
         return
     print_text(f"{gallery} is whole: {counted(len(found), 'singer')}, {counted(tracks, 'recording')}")
+    if unswept:
+        left = "a removal was interrupted, so that the file may still hold what was removed"
+        run.err.print(f"{left}; run: whosings gallery sweep", style="yellow", markup=False)
     print_doubts(run, doubts)
     if not isinstance(doubts, str) and not doubts.comparable:
         run.err.print("too many singers to tell whether two names are one voice", style="yellow")

@@ -112,12 +112,12 @@ def _enrol(
     embedder: TrackEmbedder,
     as_json: bool,
 ) -> None:
+    from whosings.enrolling import Enrolling
     from whosings.files import content_hash
     from whosings.gallery import Gallery
     from whosings.gallery_audit import audit
 
     failed = 0
-    added: set[tuple[str, str]] = set()  # names and content hashes
     calibration = calibration_or_reason(embedder)
     with Gallery(gallery, embedder.fingerprint, embedder.name) as opened:
         hashes: dict[str, str] = {}
@@ -126,16 +126,20 @@ def _enrol(
                 hashes[str(track.path)] = content_hash(track.path)
             except OSError:
                 hashes[str(track.path)] = ""  # the decoder says what is wrong with it
-        todo = [track for track in tracks if not opened.holds(track.singer_id, hashes[str(track.path)])]
-        for track, result in zip(todo, embedded(run, embedder, [t.path for t in todo], "enrolling"), strict=True):
-            try:
-                if isinstance(result, AudioError):
-                    raise result
-                if opened.add(track.singer_id, result, hashes[str(track.path)], track.path.absolute()):
-                    added.add((opened.spelling(track.singer_id), hashes[str(track.path)]))
-            except WhosingsError as error:
-                run.failures.append(error)
-                failed += 1
+        held = {name: opened.contents(name) for name in {track.singer_id for track in tracks}}
+        todo = [track for track in tracks if hashes[str(track.path)] not in held[track.singer_id]]
+        with Enrolling(opened) as enrolling:
+            for track, result in zip(todo, embedded(run, embedder, [t.path for t in todo], "enrolling"), strict=True):
+                try:
+                    if isinstance(result, AudioError):
+                        raise result
+                    enrolling.add(track.singer_id, result, hashes[str(track.path)], track.path.absolute())
+                except WhosingsError as error:
+                    run.failures.append(error)
+                    failed += 1
+        run.failures += enrolling.failures
+        failed += len(enrolling.failures)
+        added = enrolling.added
         singers = len(opened.singers())
         doubts = calibration if isinstance(calibration, str) else audit(opened, calibration, added)
     skipped = len(tracks) - len(added) - failed
