@@ -108,7 +108,7 @@ def _until_crash(
 def _begin() -> None:
     """One thread, because parallelism is by processes: threads on top would fight over the cores."""
     Thread(target=_end_with_parent, daemon=True).start()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all; the parent lets work end in order
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a terminal sends it to all: end at once, and without a traceback
     import threadpoolctl
     import torch
 
