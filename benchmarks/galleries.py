@@ -43,9 +43,9 @@ from whosings.vocals.detector import ActivityDetector
 
 SIZES = 10, 100, 1000, 10_000
 WAYS: dict[str, dict[str, int]] = {
-    "all compete": {"_COMPETITORS": 10**9, "_MOST_COMPETITORS": 10**9},
+    "all compete": {"COMPETITORS": 10**9, "_MOST_COMPETITORS": 10**9},
     "without a limit": {"_MOST_COMPETITORS": 10**9},
-    "as it is": {"_COMPETITORS": whosings.calibration._COMPETITORS},
+    "as it is": {"COMPETITORS": whosings.calibration.COMPETITORS},
 }
 """Which enrolled singers compete for a recording."""
 SPEEDS = (0.76, 0.82, 0.88, 0.94, 1.0, 1.06, 1.13, 1.2, 1.28, 1.36)

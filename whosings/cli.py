@@ -21,6 +21,7 @@ from whosings.commands import (
     demo,
     evaluation,
     gallery,
+    library,
     preparation,
     separation,
     singers,
@@ -43,6 +44,10 @@ _GROUPS: dict[str, dict[str, Verb]] = {
         "activity": tracks.activity,
         "embed": tracks.embed,
         "demo": demo.demo,
+    },
+    "Libraries": {
+        "scan": library.scan,
+        "match": library.match,
     },
     "Catalogues": {
         "annotate": annotation.annotate,
