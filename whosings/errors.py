@@ -100,6 +100,10 @@ class GalleryError(WhosingsError):
     """A gallery is missing, damaged, empty, or belongs to another encoder."""
 
 
+class LibraryError(WhosingsError):
+    """A library is missing, damaged, or belongs to another encoder, or it cannot be used now."""
+
+
 class TrainingError(WhosingsError):
     """Training cannot start or go on with the given data and settings."""
 
