@@ -119,10 +119,10 @@ def main() -> None:
                 all_of_them = replace(
                     own, names=names, vectors=vectors, segments=np.append(own.segments, np.full(len(more), 3.0))
                 )
-                for way, least in (("all compete", 10**9), ("as it is", whosings.calibration._COMPETITORS)):
-                    kept, whosings.calibration._COMPETITORS = whosings.calibration._COMPETITORS, least
+                for way, least in (("all compete", 10**9), ("as it is", whosings.calibration.COMPETITORS)):
+                    kept, whosings.calibration.COMPETITORS = whosings.calibration.COMPETITORS, least
                     found = shares(Identifier(gallery, embedder), probes, all_of_them, gallery)
-                    whosings.calibration._COMPETITORS = kept
+                    whosings.calibration.COMPETITORS = kept
                     rows.append([f"{len(names):,}", way, *(f"{share.mean():.0%}" for share in found)])
         measure.table(("enrolled", "way", "named right", "somebody else", "strangers named"), rows)
 

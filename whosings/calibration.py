@@ -36,7 +36,9 @@ UNKNOWN_PRIOR = 0.5
 _CENTRE_WEIGHT = 10
 _SPREAD_WEIGHT = 45  # pairs: ten voices make as many
 _SPREAD_POWER = 0.75  # 1 names too few singers over a band, 0.5 too many strangers (benchmarks/real_calibration.py)
-_COMPETITORS = 100
+COMPETITORS = 100
+"""Enrolled singers who count as competitors for a probe at the least, where there are so many."""
+
 _MOST_NATS = 80.0  # whose exponential is a number in single precision
 _MOST_VOICES = 1000  # whose likeness is looked at
 
@@ -271,7 +273,7 @@ def reach_of(noise: float, segments: Sequence[NDArray[Any] | float]) -> Scores:
 
 
 def competitors(llr: Scores) -> Scores:
-    """How many enrolled singers count as competitors for probes, (...,): at most all, and at least ``_COMPETITORS``.
+    """How many enrolled singers count as competitors for probes, (...,): at most all, and at least ``COMPETITORS``.
 
     Likelihood ratios of strangers are 1 on average. Those of all singers but the best sum to about their number.
     Where the sum is far less, most of a large gallery is less like the probe than strangers are. If all of them
@@ -298,7 +300,7 @@ def evidence(llr: Scores) -> Scores:
 def _competitors(singers: int, best: Scores, total: Scores) -> Scores:
     """The same from the best ratio and the sum of all odds relative to the best one's."""
     others = np.exp(np.minimum(best, _MOST_NATS)) * np.maximum(total - 1, 0)
-    return np.asarray(np.minimum(singers, _COMPETITORS + others))
+    return np.asarray(np.minimum(singers, COMPETITORS + others))
 
 
 def singer_posteriors(llr: Scores, unknown_prior: float = UNKNOWN_PRIOR) -> Scores:
@@ -329,6 +331,36 @@ def best_posteriors(llr: Scores, unknown_prior: float = UNKNOWN_PRIOR) -> BestPo
     count = _competitors(llr.shape[1], top, total)
     nobody = np.exp(-np.clip(top + np.log((1 - unknown_prior) / unknown_prior / count), -80, 80))
     return BestPosteriors(best, 1 / (total + nobody), nobody / (total + nobody))
+
+
+@dataclass(frozen=True)
+class FewPosteriors:
+    """What ``evidence`` and ``singer_posteriors`` say of each row's best few singers, (rows, few) each.
+
+    Attributes:
+        others: probability that it is one of all other singers, (rows,).
+    """
+
+    evidence: Scores
+    probabilities: Scores
+    others: Scores
+
+
+def few_posteriors(llr: Scores, total: Scores, singers: int, unknown_prior: float = UNKNOWN_PRIOR) -> FewPosteriors:
+    """The same without everybody's ratios.
+
+    Args:
+        llr: (rows, few) log-likelihood ratios of the best few singers, the best first.
+        total: (rows,) the sum of all singers' odds over the best one's.
+        singers: how many they all are.
+    """
+    found = llr - np.log(_competitors(singers, llr[:, 0], total))[:, None]
+    logits, nobody = found + math.log(1 - unknown_prior), math.log(unknown_prior)
+    top = np.maximum(logits[:, :1], nobody)
+    everybody = np.exp(logits[:, 0] - top[:, 0]) * total
+    whole = everybody + np.exp(nobody - top[:, 0])
+    probabilities = np.exp(logits - top) / whole[:, None]
+    return FewPosteriors(found, probabilities, np.maximum(everybody / whole - probabilities.sum(axis=1), 0.0))
 
 
 def same_singer_probability(llr: float, prior: float = 0.5) -> float:

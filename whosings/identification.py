@@ -117,27 +117,18 @@ class Identifier:
         if self._gallery.voices.names == (leave_out,):
             raise GalleryError(self._gallery.path, f"holds nobody but {leave_out}", "enrol more singers")
         ready, terms = self._ready_voices(leave_out), self.terms
-        if not track.voices:
-            return _reply(track, terms, Verdict.NOT_ENOUGH_VOCALS)
         names = ready.voices.names
-        ranked = [_RankedVoice.of(voice, self._rank(voice, ready), names, terms) for voice in track.voices]
-        voices = _voices(ranked)
-        if len(ranked) == 1:  # of one voice among several too little is heard to find another one under it
-            voices += self._under(ranked[0], ready, terms)
-        return replace(
-            _reply(track, terms, _verdict(voices)),
-            top=_candidates(ranked, voices, top),
-            unknown_probability=math.prod(voice.unknown for voice in ranked),
-            timeline=_timeline(ranked, voices),
-            voices=tuple(voices),
-        )
+        ranked = [RankedVoice.of(voice, self._rank(voice, ready), names, terms) for voice in track.voices]
+        # Of one voice among several too little is heard to find another one under it.
+        under = self._under(ranked[0], ready, terms) if len(ranked) == 1 else ()
+        return answer_of(track, ranked, tuple(under), terms, top)
 
     def _rank(self, voice: HeardVoice, ready: ReadyVoices) -> Ranking:
         votes = None if voice.embeddings is None else self._heard_by_head(voice.embeddings, ready.voices)
         ranking = by_voices(voice, ready, self._unknown_prior, with_parts=votes is None)
         return ranking if votes is None else by_head(votes, ranking)
 
-    def _under(self, ranked: _RankedVoice, ready: ReadyVoices, terms: Terms) -> Iterator[Voice]:
+    def _under(self, ranked: RankedVoice, ready: ReadyVoices, terms: Terms) -> Iterator[Voice]:
         """Somebody else who sings under a voice that is named, all of the time."""
         heard = ranked.heard
         if ranked.outcome is not Outcome.NAMED or heard.segments is not None:
@@ -157,6 +148,20 @@ class Identifier:
         found = fitted.head(torch.from_numpy(probe.vectors)).numpy()[:, columns]
         return np.asarray(found / np.maximum(found.sum(axis=1, keepdims=True), 1e-12), np.float32)
 
+    @property
+    def ready(self) -> ReadyVoices:
+        """Everybody's voice, ready for comparison.
+
+        Raises:
+            GalleryError: nobody is enrolled.
+        """
+        return self._ready_voices(None)
+
+    @property
+    def unknown_prior(self) -> float:
+        """Probability, before listening, that nobody enrolled sings."""
+        return self._unknown_prior
+
     def _ready_voices(self, leave_out: str | None) -> ReadyVoices:
         """The gallery's voices ready for comparison, made once for as long as the gallery stays the same."""
         raw = self._gallery.voices
@@ -165,6 +170,28 @@ class Identifier:
         if self._ready is None or self._ready[0] is not raw:
             self._ready = (raw, ReadyVoices.of(raw, self._calibration))
         return self._ready[1]
+
+
+def answer_of(
+    track: HeardTrack, ranked: Sequence[RankedVoice], under: Sequence[Voice], terms: Terms, top: int
+) -> Answer:
+    """The answer, given who each voice is.
+
+    Args:
+        ranked: the track's voices; none where there are not enough vocals.
+        under: who sings under them.
+        top: candidates to return.
+    """
+    if not ranked:
+        return _reply(track, terms, Verdict.NOT_ENOUGH_VOCALS)
+    voices = [*_voices(ranked), *under]
+    return replace(
+        _reply(track, terms, _verdict(voices)),
+        top=_candidates(ranked, voices, top),
+        unknown_probability=math.prod(voice.unknown for voice in ranked),
+        timeline=_timeline(ranked, voices),
+        voices=tuple(voices),
+    )
 
 
 def _reply(track: HeardTrack, terms: Terms, verdict: Verdict) -> Answer:
@@ -185,22 +212,30 @@ def _reply(track: HeardTrack, terms: Terms, verdict: Verdict) -> Answer:
 
 
 @dataclass(frozen=True)
-class _RankedVoice:
-    """A voice with what is known of it: ``singer`` is None where the outcome is unknown."""
+class RankedVoice:
+    """A voice with what is known of it: ``singer`` is None where the outcome is unknown.
+
+    Attributes:
+        names: of the singers who are ranked.
+    """
 
     heard: HeardVoice
     ranking: Ranking
     names: tuple[str, ...]
     singer: str | None
     outcome: Outcome
-    unknown: float
 
     @classmethod
-    def of(cls, heard: HeardVoice, ranking: Ranking, names: tuple[str, ...], terms: Terms) -> _RankedVoice:
-        unknown = float(max(0.0, 1 - ranking.probabilities.sum()))
+    def of(cls, heard: HeardVoice, ranking: Ranking, names: tuple[str, ...], terms: Terms) -> RankedVoice:
+        """Say who it is, where the terms allow it."""
         best = int(ranking.order[0])
         outcome = terms.outcome(float(ranking.evidence[best]))
-        return cls(heard, ranking, names, None if outcome is Outcome.UNKNOWN else names[best], outcome, unknown)
+        return cls(heard, ranking, names, None if outcome is Outcome.UNKNOWN else names[best], outcome)
+
+    @property
+    def unknown(self) -> float:
+        """Probability that it is nobody enrolled."""
+        return self.ranking.unknown
 
     @property
     def voice(self) -> Voice:
@@ -210,7 +245,7 @@ class _RankedVoice:
         return Voice(self.singer, probability, self.outcome, self.heard.seconds, self.heard.spans)
 
 
-def _voices(ranked: Sequence[_RankedVoice]) -> list[Voice]:
+def _voices(ranked: Sequence[RankedVoice]) -> list[Voice]:
     """One voice for each singer who is named, and others that are heard for long enough."""
     total = sum(voice.heard.seconds for voice in ranked)
     least = max(_LEAST_S, _LEAST_SHARE * total)
@@ -238,7 +273,7 @@ def _verdict(voices: Sequence[Voice]) -> Verdict:
     return Verdict.WORTH_A_LOOK if Outcome.WORTH_A_LOOK in outcomes else Verdict.UNKNOWN
 
 
-def _candidates(ranked: Sequence[_RankedVoice], voices: Sequence[Voice], top: int) -> tuple[Candidate, ...]:
+def _candidates(ranked: Sequence[RankedVoice], voices: Sequence[Voice], top: int) -> tuple[Candidate, ...]:
     """The best candidates of all voices: those who are named first, by how long they are heard."""
     total = max(sum(voice.heard.seconds for voice in ranked), 1e-9)
     named = {voice.singer: voice for voice in voices if voice.singer is not None}
@@ -264,7 +299,7 @@ def _candidates(ranked: Sequence[_RankedVoice], voices: Sequence[Voice], top: in
     return tuple(ordered[:top])
 
 
-def _timeline(ranked: Sequence[_RankedVoice], voices: Sequence[Voice]) -> tuple[TimelineSegment, ...]:
+def _timeline(ranked: Sequence[RankedVoice], voices: Sequence[Voice]) -> tuple[TimelineSegment, ...]:
     """Who sings when, by voice; by segment where the voices are not told apart."""
     segments, ranking = ranked[0].heard.segments, ranked[0].ranking.segments
     if segments is not None and ranking is not None:

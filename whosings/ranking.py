@@ -30,7 +30,9 @@ from whosings.heard import HeardVoice
 LEAST_UNDER = 0.3
 """Least score of a voice under another that is named: on songs of one voice it stayed under 0.26."""
 
-_HEARD_UNDER = 0.7  # share of its score that a voice keeps under another one
+HEARD_UNDER = 0.7
+"""Share of its score that a voice keeps under another one."""
+
 _PART_SHARE, _PART_SEGMENTS = 0.25, 3  # least part of the segments on which a singer is scored alone
 
 
@@ -102,6 +104,7 @@ class Ranking:
         probabilities: that each singer sings the track, (singers,).
         order: places of singers, the best first, (singers,).
         segments: segment by segment; None where short windows tell voices apart.
+        others: probability that one of the singers sings who are left out here.
     """
 
     scores: FloatArray
@@ -109,6 +112,12 @@ class Ranking:
     probabilities: Scores
     order: NDArray[np.intp]
     segments: SegmentRanking | None = None
+    others: float = 0.0
+
+    @property
+    def unknown(self) -> float:
+        """Probability that nobody enrolled sings."""
+        return float(max(0.0, 1 - self.others - self.probabilities.sum()))
 
 
 def by_voices(voice: HeardVoice, ready: ReadyVoices, unknown_prior: float, with_parts: bool = False) -> Ranking:
@@ -195,7 +204,7 @@ def under(ranking: Ranking, ready: ReadyVoices, amount: float, unknown_prior: fl
     likeness = np.clip(enrolled @ enrolled[first], -0.999, 0.999)
     rest = (ranking.scores - likeness * ranking.scores[first]) / np.sqrt(1 - likeness**2)
     reach = ready.calibration.reach(amount) * ready.reach
-    llr = np.where(np.arange(len(rest)) == first, -np.inf, ready.calibration.track(rest / _HEARD_UNDER, reach))
+    llr = np.where(np.arange(len(rest)) == first, -np.inf, ready.calibration.track(rest / HEARD_UNDER, reach))
     llr = np.maximum(llr, -1e3)
     found = np.where(rest < LEAST_UNDER, 0.0, singer_posteriors(llr, unknown_prior))
     second = int(found.argmax())

@@ -3,11 +3,12 @@
 import os
 import time
 from collections.abc import Iterator
+from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
 
-from whosings.parallel import cores, each
+from whosings.parallel import Done, cores, each
 
 
 def square(number: int) -> int:
@@ -69,3 +70,46 @@ def test_items_are_read_only_as_far_as_there_is_work() -> None:
 
 def test_cores() -> None:
     assert 1 <= cores() <= (os.cpu_count() or 1)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_what_is_done_already_comes_back_and_lets_results_out(workers: int) -> None:
+    """A source that waits for the first result before it gives the last item: results must come meanwhile."""
+    seen: list[int | None] = []
+
+    def items() -> Iterator[int | Done[int, int]]:
+        yield 1
+        while 1 not in seen:
+            time.sleep(0.01)
+            yield Done(0, None)
+        yield 2
+
+    for done in each(square, items(), workers):
+        seen.append(done.result)
+    assert [result for result in seen if result is not None] == [1, 4]
+
+
+def note_process(folder: Path) -> None:
+    (folder / str(os.getpid())).touch()
+    time.sleep(60)
+
+
+def work_for_long(folder: Path) -> None:
+    list(each(note_process, [folder, folder], 2))
+
+
+def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
+    parent = get_context("spawn").Process(target=work_for_long, args=(tmp_path,))
+    parent.start()
+    while len(list(tmp_path.iterdir())) < 2:
+        time.sleep(0.05)
+        assert parent.is_alive()
+    parent.kill()
+    parent.join()
+    left = {int(path.name) for path in tmp_path.iterdir()}
+    for _ in range(200):
+        left = {number for number in left if Path(f"/proc/{number}").exists()}
+        if not left:
+            break
+        time.sleep(0.05)
+    assert not left

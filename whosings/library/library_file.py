@@ -179,10 +179,13 @@ class Library(SqliteFile):
 
     # ------------------------------------------------------------------ writing
 
-    def add(self, file: LibraryFile, sha256: str, heard: HeardTrack | AudioError) -> int:
+    def add(self, file: LibraryFile, sha256: str, heard: HeardTrack | AudioError, again: bool = False) -> int:
         """Keep what was heard of a file's content, or why nothing can be; the number of its recording.
 
         Content that is there already is left as it is, and the file is one more of it.
+
+        Args:
+            again: content that is there with an error takes what was heard now.
 
         Raises:
             LibraryError: another encoder listened.
@@ -190,15 +193,24 @@ class Library(SqliteFile):
         if isinstance(heard, HeardTrack):
             self.refuse_other(heard.fingerprint)
         with self._faults(), self._transaction():
-            found = self._db.execute("SELECT id FROM recordings WHERE sha256 = ?", (sha256,)).fetchone()
-            recording = self._put_recording(sha256, heard) if found is None else int(found[0])
+            found = self._db.execute("SELECT id, error FROM recordings WHERE sha256 = ?", (sha256,)).fetchone()
+            if found is not None and not (again and found[1] is not None):
+                recording = int(found[0])
+            else:
+                recording = self._put_recording(sha256, heard, None if found is None else int(found[0]))
             self._put_file(file, recording)
         return recording
 
-    def add_file(self, file: LibraryFile, recording: int) -> None:
-        """Keep that a file holds a recording that is known; a file that was at its path before is forgotten."""
+    def add_file(self, file: LibraryFile, recording: int, moved_from: str | None = None) -> None:
+        """Keep that a file holds a recording that is known; a file that was at its path before is forgotten.
+
+        Args:
+            moved_from: where the file was; it is forgotten there.
+        """
         with self._faults(), self._transaction():
             self._put_file(file, recording)
+            if moved_from is not None:
+                self._db.execute("DELETE FROM files WHERE path = ?", (moved_from,))
 
     def forget_files(self, paths: Iterable[str]) -> None:
         """Forget files; what was heard of their recordings stays until ``forget_missing``."""
@@ -218,7 +230,7 @@ class Library(SqliteFile):
             (file.path, recording, file.size, file.mtime_ns, tags),
         )
 
-    def _put_recording(self, sha256: str, heard: HeardTrack | AudioError) -> int:
+    def _put_recording(self, sha256: str, heard: HeardTrack | AudioError, number: int | None) -> int:
         now = datetime.now(UTC).isoformat(timespec="seconds")
         if isinstance(heard, AudioError):
             problem = Problem(type(heard).__name__, heard.problem, heard.remedy)
@@ -226,15 +238,18 @@ class Library(SqliteFile):
         else:
             opinion = None if heard.opinion is None else json.dumps(asdict(heard.opinion))
             values = (sha256, float(heard.duration_s), float(heard.vocal_s), int(heard.short), opinion, None, now)
-        columns = "sha256, duration_s, vocal_s, short, opinion, error, heard_at"
-        done = self._db.execute(f"INSERT INTO recordings ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?)", values)
-        recording = int(done.lastrowid or 0)
+        if number is None:
+            number = self._db.execute("SELECT coalesce(max(id), 0) + 1 FROM recordings").fetchone()[0]
+            self._db.execute("INSERT INTO recordings VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (number, *values))
+        else:
+            columns = "sha256 = ?, duration_s = ?, vocal_s = ?, short = ?, opinion = ?, error = ?, heard_at = ?"
+            self._db.execute(f"UPDATE recordings SET {columns} WHERE id = ?", (*values, number))
         if isinstance(heard, HeardTrack):
             self._db.executemany(
                 "INSERT INTO voices (recording, number, mean, amount, seconds, spans) VALUES (?, ?, ?, ?, ?, ?)",
-                ((recording, number, *_of_voice(voice)) for number, voice in enumerate(heard.voices)),
+                ((number, place, *_of_voice(voice)) for place, voice in enumerate(heard.voices)),
             )
-        return recording
+        return int(number or 0)
 
     # ------------------------------------------------------------------ reading
 
@@ -318,6 +333,12 @@ class Library(SqliteFile):
         with self._faults():
             query = "SELECT path FROM files WHERE recording = ? ORDER BY path"
             return tuple(path for (path,) in self._db.execute(query, (recording,)).fetchall())
+
+    def recording_at(self, path: str) -> int | None:
+        """The recording that was last seen at a path."""
+        with self._faults():
+            found = self._db.execute("SELECT recording FROM files WHERE path = ?", (path,)).fetchone()
+        return None if found is None else int(found[0])
 
     def files(self, recording: int | None = None) -> Iterator[LibraryFile]:
         """All files, or those of one recording, by path."""

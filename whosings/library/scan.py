@@ -1,0 +1,329 @@
+"""Files into a library: each content is listened to once, by several processes, and all that was heard is kept.
+
+A file that has neither changed nor moved is known by its path, size and time, and is not opened. Any other file is
+known by its content. What could not be read, because a disk or a right is in the way, is not kept, and is tried again
+by the next scan; what was read and holds no usable recording is kept with the reason.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
+from functools import lru_cache
+from pathlib import Path
+
+from whosings.calibration import Calibration, calibration_of
+from whosings.catalogue.folder_songs import read_tags
+from whosings.embedding import TrackEmbedder
+from whosings.errors import AudioError, MissingFileError, UnreadableAudioError, WhosingsError
+from whosings.files import content_hash, hash_if_readable
+from whosings.heard import HeardTrack, hear
+from whosings.library.library_file import Library, LibraryFile
+from whosings.onnx_segments import open_segments
+from whosings.opinion import SecondOpinion
+from whosings.parallel import Done, each
+
+_GONE = (FileNotFoundError, NotADirectoryError)
+_TRY_AGAIN = "scan again"
+_AT_REST_S = 2.0  # a file of a watched folder that changed less long ago may still be written
+
+
+class State(StrEnum):
+    """What a scan did with a file."""
+
+    HEARD = "heard"
+    CHANGED = "changed"
+    KNOWN = "known"
+    MOVED = "moved"
+    COPY = "copy"
+    FAILED = "failed"
+    MISSING = "missing"
+
+
+@dataclass(frozen=True)
+class Scanned:
+    """What is known of a file after a scan.
+
+    Attributes:
+        path: absolute.
+        state: heard now, or heard again because it changed, or known before: at this path, at another one that is gone,
+            or at another one that is there, too. Or it could not be used, or is not there any more.
+        recording: its number in the library; None where nothing is kept.
+        error: why it could not be used.
+        moved_from: where it was.
+    """
+
+    path: str
+    state: State
+    recording: int | None = None
+    error: WhosingsError | None = None
+    moved_from: str | None = None
+
+
+@dataclass(frozen=True)
+class Ear:
+    """Who listens: an encoder by name, on a torch device."""
+
+    encoder: str = "default"
+    device: str = "auto"
+
+    def open(self) -> Listener:
+        """Load it; once a process."""
+        return _listener(self)
+
+
+@dataclass(frozen=True)
+class Listener:
+    """An embedder and what reads its scores."""
+
+    embedder: TrackEmbedder
+    calibration: Calibration
+
+    def __call__(self, path: str) -> HeardTrack:
+        """What is heard of a file, without embeddings.
+
+        Raises:
+            AudioError: it cannot be used.
+        """
+        track = hear(self.embedder(path), self.calibration)
+        return replace(track, voices=tuple(replace(voice, embeddings=None) for voice in track.voices))
+
+
+@lru_cache(maxsize=1)
+def _listener(ear: Ear) -> Listener:
+    embedder = TrackEmbedder(open_segments(ear.encoder, ear.device), second_opinion=SecondOpinion())
+    return Listener(embedder, calibration_of(embedder.checkpoint))
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A file that is not known by path, size and time."""
+
+    path: str
+    library: Path
+    ear: Ear
+    again: bool
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What a process found out about a file.
+
+    Attributes:
+        file: None where it could not be read; then ``heard`` says why.
+        heard: None where nothing was listened to.
+    """
+
+    file: LibraryFile | None
+    sha256: str
+    heard: HeardTrack | WhosingsError | None
+
+
+_Item = _Job | None | Done[_Job | None, _Found | Scanned]
+"""What ``each`` is given: work, or what is done already, or that there is nothing for now (``Done`` of None)."""
+
+
+class Scanner:
+    """Paths -> what is known of each, in the order in which they are done.
+
+    Args:
+        library: of the ear's encoder, open for writing.
+        workers: processes; 0 listens in this one.
+        again: try what could not be used again.
+    """
+
+    def __init__(self, library: Library, ear: Ear, workers: int, again: bool = False) -> None:
+        self._library, self._ear, self._workers, self._again = library, ear, workers, again
+        self._running: set[str] = set()
+
+    def __call__(self, paths: Iterable[Path | None], skip_known: bool = False) -> Iterator[Scanned | None]:
+        """Scan files; None comes where there is nothing for now, as in ``paths``.
+
+        Args:
+            skip_known: say nothing of files that are known at their paths, and nothing again of files that failed and
+                have not changed: of a folder that is watched.
+
+        Raises:
+            LibraryError: the library cannot be written; what came before is in it.
+        """
+        failed: dict[str, _Signature] = {}
+        jobs = self._changed(paths, failed) if skip_known else self._jobs(paths)
+        for done in each(_find_out, jobs, self._workers):
+            if done.item is None:
+                yield done.result if isinstance(done.result, Scanned) else None
+                continue
+            scanned = self._keep(done.item, done.result)
+            self._running.discard(done.item.path)
+            if skip_known and scanned.state is State.FAILED and scanned.recording is None:
+                failed[scanned.path] = _signature(scanned.path)
+            if not (skip_known and scanned.state is State.KNOWN):
+                yield scanned
+
+    def _jobs(self, paths: Iterable[Path | None]) -> Iterator[_Item]:
+        for given in paths:
+            path = None if given is None else os.path.abspath(given)  # noqa: PTH100 (links stay as they are)
+            known = None if path is None else self._without_reading(path)
+            yield Done(None, known) if path is None or known is not None else self._job(path)
+
+    def _changed(self, paths: Iterable[Path | None], failed: dict[str, _Signature]) -> Iterator[_Item]:
+        """Of a folder that is looked through again and again: what is new, at rest, and not being heard now."""
+        for given in paths:
+            if given is None:
+                yield Done(None, None)
+                continue
+            path = os.path.abspath(given)  # noqa: PTH100 (links stay as they are)
+            signature = _signature(path)
+            if path in self._running or failed.get(path) == signature or signature.is_young:
+                continue
+            if self._without_reading(path) is None:
+                yield self._job(path)
+
+    def _job(self, path: str) -> _Job:
+        self._running.add(path)
+        return _Job(path, self._library.path, self._ear, self._again)
+
+    def _without_reading(self, path: str) -> Scanned | None:
+        try:
+            path.encode()
+        except UnicodeEncodeError:
+            error = UnreadableAudioError(path, "has a name that is not UTF-8", "rename it")
+            return Scanned(error.subject, State.FAILED, error=error)
+        try:
+            found = os.stat(path)  # noqa: PTH116 (the path is text)
+        except OSError:
+            return None  # a process says what is wrong with it
+        known = self._library.known(path, found.st_size, found.st_mtime_ns)
+        if known is None or (known.error is not None and self._again):
+            return None
+        problem = known.error_of(path)
+        return Scanned(path, State.KNOWN if problem is None else State.FAILED, known.id, problem)
+
+    def _keep(self, job: _Job, found: _Found | Scanned | None) -> Scanned:
+        if found is None:  # its process died, twice
+            crashed = AudioError(job.path, "ends the process that reads it", "check the file, or use fewer --workers")
+            return Scanned(job.path, State.FAILED, error=crashed)
+        assert isinstance(found, _Found)
+        library, file = self._library, found.file
+        if file is None:
+            assert isinstance(found.heard, WhosingsError)
+            return Scanned(job.path, State.FAILED, error=found.heard)
+        before = library.recording_at(file.path)
+        known = library.with_content(found.sha256)
+        heard, moved_from = found.heard, None
+        if isinstance(heard, HeardTrack | AudioError) and (known is None or (known.error is not None and self._again)):
+            recording = library.add(file, found.sha256, heard, again=self._again)
+            state = State.HEARD if before is None else State.CHANGED
+        else:
+            if known is None:  # somebody forgot it meanwhile
+                return Scanned(job.path, State.FAILED, error=_unsteady(job.path))
+            recording = known.id
+            others = [path for path in library.paths(recording) if path != file.path]
+            moved_from = None if before == recording else next(filter(is_gone, others), None)
+            library.add_file(file, recording, moved_from)
+            state = State.COPY if others and moved_from is None else State.MOVED
+            if before == recording:
+                state = State.KNOWN
+        problem = library.recording(recording).error_of(file.path)
+        return Scanned(file.path, state if problem is None else State.FAILED, recording, problem, moved_from)
+
+
+def is_gone(path: str) -> bool:
+    """Whether there is no such file; a file that cannot be asked for is not gone."""
+    try:
+        os.stat(path)  # noqa: PTH116 (the path is text)
+    except _GONE:
+        return True
+    except OSError:
+        pass
+    return False
+
+
+def missing_files(library: Library, folder: Path) -> Iterator[str]:
+    """Files of a library that are no more, of those that were below a folder."""
+    root = os.path.join(os.path.abspath(folder), "")  # noqa: PTH100, PTH118 (as paths are kept)
+    return (file.path for file in library.files() if file.path.startswith(root) and is_gone(file.path))
+
+
+@dataclass(frozen=True)
+class _Signature:
+    """What changes when a file does; -1 where it cannot be asked for."""
+
+    size: int
+    mtime_ns: int
+
+    @property
+    def is_young(self) -> bool:
+        """Whether somebody may still be writing it."""
+        return 0 <= time.time() - self.mtime_ns / 1e9 < _AT_REST_S
+
+
+def _signature(path: str) -> _Signature:
+    try:
+        found = os.stat(path)  # noqa: PTH116 (the path is text)
+    except OSError:
+        return _Signature(-1, -1)
+    return _Signature(found.st_size, found.st_mtime_ns)
+
+
+def _unsteady(path: str) -> AudioError:
+    return UnreadableAudioError(path, "changed while it was read", _TRY_AGAIN)
+
+
+def _find_out(job: _Job | None) -> _Found | Scanned:
+    """In a process of its own: who is this file, and if nobody knows, what is heard of it?"""
+    assert job is not None
+    path = job.path
+    before = _signature(path)
+    try:
+        sha256 = content_hash(path)
+    except OSError as error:
+        return _Found(None, "", _unreadable(path, error))
+    with Library(job.library) as library:
+        known = library.with_content(sha256)
+    heard: HeardTrack | WhosingsError | None = None
+    if known is None or (known.error is not None and job.again):
+        heard = _listen(job.ear.open(), path)
+    if _signature(path) != before or (heard is not None and _is_passing(heard, path, sha256)):
+        error_now = heard if isinstance(heard, WhosingsError) and not is_gone(path) else None
+        return _Found(None, "", error_now or _vanished_or_changed(path))
+    tags = {name: value for name, value in asdict(read_tags(Path(path))).items() if value}
+    return _Found(LibraryFile(path, before.size, before.mtime_ns, tags), sha256, heard)
+
+
+def _listen(listener: Listener, path: str) -> HeardTrack | WhosingsError:
+    try:
+        return listener(path)
+    except WhosingsError as error:
+        return error
+    except MemoryError:
+        return AudioError(path, "needs more memory than there is", "use fewer --workers")
+    except Exception as error:  # one file of many: whatever is wrong with it, the others are heard
+        return AudioError(path, f"cannot be heard ({type(error).__name__}: {error})", "report it with the file")
+
+
+def _is_passing(heard: HeardTrack | WhosingsError, path: str, sha256: str) -> bool:
+    """Whether an error is not the recording's: then it is not kept."""
+    if isinstance(heard, HeardTrack):
+        return False
+    if type(heard) is AudioError or not isinstance(heard, AudioError) or isinstance(heard, MissingFileError):
+        return True
+    return hash_if_readable(path) != sha256
+
+
+def _vanished_or_changed(path: str) -> AudioError:
+    return _missing(path) if is_gone(path) else _unsteady(path)
+
+
+def _missing(path: str) -> AudioError:
+    return MissingFileError(path, "no such file, or it vanished while it was scanned", "check the path")
+
+
+def _unreadable(path: str, error: OSError) -> AudioError:
+    if isinstance(error, _GONE) or is_gone(path):
+        return _missing(path)
+    if os.path.isdir(path):  # noqa: PTH112 (the path is text)
+        return UnreadableAudioError(path, "is a folder", "scan it by itself")
+    return UnreadableAudioError(path, f"cannot be read ({error.strerror or error})", f"check it, and {_TRY_AGAIN}")
