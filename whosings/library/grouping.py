@@ -157,64 +157,50 @@ def regroup(
     return described(library, calibration, enrolled)
 
 
-def described(library: DecidedLibrary, calibration: Calibration, enrolled: Voices | None = None) -> tuple[Group, ...]:
+def described(
+    library: DecidedLibrary, calibration: Calibration, enrolled: Voices | None = None, only: int | None = None
+) -> tuple[Group, ...]:
     """The groups as the library has them, the one with the most recordings first.
 
     Args:
         enrolled: a gallery's voices, among whom likely names are looked for.
+        only: the number of one group.
     """
     voices = library.voices()
     place = {key: number for number, key in enumerate(library.keys(voices))}
     ready = None if enrolled is None else ReadyVoices.of(enrolled, calibration)
     found = []
-    for group in library.groups():
-        own = np.array([place[key] for key in group.voices if key in place], np.intp)
-        if len(own):
-            found.append(_describe(library, group, own, list(group.voices), voices, place, calibration, ready))
+    for group in (group for group in library.groups() if only is None or group.id == only):
+        own = {place[key]: key for key in group.voices if key in place}
+        if own:
+            found.append(_describe(library, group, own, voices, calibration, ready))
     return tuple(sorted(found, key=lambda group: (-group.recordings, -group.seconds, group.id)))
 
 
 def _describe(
     library: DecidedLibrary,
     group: KeptGroup,
-    own: NDArray[np.intp],
-    keys: Sequence[VoiceKey],
+    keys: dict[int, VoiceKey],
     voices: LibraryVoices,
-    place: dict[VoiceKey, int],
     calibration: Calibration,
     ready: ReadyVoices | None,
 ) -> Group:
-    centred = calibration.centred(voices.means[own])
-    reach = np.asarray(calibration.reach(voices.amounts[own]))
+    own = np.array(list(keys), np.intp)
+    centred, reach = calibration.centred(voices.means[own]), calibration.reach(voices.amounts[own])
     # The most typical voice of which much was heard.
-    order = np.argsort(-(centred @ (centred * reach[:, None]).mean(axis=0)) * reach, kind="stable")
-    by_place = {place[key]: key for key in keys if key in place}
-    members, spans = [], None
-    path = ""
-    for number in own[order].tolist():
-        key, recording = by_place[number], int(voices.recordings[number])
-        paths = library.paths(recording)
-        members.append(
-            GroupVoice(
-                recording, paths[0] if paths else "", key.number, float(voices.seconds[number]), key in group.by_person
-            )
-        )
-        if spans is None and paths:
-            path, spans = paths[0], library.heard(recording).voices[key.number].spans
+    typical = (centred @ (centred * reach[:, None]).mean(axis=0)) * reach
+    members, clip = [], None
+    for number in own[np.argsort(-typical, kind="stable")].tolist():
+        key, recording = keys[number], int(voices.recordings[number])
+        path = next(iter(library.paths(recording)), "")
+        seconds = float(voices.seconds[number])
+        members.append(GroupVoice(recording, path, key.number, seconds, key in group.by_person))
+        if clip is None and path:
+            clip = Clip(path, best_span(library.heard(recording).voices[key.number].spans))
     recordings = list(dict.fromkeys(member.recording for member in members))
-    likely = [*_by_tags(library, recordings)]
-    if ready is not None:
-        likely += _by_gallery(voices, own, ready)
-    return Group(
-        group.id,
-        group.kept,
-        group.name,
-        len(recordings),
-        float(voices.seconds[own].sum()),
-        None if not spans else Clip(path, best_span(spans)),
-        tuple(likely),
-        tuple(members),
-    )
+    likely = [*_by_tags(library, recordings), *(() if ready is None else _by_gallery(voices, own, ready))]
+    seconds = float(voices.seconds[own].sum())
+    return Group(group.id, group.kept, group.name, len(recordings), seconds, clip, tuple(likely), tuple(members))
 
 
 def best_span(spans: Sequence[Span], most_s: float = CLIP_S) -> Span:

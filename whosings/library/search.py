@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whosings.audio import FloatArray
-from whosings.calibration import Calibration, Scores, same_singer_probability
+from whosings.calibration import COMPETITORS, Calibration, Scores, same_singer_probability
 from whosings.diarization import Span
 from whosings.enrolled import Voices
 from whosings.errors import AudioError
@@ -23,7 +23,6 @@ from whosings.heard import HeardTrack, HeardVoice
 from whosings.library.library_file import Library, LibraryVoices
 from whosings.ranking import ReadyVoices
 
-_LEAST = 100  # competitors, where there are so many voices: as in a gallery
 _MOST_NATS = 80.0  # whose exponential is a number in single precision
 _BLOCK = 1 << 16  # voices at once
 
@@ -76,7 +75,7 @@ def competing(llr: Scores) -> float:
     """
     ordered = np.sort(np.asarray(llr, np.float64))
     ratios = np.exp(np.clip(ordered, -_MOST_NATS, _MOST_NATS))
-    so_far = min(_LEAST, len(ordered)) + np.concatenate([[0.0], np.cumsum(ratios)])
+    so_far = min(COMPETITORS, len(ordered)) + np.concatenate([[0.0], np.cumsum(ratios)])
     own = np.flatnonzero(ratios > so_far[:-1])
     return float(max(1.0, min(len(ordered), so_far[own[0]] if len(own) else so_far[-1])))
 
