@@ -21,6 +21,7 @@ from whosings.commands import (
     demo,
     evaluation,
     gallery,
+    library,
     library_review,
     library_voices,
     preparation,
@@ -46,15 +47,17 @@ _GROUPS: dict[str, dict[str, Verb]] = {
         "embed": tracks.embed,
         "demo": demo.demo,
     },
+    "Libraries": {
+        "scan": library.scan,
+        "match": library.match,
+        "find": library_voices.find,
+    },
     "Catalogues": {
         "annotate": annotation.annotate,
         "prepare": preparation.prepare,
         "separate": separation.separate,
         "split": splits.split,
         "import": splits.import_,
-    },
-    "Libraries": {
-        "find": library_voices.find,
     },
     "Research": {
         "train": training.train,

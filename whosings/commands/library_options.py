@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from whosings.library.decisions import DecidedLibrary
     from whosings.library.library_file import Library
 
-LIBRARY = Path("songs.library")
-LibraryOption = Annotated[Path, typer.Option("--library", "-l", help="Library file.")]
-GalleryOption = Annotated[Path | None, typer.Option("--gallery", "-g", help="Gallery file.", show_default=False)]
 OwnEncoder = Annotated[
     str | None,
     typer.Option("--encoder", help="The library's encoder; needed only where it does not ship.", show_default=False),

@@ -273,6 +273,11 @@ class Library(SqliteFile):
             raise LibraryError(self.path, f"has no recording {recording}", "scan again")
         return found
 
+    def count(self) -> int:
+        """How many recordings can be used."""
+        with self._faults():
+            return int(self._db.execute("SELECT count(*) FROM recordings WHERE error IS NULL").fetchone()[0])
+
     def recordings(self) -> Iterator[Recording]:
         """All of them, those that cannot be used included, in the order in which they were heard."""
         for row in self._rows(f"SELECT {_RECORDING} FROM recordings WHERE id > ? ORDER BY id LIMIT ?"):

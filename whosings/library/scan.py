@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
@@ -139,7 +139,7 @@ class Scanner:
         self._library, self._ear, self._workers, self._again = library, ear, workers, again
         self._running: set[str] = set()
 
-    def __call__(self, paths: Iterable[Path | None], skip_known: bool = False) -> Iterator[Scanned | None]:
+    def __call__(self, paths: Iterable[Path | None], skip_known: bool = False) -> Generator[Scanned | None, None, None]:
         """Scan files; None comes where there is nothing for now, as in ``paths``.
 
         Args:

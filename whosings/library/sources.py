@@ -13,7 +13,7 @@ from typing import BinaryIO
 from whosings.audio import AUDIO_ENDINGS
 from whosings.catalogue.folder_songs import OnRefused, audio_files
 from whosings.catalogue.manifest import read_manifest
-from whosings.errors import ManifestError
+from whosings.errors import ManifestError, WhosingsError
 
 _TABLES = (".csv", ".parquet")
 _PLAYLISTS = (".m3u", ".m3u8")
@@ -79,16 +79,16 @@ def watched(folder: Path, on_refused: OnRefused, on_round: Callable[[], object])
     """
     told: set[str] = set()
 
-    def refused(error: Exception) -> None:
+    def refused(error: WhosingsError) -> None:
         if str(error) not in told:
             told.add(str(error))
-            on_refused(error)  # type: ignore[arg-type]
+            on_refused(error)
 
     while True:
         began = time.monotonic()
         yield from audio_files(folder, None, refused)
-        took = time.monotonic() - began
         on_round()
+        took = time.monotonic() - began
         until = time.monotonic() + max(_LEAST_BETWEEN_S, _TIMES_WALK * took)
         while time.monotonic() < until:
             yield None

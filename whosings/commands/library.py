@@ -1,0 +1,336 @@
+"""Libraries: scan, match."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from contextlib import closing, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from whosings.commands.options import (
+    Device,
+    EncoderName,
+    FalseAcceptsOption,
+    Json,
+    open_embedder,
+    refuse_output,
+)
+from whosings.console import Report, counted, json_text
+from whosings.errors import WhosingsError
+
+if TYPE_CHECKING:
+    from whosings.answer import Answer
+    from whosings.library.library_file import Library
+    from whosings.library.scan import Listener, Scanned
+
+LibraryOption = Annotated[Path, typer.Option("--library", "-l", help="Library file.")]
+GalleryOption = Annotated[Path | None, typer.Option("--gallery", "-g", help="Gallery file.", show_default=False)]
+
+LIBRARY = Path("songs.library")
+_MOST_LISTED = 20  # failures in the end; each one is a row before
+_COLUMNS = ("path", "recording", "verdict", "named", "worth_a_look", "probability")
+
+
+def scan(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="FOLDER|LIST|-",
+            help="A folder of songs, a track table or text file of paths, or - for paths on standard input.",
+            show_default=False,
+        ),
+    ],
+    library: LibraryOption = LIBRARY,
+    gallery: GalleryOption = None,
+    encoder: EncoderName = "default",
+    device: Device = "auto",
+    workers: Annotated[
+        int | None, typer.Option(min=0, help="Processes; all cores unless given.", show_default=False)
+    ] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Go on with new and changed files until interrupted.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Try files again that could not be used.")] = False,
+    forget_missing: Annotated[
+        bool, typer.Option("--forget-missing", help="Forget files that are not there any more.")
+    ] = False,
+    false_accepts: FalseAcceptsOption = None,
+) -> None:
+    """Listen to every file once, and keep all that was heard: one line a file as it is done.
+
+    Files that are known are not heard again, also if they moved. If interrupted, rerun the same command to resume.
+    """
+    from whosings.library.library_file import Library
+    from whosings.library.scan import Ear, Scanner
+    from whosings.parallel import cores
+
+    folder = Path(source) if Path(source).is_dir() else None
+    for option, given in (("--watch", watch), ("--forget-missing", forget_missing)):
+        if given and folder is None:
+            raise typer.BadParameter(f"{option} counts for a folder")
+    run = Report()
+    ear = Ear(encoder, device)
+    listener = ear.open()
+    embedder = listener.embedder
+    with Library(library, embedder.fingerprint, embedder.name, embedder.front_end.segment_s) as opened:
+        rows = _Rows(run, opened, gallery, listener, false_accepts)
+        waiting: deque[WhosingsError] = deque()
+        gone = _Gone(opened, folder, forget_missing)
+        paths = _paths(source, folder, watch, waiting.append, lambda: rows.all_missing(gone))
+        scanner = Scanner(opened, ear, cores() if workers is None else workers, again)
+        total = 0 if watch or folder is None or not run.err.is_terminal else _count(folder)
+        try:
+            with closing(rows), run.bars() as bars, closing(scanner(paths, skip_known=watch)) as found:
+                step = bars("scanning", total)
+                for scanned in found:
+                    while waiting:
+                        rows.refused(waiting.popleft())
+                    if scanned is not None:
+                        rows.add(scanned)
+                        step()
+                while waiting:
+                    rows.refused(waiting.popleft())
+        except KeyboardInterrupt:
+            if not watch:
+                raise
+        if not watch:
+            rows.all_missing(gone)
+        rows.finish(gone)
+
+
+def _paths(
+    source: str,
+    folder: Path | None,
+    watch: bool,
+    on_refused: Callable[[WhosingsError], object],
+    on_round: Callable[[], object],
+) -> Iterator[Path | None]:
+    from whosings.library.sources import in_folder, listed, streamed, watched
+
+    if source == "-":
+        return streamed(sys.stdin.buffer)
+    if folder is not None:
+        return watched(folder, on_refused, on_round) if watch else in_folder(folder, on_refused)
+    return listed(Path(source))
+
+
+def _count(folder: Path) -> int:
+    from whosings.catalogue.folder_songs import audio_files
+
+    return sum(1 for _ in audio_files(folder, None, lambda error: None))
+
+
+class _Gone:
+    """Files of a folder that are no more: told once, and forgotten if that was asked for."""
+
+    def __init__(self, library: Library, folder: Path | None, forget: bool) -> None:
+        self._library, self._folder, self._forget = library, folder, forget
+        self._told: set[str] = set()
+        self.recordings = 0
+
+    @property
+    def files(self) -> int:
+        """How many were told."""
+        return len(self._told)
+
+    def __call__(self) -> Iterator[str]:
+        """Those that were not told before."""
+        from whosings.library.scan import missing_files
+
+        if self._folder is None:
+            return
+        found = [path for path in missing_files(self._library, self._folder) if path not in self._told]
+        if self._forget:
+            self._library.forget_files(found)
+            self.recordings += self._library.forget_missing()
+        self._told.update(found)
+        yield from found
+
+    def __str__(self) -> str:
+        files = counted(self.files, "file")
+        if self._forget:
+            return f"{files} not there any more, forgotten with {counted(self.recordings, 'recording')}"
+        are = "is" if self.files == 1 else "are"
+        return f"{files} {are} not there any more; --forget-missing forgets what was heard of them"
+
+
+class _Rows:
+    """Prints a row a file: JSON where a program reads it, a line where a person does."""
+
+    def __init__(
+        self, run: Report, library: Library, gallery: Path | None, listener: Listener, false_accepts: float | None
+    ) -> None:
+        from whosings.gallery import Gallery
+        from whosings.identification import Identifier
+
+        self._run, self._library, self._plain = run, library, run.out.is_terminal
+        self._gallery = None if gallery is None else Gallery(gallery)
+        self._identifier = None
+        if self._gallery is not None:
+            self._identifier = Identifier(self._gallery, listener.embedder, None, listener.calibration, false_accepts)
+            _ = self._identifier.ready  # a gallery of nobody is told before the work
+        self._counts: Counter[str] = Counter()
+        self._failed: list[str] = []
+
+    def close(self) -> None:
+        """Release the gallery."""
+        if self._gallery is not None:
+            self._gallery.close()
+
+    def add(self, scanned: Scanned) -> None:
+        """Print what is known of a file."""
+        from whosings.answer_text import verdict_line
+
+        row: dict[str, Any] = {"path": scanned.path, "state": scanned.state}
+        line = ""
+        if scanned.moved_from is not None:
+            row["moved_from"] = scanned.moved_from
+        if scanned.recording is not None:
+            about = self._library.recording(scanned.recording)
+            row |= {"recording": about.id, "sha256": about.sha256}
+            if scanned.error is None:
+                row |= {"duration_s": about.duration_s, "vocal_s": about.vocal_s, "opinion": about.opinion}
+                line = f"{about.vocal_s:.0f} s sung"
+        if scanned.error is not None:
+            self._fail(row, scanned.error)
+            return
+        self._counts["files"] += 1
+        self._counts[str(scanned.state)] += 1
+        if self._identifier is not None and scanned.recording is not None:
+            answer = self._identifier.name(self._library.heard(scanned.recording))
+            self._counts[_group(answer)] += 1
+            row["answer"], line = answer_row(answer), verdict_line(answer)
+        self._print(row, f"{scanned.path}: {line} ({scanned.state})")
+
+    def refused(self, error: WhosingsError) -> None:
+        """Print what could not be looked into."""
+        self._fail({"path": error.subject, "state": "failed"}, error)
+
+    def all_missing(self, gone: _Gone) -> None:
+        """Print which files are no more."""
+        for path in gone():
+            self._print({"path": path, "state": "missing"}, f"{path}: not there any more")
+
+    def finish(self, gone: _Gone) -> None:
+        """Print the sum of all rows, and exit with 1 if something failed."""
+        counts, failed = self._counts, self._counts["failed"]
+        states = [f"{counts[name]:,} {name}" for name in ("heard", "changed", "known", "moved", "copy") if counts[name]]
+        text = f"{counted(counts['files'] + failed, 'file')}: {', '.join(states) or 'none used'}"
+        if failed:
+            text += f", {failed:,} failed"
+        if self._identifier is not None:
+            groups = ("named", "worth a look", "unknown", "no vocals")
+            text += f"; {', '.join(f'{counts[name]:,} {name}' for name in groups)}"
+        self._run.err.print(text, markup=False)
+        if gone.files:
+            self._run.err.print(str(gone), style="yellow", markup=False)
+        if failed:
+            for line in self._failed:
+                self._run.err.print(f"  {line}", markup=False, style="red")
+            if failed > len(self._failed):
+                self._run.err.print(f"  and {failed - len(self._failed):,} more, each in a row above")
+            raise typer.Exit(1)
+
+    def _fail(self, row: dict[str, Any], error: WhosingsError) -> None:
+        self._counts["failed"] += 1
+        if len(self._failed) < _MOST_LISTED:
+            self._failed.append(str(error))
+        self._print({**row, "error": str(error)}, str(error))
+
+    def _print(self, row: dict[str, Any], line: str) -> None:
+        if self._plain:
+            self._run.out.print(line, markup=False)
+        else:
+            typer.echo(json_text(row))
+
+
+def match(
+    library: LibraryOption = LIBRARY,
+    gallery: Annotated[Path, typer.Option("--gallery", "-g", help="Gallery file.")] = Path("singers.gallery"),
+    encoder: Annotated[
+        str | None,
+        typer.Option(
+            "--encoder", help="The library's encoder; needed only where it does not ship.", show_default=False
+        ),
+    ] = None,
+    false_accepts: FalseAcceptsOption = None,
+    table: Annotated[
+        Path | None, typer.Option("--csv", help="Write a row a file to this CSV file.", show_default=False)
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Say who sings every song of a library, without listening: after singers were enrolled or removed.
+
+    With --json one document a line. Otherwise a line for each song in which somebody is named or worth a look.
+    """
+    from whosings.answer_text import verdict_line
+    from whosings.files import atomic
+    from whosings.gallery import Gallery
+    from whosings.identification import Identifier
+    from whosings.library.library_file import Library
+    from whosings.library.matching import Matcher
+    from whosings.safe_text import printable
+
+    run = Report()
+    if table is not None:
+        refuse_output("--csv", table, (".csv",), [library, gallery])
+    counts: Counter[str] = Counter()
+    with (
+        Library(library) as opened,
+        Gallery(gallery) as singers,
+        atomic(table) if table is not None else nullcontext() as beside,
+        beside.open("w", newline="", encoding="utf-8") if beside is not None else nullcontext() as file,
+        run.bars() as bars,
+    ):
+        embedder = open_embedder(encoder or opened.encoder, "cpu")
+        opened.refuse_other(embedder.fingerprint, embedder.name)
+        matcher = Matcher(Identifier(singers, embedder, false_accepts=false_accepts))
+        step = bars("matching", opened.count())
+        write = None if file is None else csv.writer(file, lineterminator="\n")
+        if write is not None:
+            write.writerow(_COLUMNS)
+        for found in matcher(opened.all_heard()):
+            paths, answer = opened.paths(found.recording), found.answer
+            counts[_group(answer)] += 1
+            if write is not None:
+                write.writerows(_cells(path, found.recording, answer) for path in paths)
+            if as_json:
+                typer.echo(json_text({"recording": found.recording, "paths": paths, "answer": answer_row(answer)}))
+            elif answer.named or answer.worth_a_look:
+                typer.echo(printable(f"{answer.track_id}: {verdict_line(answer)}"))
+            step()
+    groups = ("named", "worth a look", "unknown", "no vocals")
+    total = counted(sum(counts.values()), "recording")
+    run.err.print(f"{total}: {', '.join(f'{counts[name]:,} {name}' for name in groups)}", markup=False)
+
+
+def answer_row(answer: Answer) -> dict[str, Any]:
+    """An answer in short, as rows have it."""
+    return {
+        "verdict": answer.verdict,
+        "named": answer.named,
+        "worth_a_look": answer.worth_a_look,
+        "unknown_probability": answer.unknown_probability,
+        "voices": answer.voices,
+    }
+
+
+def _group(answer: Answer) -> str:
+    """The answer's place in a summary."""
+    from whosings.answer import Verdict
+
+    if answer.named:
+        return "named"
+    return "no vocals" if answer.verdict is Verdict.NOT_ENOUGH_VOCALS else str(answer.verdict)
+
+
+def _cells(path: str, recording: int, answer: Answer) -> tuple[str, ...]:
+    from whosings.safe_text import to_cell
+
+    likely = max((voice.probability for voice in answer.voices if voice.singer is not None), default=None)
+    names = ("; ".join(named) for named in (answer.named, answer.worth_a_look))
+    probability = "" if likely is None else f"{likely:.4f}"
+    return (to_cell(path), str(recording), str(answer.verdict), *map(to_cell, names), probability)
