@@ -44,9 +44,9 @@ class Maker:
         voices = tuple(self.voice(singer, take, noise) for singer in singers)
         return HeardTrack("made", voices, 30.0, 15.0 * len(voices), False, self.fingerprint)
 
-    def add(self, library, name, singers, take=0, noise=0.4, **tags):
+    def add(self, library, name, singers, take=0, noise=0.4, folder="/songs", **tags):
         """Put a recording into a library; its content and its path are told by its name."""
-        file = LibraryFile(f"/songs/{name}", 1, 1, tags)
+        file = LibraryFile(f"{folder}/{name}", 1, 1, tags)
         return library.add(file, f"sha-{name}", self.track(singers, take, noise))
 
     def library(self, path):
