@@ -110,3 +110,12 @@ def test_a_person_who_merges_takes_back_a_split(library):
     other = next(group for group in library.groups() if not group.kept)
     library.merge_groups(other.id, one.id, "Ida", {})
     assert library.strangers() == {} and library.group(one.id).by_person == frozenset(KEYS[:4])
+
+
+def test_a_decision_of_another_version_is_told(library):
+    class Later:
+        value = "sing along"
+
+    library.log("Ida", Later, KEYS[0], "p", None, {})
+    with pytest.raises(LibraryError, match=r"line 1 that this version does not know \(sing along\); update"):
+        library.decisions()

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from whosings.library.search import Likeness, Match
 
 Number = Annotated[int, typer.Argument(help="Number of a group, as 'whosings group' shows it.", show_default=False)]
-_SHOWN = 3  # spans in a line
+_SHOWN = 3  # spans in a line, and recordings where none is likely
+_LEAST_SHOWN = 0.01  # probability of a recording that is shown
 
 
 def _moment(text: str) -> float:
@@ -146,6 +147,7 @@ def _print_matches(run: Report, found: tuple[Match, ...]) -> None:
     if not found:
         run.out.print("no other recording of the library has a voice", markup=False)
         return
+    likely = [match for match in found if match.probability >= _LEAST_SHOWN] or found[:_SHOWN]
     run.print_table(
         ("one singer with probability", "score", "sings", "where", "recording"),
         [
@@ -157,7 +159,7 @@ def _print_matches(run: Report, found: tuple[Match, ...]) -> None:
                 (match.paths[0] if match.paths else f"recording {match.recording}, whose file is gone")
                 + (" (enrolled)" if match.enrolled else ""),
             )
-            for match in found
+            for match in likely
         ],
     )
 

@@ -134,7 +134,10 @@ class DecidedLibrary(Library):
         with self._faults():
             query = "SELECT voices.id, sha256, number FROM voices JOIN recordings ON recordings.id = recording"
             known = {row[0]: VoiceKey(row[1], int(row[2])) for row in self._db.execute(query)}
-        return tuple(known[number] for number in voices.ids.tolist())
+        try:
+            return tuple(known[number] for number in voices.ids.tolist())
+        except KeyError as error:
+            raise LibraryError(self.path, "was changed while it was read", "run the same command again") from error
 
     def file_named(self, path: str | Path) -> int | None:
         """The recording of a file that the library knows by this path, given as it is or absolute; None for others."""
@@ -174,13 +177,17 @@ class DecidedLibrary(Library):
             rows = self._db.execute(f"SELECT id, {_LINE}, digest FROM decisions ORDER BY id").fetchall()
         before, found = "", []
         for place, (number, *line, digest) in enumerate(rows, 1):
-            if number != place or digest != _digest(before, line):
+            if number != place or any(isinstance(cell, bytes) for cell in line) or digest != _digest(before, line):
                 remedy = "restore the library from a copy; nobody's decisions are to be changed afterwards"
                 raise LibraryError(self.path, f"has a log of decisions that was changed at line {place}", remedy)
             before = digest
             decided_at, who, deed, sha256, voice, path, singer, said = line
-            key = None if sha256 is None else VoiceKey(sha256, int(voice))
-            found.append(Decision(who, Deed(deed), key, path, singer, self._plain(said), decided_at))
+            try:
+                key = None if sha256 is None else VoiceKey(sha256, int(voice))
+                found.append(Decision(who, Deed(deed), key, path, singer, self._plain(said), decided_at))
+            except (TypeError, ValueError) as error:  # well signed: another version wrote it
+                problem = f"has a decision in line {place} that this version does not know ({deed})"
+                raise LibraryError(self.path, problem, "update whosings") from error
         return tuple(found)
 
     def verdicts(self) -> dict[VoiceKey, Decision]:
