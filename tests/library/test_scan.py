@@ -3,10 +3,10 @@
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ import pytest
 import soundfile
 
 from tests.conftest import singing
+from whosings import cli
 from whosings.gallery import Gallery
 from whosings.library import scan as scanning
 from whosings.library import sources
@@ -429,6 +430,7 @@ def test_missing_files_are_those_below_the_folder(songs, scan, tmp_path):
         assert list(missing_files(library, tmp_path / "song")) == []
 
 
+@pytest.mark.slow
 def test_two_processes_hear_all(songs, tiny, tmp_path):
     with Library(tmp_path / "l", tiny.embedder.fingerprint) as library:
         found = [row for row in Scanner(library, Ear(str(tiny.folder)), 2)(in_folder(songs, print)) if row is not None]
@@ -437,36 +439,32 @@ def test_two_processes_hear_all(songs, tiny, tmp_path):
     assert list(listed(songs / "a/one.flac")) == [songs / "a/one.flac"]
 
 
-def _kill_until_done(songs, folder, encoder, kills, seed):
-    """Scan, killed at random moments; the rows that each run printed."""
+def _in_child(words, out):
+    """The command line in a copy of this process, which has torch loaded."""
+    with out.open("w") as file:
+        os.dup2(file.fileno(), 1)
+    sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115 (pytest's own is captured)
+    cli.main(words)
+
+
+def _kill_until_done(words, out, kills, seed, start):
+    """Scan, killed at random moments after something was heard; the rows that each run printed.
+
+    Args:
+        start: begins a scan; what it returns can be killed and joined.
+    """
     rng = np.random.default_rng(seed)
-    words = [
-        sys.executable,
-        "-m",
-        "whosings",
-        "scan",
-        songs,
-        "-l",
-        folder / "l",
-        "--encoder",
-        encoder,
-        "--workers",
-        "1",
-    ]
     runs = []
     for attempt in range(kills + 1):
-        with (folder / "out").open("w") as out:
-            process = subprocess.Popen(list(map(str, words)), stdout=out, stderr=subprocess.PIPE)
-            if attempt < kills:
-                # From when it is at work: at a random moment of the next two files.
-                rows = len((folder / "out").read_text().splitlines())
-                while process.poll() is None and len((folder / "out").read_text().splitlines()) == rows:
-                    time.sleep(0.01)
-                time.sleep(float(rng.uniform(0, 0.4)))
-                process.send_signal(signal.SIGKILL)
-            process.communicate()
-        lines = (folder / "out").read_text().split("\n")
-        runs.append([json.loads(line) for line in lines[:-1]])
+        out.write_text("")
+        process = start(words, out)
+        while attempt < kills and process.is_alive() and '"heard"' not in out.read_text():
+            time.sleep(0.01)
+        if attempt < kills:
+            time.sleep(float(rng.uniform(0, 1.0)))
+            process.kill()
+        process.join()
+        runs.append([json.loads(line) for line in out.read_text().split("\n")[:-1]])
     return runs
 
 
@@ -494,17 +492,43 @@ def _many(folder, count):
 
 
 def test_kill_9_loses_nothing_and_doubles_nothing(tmp_path, tiny):
-    songs = _many(tmp_path / "songs", 6)
-    runs = _kill_until_done(songs, tmp_path, tiny.folder, 1, 0)
+    songs = _many(tmp_path / "songs", 8)
+    words = ["scan", songs, "-l", tmp_path / "l", "--encoder", tiny.folder, "--workers", 0]
+
+    def start(words, out):
+        process = get_context("fork").Process(target=_in_child, args=(list(map(str, words)), out))
+        process.start()
+        return process
+
+    runs = _kill_until_done(words, tmp_path / "out", 2, 0, start)
     tracks = _whole(runs, songs, tmp_path, tiny.embedder.fingerprint)
-    for path, track in tracks.items():
-        assert np.allclose(track.voices[0].mean, tiny.embedder(path).vectors.mean(axis=0), atol=1e-5)
+    path, track = next(iter(tracks.items()))
+    assert np.allclose(track.voices[0].mean, tiny.embedder(path).vectors.mean(axis=0), atol=1e-5)
+
+
+class _Program:
+    """The program as people run it, with processes of its own."""
+
+    def __init__(self, words, out):
+        with out.open("w") as file:
+            words = [sys.executable, "-m", "whosings", *map(str, words)]
+            self._process = subprocess.Popen(words, stdout=file, stderr=subprocess.PIPE)
+
+    def is_alive(self):
+        return self._process.poll() is None
+
+    def kill(self):
+        self._process.kill()
+
+    def join(self):
+        self._process.communicate()
 
 
 @pytest.mark.slow
 def test_twenty_kills_lose_nothing_and_double_nothing(tmp_path, tiny):
     songs = _many(tmp_path / "songs", 60)
-    runs = _kill_until_done(songs, tmp_path, tiny.folder, 20, 1)
+    words = ["scan", songs, "-l", tmp_path / "l", "--encoder", tiny.folder, "--workers", 1]
+    runs = _kill_until_done(words, tmp_path / "out", 20, 1, _Program)
     assert len(_whole(runs, songs, tmp_path, tiny.embedder.fingerprint)) == 60
 
 
