@@ -10,7 +10,7 @@ from whosings.embedding import Embeddings
 from whosings.encoder.checkpoint import load_checkpoint
 from whosings.heard import HeardTrack, HeardVoice
 from whosings.library.decisions import DecidedLibrary
-from whosings.library.library_file import LibraryFile
+from whosings.library.library_rows import LibraryFile
 from whosings.vocals.activity import Activity
 
 SEGMENT_S = 6.0

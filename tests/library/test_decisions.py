@@ -6,7 +6,7 @@ import pytest
 
 from tests.library.made import Maker
 from whosings.errors import LibraryError
-from whosings.library.decisions import Deed, FoundGroup, VoiceKey
+from whosings.library.decision_rows import Deed, FoundGroup, VoiceKey
 from whosings.library.library_file import Library
 
 KEYS = [VoiceKey(f"sha-{n}", 0) for n in range(6)]
@@ -119,3 +119,22 @@ def test_a_decision_of_another_version_is_told(library):
     library.log("Ida", Later, KEYS[0], "p", None, {})
     with pytest.raises(LibraryError, match=r"line 1 that this version does not know \(sing along\); update"):
         library.decisions()
+
+
+def test_decisions_follow_a_file_whose_tags_were_changed(library):
+    maker = Maker()
+    library.store_found([FoundGroup(None, tuple(KEYS[:3]))])
+    (group,) = library.groups()
+    library.split_group(group.id, KEYS[2:3], "Ida", {})
+    line = library.log("Ida", Deed.REJECT, KEYS[0], "/songs/0", "Ann", {})
+    for name, singer in (("0", 0), ("2", 2), ("3", 44)):  # the third holds another sound now
+        file = next(file for file in library.files() if file.path == f"/songs/{name}")
+        library.add(file, f"sha-{name}-tagged", maker.track([singer]))
+    assert library.follow_changes() == 2 and library.follow_changes() == 0
+    now = [VoiceKey("sha-0-tagged", 0), VoiceKey("sha-2-tagged", 0)]
+    assert library.group(group.id).by_person == {now[0], KEYS[1]} and library.strangers() == {group.id: {now[1]}}
+    assert library.verdicts() == {now[0]: line}
+    file = next(file for file in library.files() if file.path == "/songs/0")
+    library.add(file, "sha-0", maker.track([0]))  # the tags are as they were
+    assert library.follow_changes() == 1 and library.verdicts() == {KEYS[0]: line}
+    assert library.group(group.id).by_person == set(KEYS[:2])

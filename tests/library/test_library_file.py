@@ -13,7 +13,8 @@ import pytest
 from whosings.diarization import Span
 from whosings.errors import LibraryError, SilentAudioError, UnreadableAudioError
 from whosings.heard import HeardTrack, HeardVoice
-from whosings.library.library_file import Library, LibraryFile
+from whosings.library.library_file import Library
+from whosings.library.library_rows import LibraryFile
 from whosings.opinion import Opinion
 
 PRINT = "a" * 64

@@ -9,7 +9,7 @@ import pytest
 from tests.library.made import Maker
 from whosings import cli
 from whosings.gallery import Gallery
-from whosings.library.decisions import Deed
+from whosings.library.decision_rows import Deed
 
 PAGE = (Path(__file__).parents[2] / "docs/library.md").read_text()
 MAKER = Maker()

@@ -12,7 +12,8 @@ from whosings.enrolled import Voices
 from whosings.errors import GalleryError
 from whosings.heard import HeardTrack, HeardVoice
 from whosings.identification import Identifier
-from whosings.library.library_file import Library, LibraryFile
+from whosings.library.library_file import Library
+from whosings.library.library_rows import LibraryFile
 from whosings.library.matching import Matcher
 from whosings.opinion import Opinion
 

@@ -14,7 +14,7 @@ from whosings.calibration import evidence
 from whosings.errors import ConfigError
 from whosings.gallery import Gallery
 from whosings.gallery_rates import measure_rates
-from whosings.library.decisions import Deed, VoiceKey
+from whosings.library.decision_rows import Deed, VoiceKey
 from whosings.library.review import Reviewer, as_csv, as_json, decide, export_decisions
 from whosings.ranking import ReadyVoices
 

@@ -83,7 +83,8 @@ def decide(
     from whosings.gallery import Gallery
     from whosings.gallery_rates import terms_of
     from whosings.library import review
-    from whosings.library.decisions import DecidedLibrary, Deed
+    from whosings.library.decision_rows import Deed
+    from whosings.library.decisions import DecidedLibrary
 
     decider = login(who)
     with DecidedLibrary(library) as opened, Gallery(gallery) as singers:

@@ -1,9 +1,10 @@
 """What people decided on a library's voices, and a log of it that only grows.
 
 Decisions are about a recording's content and the number of a voice in it, so that they hold wherever its files move,
-and when it is forgotten and scanned again. Each line of the log says who decided what and when, and what the model said
-by then. Its digest covers the line before, so that a line that was changed, or taken out from between others, is told.
-Lines missing at the end are not.
+and when it is forgotten and scanned again. Where only a file's tags change, they follow what sounds the same.
+
+Each line of the log says who decided what and when, and what the model said by then. Its digest covers the line before,
+so that a line that was changed, or taken out from between others, is told. Lines missing at the end are not.
 
 A *kept* group is one that a person named, merged or split. Which voices a person put into it, or took out of it, stays
 as it is whatever is computed later. All other groups are what was found last.
@@ -11,105 +12,29 @@ as it is whatever is computed later. All other groups are what was found last.
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from whosings.errors import LibraryError
-from whosings.library.library_file import Library, LibraryVoices
+from whosings.library.decision_rows import (
+    TABLES,
+    Decision,
+    Deed,
+    FoundGroup,
+    KeptGroup,
+    VoiceKey,
+    line_digest,
+    plain_keys,
+    sound_alike,
+)
+from whosings.library.library_file import Library
+from whosings.library.library_rows import LibraryVoices
 from whosings.safe_text import encodable
 
-_TABLES = (
-    """CREATE TABLE IF NOT EXISTS decisions (
-        id INTEGER PRIMARY KEY, decided_at TEXT NOT NULL, who TEXT NOT NULL, decision TEXT NOT NULL, sha256 TEXT,
-        number INTEGER, path TEXT NOT NULL, singer TEXT, said TEXT NOT NULL, digest TEXT NOT NULL
-    )""",
-    "CREATE INDEX IF NOT EXISTS decisions_on_voices ON decisions (sha256, number)",
-    # Numbers are not used again: an old one never means another group.
-    "CREATE TABLE IF NOT EXISTS groups (id INTEGER PRIMARY KEY AUTOINCREMENT, kept INTEGER NOT NULL, name TEXT)",
-    """CREATE TABLE IF NOT EXISTS group_voices (
-        sha256 TEXT NOT NULL, number INTEGER NOT NULL, group_id INTEGER NOT NULL REFERENCES groups ON DELETE CASCADE,
-        by_person INTEGER NOT NULL, PRIMARY KEY (sha256, number)
-    )""",
-    "CREATE INDEX IF NOT EXISTS voices_of_groups ON group_voices (group_id)",
-    """CREATE TABLE IF NOT EXISTS group_strangers (
-        sha256 TEXT NOT NULL, number INTEGER NOT NULL, group_id INTEGER NOT NULL REFERENCES groups ON DELETE CASCADE,
-        PRIMARY KEY (sha256, number, group_id)
-    )""",
-)
 _LINE = "decided_at, who, decision, sha256, number, path, singer, said"
-
-
-class Deed(StrEnum):
-    """What somebody decided."""
-
-    CONFIRM = "confirm"
-    REJECT = "reject"
-    SOMEBODY_ELSE = "somebody else"
-    NOT_SUNG = "not sung"
-    NAME = "name group"
-    MERGE = "merge groups"
-    SPLIT = "split group"
-
-
-@dataclass(frozen=True, order=True)
-class VoiceKey:
-    """A voice of a recording, wherever its files are: the content's SHA-256, and which voice, counted from 0."""
-
-    sha256: str
-    number: int
-
-
-@dataclass(frozen=True)
-class Decision:
-    """One line of the log.
-
-    Attributes:
-        who: a person's name, as given.
-        voice: what it is about; None for a group.
-        path: where the recording was by then, or the group in words.
-        singer: the singer whom the person named, or the one who was confirmed or rejected.
-        said: what the model said by then, as plain values: encoder, terms, evidence, probability.
-        decided_at: UTC, as ISO 8601 has it.
-    """
-
-    who: str
-    deed: Deed
-    voice: VoiceKey | None
-    path: str
-    singer: str | None
-    said: dict[str, Any]
-    decided_at: str
-
-
-@dataclass(frozen=True)
-class KeptGroup:
-    """A group as the library has it.
-
-    Attributes:
-        kept: a person named, merged or split it.
-        voices: in order.
-        by_person: those of them that a person looked at as this group's.
-    """
-
-    id: int
-    kept: bool
-    name: str | None
-    voices: tuple[VoiceKey, ...]
-    by_person: frozenset[VoiceKey]
-
-
-@dataclass(frozen=True)
-class FoundGroup:
-    """A group as it was computed: the number of the group that it goes on, if any, and its voices."""
-
-    id: int | None
-    voices: tuple[VoiceKey, ...]
 
 
 class DecidedLibrary(Library):
@@ -123,10 +48,10 @@ class DecidedLibrary(Library):
     ) -> None:
         super().__init__(path, fingerprint, encoder, segment_s)
         with self._faults():
-            query = "SELECT 1 FROM sqlite_master WHERE name = 'group_strangers'"
+            query = "SELECT 1 FROM sqlite_master WHERE name = 'same_sound'"
             if self._db.execute(query).fetchone() is None:
                 with self._transaction():
-                    for statement in _TABLES:
+                    for statement in TABLES:
                         self._db.execute(statement)
 
     def keys(self, voices: LibraryVoices) -> tuple[VoiceKey, ...]:
@@ -138,6 +63,46 @@ class DecidedLibrary(Library):
             return tuple(known[number] for number in voices.ids.tolist())
         except KeyError as error:
             raise LibraryError(self.path, "was changed while it was read", "run the same command again") from error
+
+    def follow(self, before: str, now: str) -> None:
+        """Say that one content sounds as another one did, because only its tags have changed: decisions go with it."""
+        if before == now:
+            return
+        with self._faults(), self._transaction():
+            self._db.execute("UPDATE same_sound SET now = ? WHERE now = ?", (now, before))
+            self._db.execute("INSERT OR REPLACE INTO same_sound VALUES (?, ?)", (before, now))
+            self._db.execute("DELETE FROM same_sound WHERE before = now")
+            for table in ("group_voices", "group_strangers"):
+                self._db.execute(f"UPDATE OR REPLACE {table} SET sha256 = ? WHERE sha256 = ?", (now, before))
+
+    def follow_changes(self) -> int:
+        """Find the contents on which somebody decided, which no file has any more, among what was heard since.
+
+        A recording sounds the same if it is as long and its voices were heard as they were before. What was forgotten
+        meanwhile cannot be compared.
+
+        Returns:
+            How many contents were found again.
+        """
+        filed = "EXISTS (SELECT 1 FROM files WHERE recording = recordings.id)"
+        decided = (
+            "SELECT coalesce(now, sha256) FROM decisions LEFT JOIN same_sound ON before = sha256"
+            " UNION SELECT sha256 FROM group_voices WHERE by_person = 1 UNION SELECT sha256 FROM group_strangers"
+        )
+        query = f"SELECT id, sha256 FROM recordings WHERE error IS NULL AND NOT {filed} AND sha256 IN ({decided})"
+        alike = f"SELECT id, sha256 FROM recordings WHERE error IS NULL AND abs(duration_s - ?) < 0.05 AND {filed}"
+        with self._faults():
+            gone = self._db.execute(query).fetchall()
+        found = 0
+        for number, before in gone:
+            track = self.heard(number)
+            with self._faults():
+                likely = self._db.execute(alike, (track.duration_s,)).fetchall()
+            now = next((sha256 for other, sha256 in likely if sound_alike(track, self.heard(other))), None)
+            if now is not None:
+                self.follow(before, now)
+                found += 1
+        return found
 
     def file_named(self, path: str | Path) -> int | None:
         """The recording of a file that the library knows by this path, given as it is or absolute; None for others."""
@@ -177,7 +142,7 @@ class DecidedLibrary(Library):
             rows = self._db.execute(f"SELECT id, {_LINE}, digest FROM decisions ORDER BY id").fetchall()
         before, found = "", []
         for place, (number, *line, digest) in enumerate(rows, 1):
-            if number != place or any(isinstance(cell, bytes) for cell in line) or digest != _digest(before, line):
+            if number != place or any(isinstance(cell, bytes) for cell in line) or digest != line_digest(before, line):
                 remedy = "restore the library from a copy; nobody's decisions are to be changed afterwards"
                 raise LibraryError(self.path, f"has a log of decisions that was changed at line {place}", remedy)
             before = digest
@@ -191,8 +156,14 @@ class DecidedLibrary(Library):
         return tuple(found)
 
     def verdicts(self) -> dict[VoiceKey, Decision]:
-        """The last decision on each voice that anybody decided on."""
-        return {line.voice: line for line in self.decisions() if line.voice is not None}
+        """The last decision on each voice that anybody decided on, by what its content is now."""
+        with self._faults():
+            now = dict(self._db.execute("SELECT before, now FROM same_sound"))
+        found = {}
+        for line in self.decisions():
+            if line.voice is not None:
+                found[VoiceKey(now.get(line.voice.sha256, line.voice.sha256), line.voice.number)] = line
+        return found
 
     def _write(
         self, who: str, deed: Deed, voice: VoiceKey | None, path: str, singer: str | None, said: dict[str, Any]
@@ -213,7 +184,7 @@ class DecidedLibrary(Library):
         values = [line.decided_at, line.who, deed.value, sha256, number, line.path, line.singer, plain]
         last = self._db.execute("SELECT id, digest FROM decisions ORDER BY id DESC LIMIT 1").fetchone() or (0, "")
         marks = ", ".join("?" * 10)
-        row = (last[0] + 1, *values, _digest(last[1], values))
+        row = (last[0] + 1, *values, line_digest(last[1], values))
         self._db.execute(f"INSERT INTO decisions (id, {_LINE}, digest) VALUES ({marks})", row)
         return line
 
@@ -279,7 +250,7 @@ class DecidedLibrary(Library):
         group = self.group(number)
         with self._faults(), self._transaction():
             self._keep(group.id, name)
-            self._write(who, Deed.NAME, None, f"group {number}", name, {**said, "voices": _plain(group.voices)})
+            self._write(who, Deed.NAME, None, f"group {number}", name, {**said, "voices": plain_keys(group.voices)})
 
     def merge_groups(self, number: int, into: int, who: str, said: dict[str, Any]) -> None:
         """Say that two groups are one singer's; the second one gets the voices of the first.
@@ -300,7 +271,7 @@ class DecidedLibrary(Library):
                 " own.sha256 = group_strangers.sha256 AND own.number = group_strangers.number AND own.group_id = ?)",
                 (into, into),
             )
-            both = {"voices": _plain(part.voices), "into": into, "into_voices": _plain(whole.voices)}
+            both = {"voices": plain_keys(part.voices), "into": into, "into_voices": plain_keys(whole.voices)}
             self._write(who, Deed.MERGE, None, f"group {number}", whole.name or part.name, {**said, **both})
 
     def split_group(self, number: int, voices: Collection[VoiceKey], who: str, said: dict[str, Any]) -> None:
@@ -320,7 +291,7 @@ class DecidedLibrary(Library):
                 self._db.execute("DELETE FROM group_voices WHERE sha256 = ? AND number = ? AND group_id = ?", both)
                 self._db.execute("INSERT OR IGNORE INTO group_strangers VALUES (?, ?, ?)", both)
             self._keep(number, group.name)
-            taken = {"out": _plain(sorted(out)), "voices": _plain(group.voices)}
+            taken = {"out": plain_keys(sorted(out)), "voices": plain_keys(group.voices)}
             self._write(who, Deed.SPLIT, None, f"group {number}", group.name, {**said, **taken})
 
     def _new_group(self) -> int:
@@ -329,11 +300,3 @@ class DecidedLibrary(Library):
     def _keep(self, number: int, name: str | None) -> None:
         self._db.execute("UPDATE groups SET kept = 1, name = ? WHERE id = ?", (name, number))
         self._db.execute("UPDATE group_voices SET by_person = 1 WHERE group_id = ?", (number,))
-
-
-def _plain(keys: Sequence[VoiceKey]) -> list[dict[str, Any]]:
-    return [asdict(key) for key in keys]
-
-
-def _digest(before: str, line: Sequence[Any]) -> str:
-    return hashlib.sha256(json.dumps([before, *line], ensure_ascii=False).encode("utf-8", "surrogatepass")).hexdigest()

@@ -17,7 +17,8 @@ import numpy as np
 from whosings.embedding import Embeddings
 from whosings.gallery import Gallery
 from whosings.heard import HeardTrack, HeardVoice
-from whosings.library.decisions import DecidedLibrary, VoiceKey
+from whosings.library.decision_rows import VoiceKey
+from whosings.library.decisions import DecidedLibrary
 from whosings.vocals.activity import Activity
 
 

@@ -20,8 +20,9 @@ from whosings.calibration import UNKNOWN_PRIOR, Calibration, evidence, singer_po
 from whosings.diarization import Span
 from whosings.enrolled import Voices
 from whosings.library.clustering import clusters
-from whosings.library.decisions import DecidedLibrary, Decision, Deed, FoundGroup, KeptGroup, VoiceKey
-from whosings.library.library_file import LibraryVoices
+from whosings.library.decision_rows import Decision, Deed, FoundGroup, KeptGroup, VoiceKey
+from whosings.library.decisions import DecidedLibrary
+from whosings.library.library_rows import LibraryVoices
 from whosings.progress import Progress, silent
 from whosings.ranking import ReadyVoices
 from whosings.singer_names import is_nobody
@@ -133,6 +134,7 @@ def regroup(
     Raises:
         LibraryError: the library is damaged, or cannot be written.
     """
+    library.follow_changes()
     voices = library.voices()
     keys = library.keys(voices)
     place = {key: number for number, key in enumerate(keys)}

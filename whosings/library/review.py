@@ -25,7 +25,8 @@ from whosings.enrolled import Voices
 from whosings.errors import ConfigError
 from whosings.files import write_atomic
 from whosings.gallery_rates import Trial
-from whosings.library.decisions import DecidedLibrary, Decision, Deed, VoiceKey
+from whosings.library.decision_rows import Decision, Deed, VoiceKey
+from whosings.library.decisions import DecidedLibrary
 from whosings.ranking import ReadyVoices
 from whosings.safe_text import to_cell
 from whosings.singer_names import name_key
@@ -122,6 +123,7 @@ class Reviewer:
     def __init__(self, library: DecidedLibrary, enrolled: Voices, terms: Terms, calibration: Calibration) -> None:
         self._library, self._enrolled, self._terms, self._calibration = library, enrolled, terms, calibration
         self._ready = ReadyVoices.of(enrolled, calibration)
+        library.follow_changes()
         self._voices = library.voices()
         self._keys = library.keys(self._voices)
 

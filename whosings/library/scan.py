@@ -21,7 +21,8 @@ from whosings.embedding import TrackEmbedder
 from whosings.errors import AudioError, MissingFileError, UnreadableAudioError, WhosingsError
 from whosings.files import content_hash, hash_if_readable
 from whosings.heard import HeardTrack, hear
-from whosings.library.library_file import Library, LibraryFile
+from whosings.library.library_file import Library
+from whosings.library.library_rows import LibraryFile
 from whosings.onnx_segments import open_segments
 from whosings.opinion import SecondOpinion
 from whosings.parallel import Done, each

@@ -20,7 +20,8 @@ from whosings.diarization import Span
 from whosings.enrolled import Voices
 from whosings.errors import AudioError
 from whosings.heard import HeardTrack, HeardVoice
-from whosings.library.library_file import Library, LibraryVoices
+from whosings.library.library_file import Library
+from whosings.library.library_rows import LibraryVoices
 from whosings.ranking import ReadyVoices
 
 _MOST_NATS = 80.0  # whose exponential is a number in single precision
