@@ -22,6 +22,8 @@ from whosings.commands import (
     evaluation,
     gallery,
     library,
+    library_review,
+    library_voices,
     preparation,
     separation,
     singers,
@@ -48,6 +50,7 @@ _GROUPS: dict[str, dict[str, Verb]] = {
     "Libraries": {
         "scan": library.scan,
         "match": library.match,
+        "find": library_voices.find,
     },
     "Catalogues": {
         "annotate": annotation.annotate,
@@ -77,6 +80,19 @@ _OF_A_GALLERY: dict[str, Verb] = {
     "check": gallery.check,
     "sweep": gallery.sweep,
 }
+_OF_GROUPS: dict[str, Verb] = {
+    "show": library_voices.show,
+    "name": library_voices.name,
+    "merge": library_voices.merge,
+    "split": library_voices.split,
+}
+_OF_A_REVIEW: dict[str, Verb] = {
+    "list": library_review.list_,
+    "decide": library_review.decide,
+    "export": library_review.export,
+}
+_ALSO = {"Singers": ("gallery",), "Libraries": ("group", "review")}
+"""Verbs with verbs of their own, by where help lists them."""
 _ALIASES = ("list", "remove")  # of a gallery's verbs, which once stood alone
 
 
@@ -85,7 +101,7 @@ class _Grouped(TyperGroup):
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         for title, verbs in _GROUPS.items():
-            names = [*verbs, "gallery"] if title == "Singers" else list(verbs)
+            names = [*verbs, *_ALSO.get(title, ())]
             commands = [(name, self.commands[name].get_short_help_str(80)) for name in names]
             with formatter.section(title):
                 formatter.write_dl(commands)
@@ -106,6 +122,13 @@ def build_app() -> typer.Typer:
         if name in _ALIASES:
             app.command(name, hidden=True)(verb)
     app.add_typer(of_a_gallery, name="gallery")
+    groups = typer.Typer(invoke_without_command=True, **{**plain, "no_args_is_help": False})
+    groups.callback()(library_voices.group)
+    review = typer.Typer(help=f"What is worth a look in a library: {', '.join(_OF_A_REVIEW)}.", **plain)
+    for part, parts, name in ((groups, _OF_GROUPS, "group"), (review, _OF_A_REVIEW, "review")):
+        for word, verb in parts.items():
+            part.command(word)(verb)
+        app.add_typer(part, name=name)
     return app
 
 

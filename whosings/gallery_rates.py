@@ -60,8 +60,30 @@ class GalleryRates:
     held_back: int
 
 
-def measure_rates(gallery: Gallery, calibration: Calibration, progress: Progress = silent) -> GalleryRates:
+@dataclass(frozen=True)
+class Trial:
+    """What one recording reaches, in nats.
+
+    Attributes:
+        singer: whose it is; any text that other people's have not, where nobody knows.
+        stranger: as a stranger's; nan where it cannot be asked so.
+        own: among all with its singer's others; nan where there are none.
+        right: the singer is the likeliest then.
+    """
+
+    singer: str
+    stranger: float
+    own: float
+    right: bool
+
+
+def measure_rates(
+    gallery: Gallery, calibration: Calibration, progress: Progress = silent, reviewed: Sequence[Trial] = ()
+) -> GalleryRates:
     """Ask every enrolled recording with its singer left out, and with the singer's other recordings.
+
+    Args:
+        reviewed: more trials, of recordings on which people decided.
 
     Raises:
         GalleryError: fewer than ten singers are enrolled.
@@ -70,8 +92,9 @@ def measure_rates(gallery: Gallery, calibration: Calibration, progress: Progress
     if len(names) < _LEAST_SINGERS:
         remedy = f"enrol {_LEAST_SINGERS} singers or more"
         raise GalleryError(gallery.path, f"has too few singers ({len(names)}) to measure a rate on", remedy)
-    asked = _Asked.of(list(_ask(gallery, calibration, progress)))
-    rates = MeasuredRates(len(names), len(asked.stranger), FalseAccepts.measured(asked.stranger))
+    asked = _Asked.of([*_ask(gallery, calibration, progress), *reviewed])
+    strangers = asked.stranger[np.isfinite(asked.stranger)]
+    rates = MeasuredRates(len(names), len(strangers), FalseAccepts.measured(strangers))
     rows = [
         asked.row(rate, words, table.threshold(rate))
         for table, words in ((calibration.naming, "the model"), (rates.naming, "this gallery"))
@@ -115,18 +138,8 @@ def _terms(rate: float, table: FalseAccepts, measured_on: str) -> Terms:
 
 
 @dataclass(frozen=True)
-class _Recording:
-    """What one recording reaches, in nats: as a stranger's, and among all with its singer's others (nan if none)."""
-
-    singer: str
-    stranger: float
-    own: float
-    right: bool
-
-
-@dataclass(frozen=True)
 class _Asked:
-    """The same of all recordings, (recordings,) each."""
+    """Trials of all recordings, (recordings,) each."""
 
     singer: NDArray[np.intp]
     stranger: NDArray[np.float64]
@@ -134,15 +147,16 @@ class _Asked:
     right: NDArray[np.bool_]
 
     @classmethod
-    def of(cls, found: Sequence[_Recording]) -> _Asked:
+    def of(cls, found: Sequence[Trial]) -> _Asked:
         _, singer = np.unique([one.singer for one in found], return_inverse=True)
         stranger, own = (np.array([getattr(one, name) for one in found]) for name in ("stranger", "own"))
         return cls(singer, stranger, own, np.array([one.right for one in found]))
 
     def row(self, rate: float, measured_on: str, nats: float) -> RateRow:
-        named, held = self.stranger >= nats, self.own[np.isfinite(self.own)]
+        asked = np.isfinite(self.stranger)
+        named, held = self.stranger[asked] >= nats, self.own[np.isfinite(self.own)]
         # Recordings of one singer are no independent trials: the interval counts singers.
-        singers = np.bincount(self.singer)
+        singers = np.unique(self.singer[asked])
         share = float(np.mean(named))
         interval = rate_interval(round(share * len(singers)), len(singers))
         right = wrong = None
@@ -152,7 +166,7 @@ class _Asked:
         return RateRow(rate, measured_on, nats, share, interval, right, wrong)
 
 
-def _ask(gallery: Gallery, calibration: Calibration, progress: Progress) -> Iterator[_Recording]:
+def _ask(gallery: Gallery, calibration: Calibration, progress: Progress) -> Iterator[Trial]:
     raw = gallery.voices
     everybody = ReadyVoices.of(raw, calibration)
     step = progress("leaving out singers", len(raw.names))
@@ -170,7 +184,7 @@ def _ask(gallery: Gallery, calibration: Calibration, progress: Progress) -> Iter
             among_all = evidence(_held_back(everybody, place, raw.segments[place], means, amounts))
             best, own = among_all.argmax(axis=1), among_all.max(axis=1)
             for row, stranger in enumerate(strangers):
-                yield _Recording(name, float(stranger), float(own[row]), bool(best[row] == place))
+                yield Trial(name, float(stranger), float(own[row]), bool(best[row] == place))
             step()
 
 

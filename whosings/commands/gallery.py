@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from whosings.calibration import Calibration
     from whosings.enrolled import EnrolledTrack
     from whosings.gallery import Gallery
+    from whosings.gallery_rates import Trial
 
 OwnEncoder = Annotated[
     str | None,
@@ -249,10 +250,19 @@ def fit(
     )
 
 
-def calibrate(gallery: GalleryFile = GALLERY, encoder: OwnEncoder = None, as_json: Json = False) -> None:
+def calibrate(
+    gallery: GalleryFile = GALLERY,
+    library: Annotated[
+        Path | None,
+        typer.Option("--library", "-l", help="Library whose reviewed voices count, too.", show_default=False),
+    ] = None,
+    encoder: OwnEncoder = None,
+    as_json: Json = False,
+) -> None:
     """Measure how often strangers are given a name in this gallery; identify uses the thresholds from then on.
 
-    Each singer is left out in turn, and the recordings that are enrolled are asked as those of a stranger.
+    Each singer is left out in turn, and the recordings that are enrolled are asked as those of a stranger. With a
+    library, voices on which somebody decided are asked, too: what was rejected is a stranger's.
     """
     from whosings.gallery import Gallery
     from whosings.gallery_rates import measure_rates
@@ -263,7 +273,8 @@ def calibrate(gallery: GalleryFile = GALLERY, encoder: OwnEncoder = None, as_jso
         if isinstance(calibration, str):
             raise GalleryError(gallery, f"cannot be calibrated: {calibration}", "name an encoder with a calibration")
         with run.bars() as bars:
-            found = measure_rates(opened, calibration, bars)
+            reviewed = () if library is None else _reviewed(library, opened, calibration)
+            found = measure_rates(opened, calibration, bars, reviewed)
         opened.keep_rates(found.rates)
     if as_json:
         print_json(found)
@@ -288,6 +299,18 @@ def calibrate(gallery: GalleryFile = GALLERY, encoder: OwnEncoder = None, as_jso
         f"{counted(found.rates.singers, 'singer')} left out in turn, {strangers} asked as strangers', "
         f"{found.held_back} held back from their own singer; rates that this gallery can state: {stated}"
     )
+
+
+def _reviewed(library: Path, gallery: Gallery, calibration: Calibration) -> tuple[Trial, ...]:
+    """Trials from what people decided on a library's voices."""
+    from whosings.gallery_rates import terms_of
+    from whosings.library.decisions import DecidedLibrary
+    from whosings.library.review import Reviewer
+
+    with DecidedLibrary(library) as opened:
+        gallery.refuse_other(opened.fingerprint, opened.encoder)
+        contents = {track.sha256 for track in gallery.tracks()}
+        return Reviewer(opened, gallery.voices, terms_of(calibration, gallery, None), calibration).trials(contents)
 
 
 def check(
