@@ -105,7 +105,7 @@ def test_a_file_that_was_written_anew_is_the_recording_that_it_was(library):
     assert library.with_content("y").id == number and library.with_content("x") is None
     library.rewritten(file("/b.mp3", 6, 9), "y")
     assert library.paths(number) == ("/a.mp3", "/b.mp3") and len(list(library.recordings())) == 1
-    with pytest.raises(LibraryError, match="has no recording of /c.mp3; scan it"):
+    with pytest.raises(LibraryError, match=r"has no recording of /c\.mp3; scan it"):
         library.rewritten(file("/c.mp3"), "z")
 
 
