@@ -532,6 +532,20 @@ def test_twenty_kills_lose_nothing_and_double_nothing(tmp_path, tiny):
     assert len(_whole(runs, songs, tmp_path, tiny.embedder.fingerprint)) == 60
 
 
+@pytest.mark.slow
+def test_a_stream_is_answered_before_it_ends(songs, tiny, tmp_path):
+    words = [sys.executable, "-m", "whosings", "scan", "-", "-l", tmp_path / "l", "--encoder", tiny.folder]
+    streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(list(map(str, words)), text=True, **streams) as process:
+        for name, state in (("a/one.flac", "heard"), ("a/none.flac", "failed"), ("a/one.flac", "known")):
+            process.stdin.write(f"{songs / name}\n")
+            process.stdin.flush()
+            row = json.loads(process.stdout.readline())
+            assert (row["path"], row["state"]) == (str(songs / name), state)
+        out, err = process.communicate()
+    assert process.returncode == 1 and not out and err.startswith("3 files: 1 heard, 1 known, 1 failed")
+
+
 def test_a_gallery_of_nobody_is_told_before_the_work(songs, scan, tiny, tmp_path, heard):
     Gallery(tmp_path / "g", tiny.embedder.fingerprint).close()
     code, rows, err = scan(songs, "--gallery", tmp_path / "g")
