@@ -1,0 +1,1 @@
+"""A collection that was listened to once."""
