@@ -27,6 +27,7 @@ from whosings.commands import (
     splits,
     tracks,
     training,
+    write,
 )
 from whosings.console import Report
 from whosings.errors import WhosingsError
@@ -69,6 +70,12 @@ _OF_A_GALLERY: dict[str, Verb] = {
     "calibrate": gallery.calibrate,
     "check": gallery.check,
 }
+_OF_FILES: dict[str, Verb] = {
+    "tags": write.tags,
+    "playlists": write.playlists,
+    "csv": write.csv_,
+    "undo": write.undo,
+}
 _ALIASES = ("list", "remove")  # of a gallery's verbs, which once stood alone
 
 
@@ -77,7 +84,7 @@ class _Grouped(TyperGroup):
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         for title, verbs in _GROUPS.items():
-            names = [*verbs, "gallery"] if title == "Singers" else list(verbs)
+            names = [*verbs, *{"Singers": ["gallery"], "Catalogues": ["write"]}.get(title, ())]
             commands = [(name, self.commands[name].get_short_help_str(80)) for name in names]
             with formatter.section(title):
                 formatter.write_dl(commands)
@@ -98,6 +105,10 @@ def build_app() -> typer.Typer:
         if name in _ALIASES:
             app.command(name, hidden=True)(verb)
     app.add_typer(of_a_gallery, name="gallery")
+    of_files = typer.Typer(help=f"Who sings, written into files: {', '.join(_OF_FILES)}.", **plain)
+    for name, verb in _OF_FILES.items():
+        of_files.command(name)(verb)
+    app.add_typer(of_files, name="write")
     return app
 
 

@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from whosings.errors import MissingExtraError, TagError
-from whosings.library.id3_people import Person, people_of, with_people
-from whosings.library.id3_place import Id3Error, Id3Place, put_tag, tag_of
+from whosings.library.id3_people import Id3Error, Person, people_of, with_people
+from whosings.library.id3_place import Id3Place, put_tag, tag_of
 from whosings.singer_names import name_key
 
 VOCALS = "vocals"
@@ -113,6 +113,7 @@ def write_credits(source: Path, target: Path, add: Sequence[Credit], remove: Col
     file, values = _opened(target, source)
     gone = {str(credit) for credit in remove}
     kept = [value for value in values if value not in gone] + [str(credit) for credit in add]
+    _refuse_loss(file, source)
     before = _others(file)
     _put(file, kept)
     _save(file, target, source)
@@ -159,12 +160,19 @@ def _opened(path: Path, named: Path | None = None) -> tuple[Any, list[str]]:
     return file, [value for key, value in file.tags or () if key.upper() == _PERFORMER]
 
 
+def _has_comments(file: Any) -> bool:
+    """Whether it has Vorbis comments, which are a list; otherwise it is an M4A file with its dictionary."""
+    from mutagen.mp4 import MP4
+
+    return not isinstance(file, MP4)
+
+
 def _refuse_loss(file: Any, path: Path) -> None:
     """Refuse comments that mutagen would not write as it read them.
 
     What is not UTF-8 becomes a replacement character, and what has no equals sign a comment called ``unknown``.
     """
-    for key, value in () if isinstance(file.tags, dict) else file.tags or ():
+    for key, value in file.tags or () if _has_comments(file) else ():
         if not isinstance(value, str) or "\ufffd" in value or "?" in key or re.fullmatch(r"unknown\d+", key):
             raise TagError(
                 path, "has comments that are not text in UTF-8", "repair its tags with a tagging program first"
@@ -173,11 +181,11 @@ def _refuse_loss(file: Any, path: Path) -> None:
 
 def _put(file: Any, values: Sequence[str]) -> None:
     """Give a file these values of PERFORMER; what else it says stays in its order."""
-    from mutagen.mp4 import MP4, AtomDataType, MP4FreeForm
+    from mutagen.mp4 import AtomDataType, MP4FreeForm
 
     if file.tags is None:
         file.add_tags()
-    if isinstance(file, MP4):
+    if not _has_comments(file):
         file.tags.pop(_MP4, None)
         if values:
             file.tags[_MP4] = [MP4FreeForm(value.encode(), AtomDataType.UTF8) for value in values]
@@ -203,8 +211,8 @@ def _save(file: Any, path: Path, named: Path) -> None:
 
 def _others(file: Any) -> list[object]:
     """Everything that a file says beside PERFORMER."""
-    if isinstance(file.tags, dict):
-        return sorted(((key, repr(value)) for key, value in file.tags.items() if key != _MP4), key=str)
+    if not _has_comments(file):
+        return [(key, value) for key, value in sorted((file.tags or {}).items()) if key != _MP4]
     comments: list[object] = [pair for pair in file.tags or () if pair[0].upper() != _PERFORMER]
     blocks = getattr(file, "metadata_blocks", ())
     return comments + [block.write() for block in blocks if block is not file.tags and block.code != 1]

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Literal
 
 from whosings.library.id3_people import Id3Error, tag_size
 
@@ -31,6 +31,11 @@ class Id3Place:
     start: int
     size: int
     form_size: int = 0
+
+    @property
+    def order(self) -> Literal["big", "little"]:
+        """The order of bytes in numbers of chunks."""
+        return "big" if self.big else "little"
 
     @classmethod
     def of(cls, path: Path) -> Id3Place | None:
@@ -68,7 +73,7 @@ def tag_of(path: Path, place: Id3Place) -> bytes:
         content = file.read(place.size)
     if not place.chunked:
         return content
-    tag = content[8 : 8 + int.from_bytes(content[4:8], "big" if place.big else "little")]
+    tag = content[8 : 8 + int.from_bytes(content[4:8], place.order)]
     if tag_size(tag[:10]) != len(tag):
         tag = tag[: tag_size(tag[:10])]
     return tag
@@ -81,7 +86,7 @@ def put_tag(source: Path, target: Path, place: Id3Place, tag: bytes) -> None:
         Id3Error: the file would become too large for its kind.
         OSError: the copy cannot be written.
     """
-    order = "big" if place.big else "little"
+    order = place.order
     with source.open("rb") as old, target.open("wb") as new:
         if place.chunked:
             with source.open("rb") as file:
@@ -107,7 +112,7 @@ def put_tag(source: Path, target: Path, place: Id3Place, tag: bytes) -> None:
 
 def _chunk(file: IO[bytes], big: bool) -> Id3Place:
     """The chunk that holds a tag, or the place behind the last one."""
-    order = "big" if big else "little"
+    order: Literal["big", "little"] = "big" if big else "little"
     file.seek(4)
     form_size = int.from_bytes(file.read(4), order)
     end = 8 + form_size
@@ -125,12 +130,12 @@ def _chunk(file: IO[bytes], big: bool) -> Id3Place:
     return Id3Place(True, big, end, 0, form_size)
 
 
-def _chunks(file: IO[bytes], end: int, order: str) -> Iterator[tuple[bytes, int, int]]:
+def _chunks(file: IO[bytes], end: int, order: Literal["big", "little"]) -> Iterator[tuple[bytes, int, int]]:
     place = 12
     while place + 8 <= end:
         file.seek(place)
         head = file.read(8)
-        size = int.from_bytes(head[4:], "big" if order == "big" else "little")
+        size = int.from_bytes(head[4:], order)
         yield head[:4], place, size
         place += 8 + size + size % 2
     if place > end + 1:

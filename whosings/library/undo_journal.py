@@ -1,7 +1,7 @@
 """A journal of changed files, with what undoes each change to the byte.
 
-A file before and after its tags were written differs in one stretch, which is short, because the sound is the same. The
-journal keeps that stretch as it was, and the SHA-256 of the whole file before and after. It is a text file of one JSON
+A file before and after its tags were written differs in a few short stretches, because the sound is the same. The
+journal keeps those as they were, and the SHA-256 of the whole file before and after. It is a text file of one JSON
 object a line. A line is on the disk before the file is changed, and so after a crash at any moment each file is either
 as it was or can be brought back.
 """
@@ -12,7 +12,6 @@ import base64
 import json
 import os
 import zlib
-from bisect import bisect_left
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -24,22 +23,25 @@ from filelock import FileLock, Timeout
 from whosings.errors import TagError
 
 _FORMAT = "whosings tag journal 1"
-_BLOCK = 1 << 20
+_BLOCK = 1 << 20  # bytes that are read at once
+_STEP = 4096  # bytes that are compared at once
 
 
 @dataclass(frozen=True)
-class Patch:
-    """The stretch in which two files differ.
+class Piece:
+    """A stretch of an old file: one of the new file, or what the new file does not have.
 
     Attributes:
-        start: bytes that are the same before it.
-        old: the stretch in the old file.
-        new_length: its length in the new file, in bytes.
+        start, length: where it is in the new file, in bytes; nothing where ``old`` says it.
     """
 
-    start: int
-    old: bytes
-    new_length: int
+    start: int = 0
+    length: int = 0
+    old: bytes = b""
+
+
+Patch = tuple[Piece, ...]
+"""What turns a new file into the old one: the old one's pieces in their order."""
 
 
 @dataclass(frozen=True)
@@ -96,11 +98,7 @@ class UndoJournal:
         row = {
             **asdict(written),
             "path": os.fsencode(written.path).decode("utf-8", "surrogateescape"),
-            "patch": {
-                "start": written.patch.start,
-                "old": base64.b85encode(zlib.compress(written.patch.old)).decode(),
-                "new_length": written.patch.new_length,
-            },
+            "patch": [_packed(piece.old) if piece.old else [piece.start, piece.length] for piece in written.patch],
         }
         self._append(row)
 
@@ -178,45 +176,80 @@ class UndoJournal:
 
 
 def difference(old: Path, new: Path) -> Patch:
-    """What turns the new file into the old one. Only the differing stretch is held in memory."""
+    """What turns the new file into the old one; only what differs is held in memory.
+
+    Up to some place the old file is compared with the new one from their starts, and behind it from their ends. The
+    place is the one that leaves the least to be kept.
+    """
     with old.open("rb") as first, new.open("rb") as second:
-        lengths = first.seek(0, 2), second.seek(0, 2)
-        shortest = min(lengths)
-        start = _alike(first, second, shortest, None)
-        tail = _alike(first, second, shortest - start, lengths)
-        first.seek(start)
-        return Patch(start, first.read(lengths[0] - start - tail), lengths[1] - start - tail)
+        size = first.seek(0, 2)
+        shift = second.seek(0, 2) - size
+        from_start, from_end = _same(first, second, size, 0), _same(first, second, size, shift)
+        best = cost = from_end.count(False)
+        split = 0
+        for number, (before, behind) in enumerate(zip(from_start, from_end, strict=True), 1):
+            cost += behind - before
+            if cost < best:
+                best, split = cost, number
+        pieces: list[Piece] = []
+        for number, same in enumerate(from_start[:split] + from_end[split:]):
+            start = number * _STEP
+            length = min(_STEP, size - start)
+            if same:
+                piece = Piece(start + (shift if number >= split else 0), length)
+            else:
+                first.seek(start)
+                piece = Piece(old=first.read(length))
+            if pieces and (joined := _joined(pieces[-1], piece)) is not None:
+                pieces[-1] = joined
+            else:
+                pieces.append(piece)
+        return tuple(pieces)
 
 
 def restore(new: Path, patch: Patch, target: Path) -> None:
     """Write the old file to ``target``."""
     with new.open("rb") as file, target.open("wb") as out:
-        left = patch.start
-        while left and (block := file.read(min(left, _BLOCK))):
-            out.write(block)
-            left -= len(block)
-        out.write(patch.old)
-        file.seek(patch.start + patch.new_length)
-        while block := file.read(_BLOCK):
-            out.write(block)
+        for piece in patch:
+            out.write(piece.old)
+            file.seek(piece.start)
+            left = piece.length
+            while left and (block := file.read(min(left, _BLOCK))):
+                out.write(block)
+                left -= len(block)
 
 
-def _alike(first: IO[bytes], second: IO[bytes], most: int, lengths: tuple[int, int] | None) -> int:
-    """Bytes that two files have in common, from the start, or before their ends."""
-    found = 0
-    while found < most:
-        size = min(_BLOCK, most - found)
-        blocks = []
-        for file, length in zip((first, second), lengths or (0, 0), strict=True):
-            file.seek(length - found - size if lengths else found)
-            blocks.append(file.read(size))
-        if blocks[0] == blocks[1]:
-            found += size
-            continue
-        if lengths:
-            blocks = [block[::-1] for block in blocks]
-        return found + bisect_left(range(size), True, key=lambda n: blocks[0][: n + 1] != blocks[1][: n + 1])
+def _same(first: IO[bytes], second: IO[bytes], size: int, shift: int) -> list[bool]:
+    """Which steps of the first file are in the second one, so many bytes further on."""
+    found: list[bool] = []
+    for start in range(0, size, _BLOCK):
+        length = min(_BLOCK, size - start)
+        first.seek(start)
+        second.seek(max(0, start + shift))
+        one = first.read(length)
+        other = b"\0" * min(length, max(0, -start - shift)) + second.read(max(0, length + min(0, start + shift)))
+        steps = range(0, length, _STEP)
+        if one == other and start + shift >= 0:
+            found += [True] * len(steps)
+        else:
+            found += [
+                one[place : place + _STEP] == other[place : place + _STEP] and start + place + shift >= 0
+                for place in steps
+            ]
     return found
+
+
+def _joined(one: Piece, other: Piece) -> Piece | None:
+    """Two pieces as one, where the second follows the first."""
+    if one.old and other.old:
+        return Piece(old=one.old + other.old)
+    if not one.old and not other.old and one.start + one.length == other.start:
+        return Piece(one.start, one.length + other.length)
+    return None
+
+
+def _packed(content: bytes) -> str:
+    return base64.b85encode(zlib.compress(content)).decode()
 
 
 def _after_last_newline(file: IO[bytes]) -> int:
@@ -232,12 +265,16 @@ def _after_last_newline(file: IO[bytes]) -> int:
 
 
 def _written(row: dict[str, Any]) -> Written:
-    patch = row["patch"]
     return Written(
         Path(os.fsdecode(row["path"].encode("utf-8", "surrogateescape"))),
         row["before"],
         row["after"],
-        Patch(patch["start"], zlib.decompress(base64.b85decode(patch["old"])), patch["new_length"]),
+        tuple(
+            Piece(old=zlib.decompress(base64.b85decode(piece)))
+            if isinstance(piece, str)
+            else Piece(int(piece[0]), int(piece[1]))
+            for piece in row["patch"]
+        ),
         tuple((name, role) for name, role in row["credits"]),
         row["mtime_ns"],
     )
