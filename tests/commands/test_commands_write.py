@@ -129,11 +129,11 @@ def test_bad_input(tmp_path, run, monkeypatch):
 
 def test_names_of_playlists_fit_every_file_system(tmp_path, run, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    names = ["AC/DC", "AC:DC", "con", "...", "a" * 300, "A" * 300, "東" * 200]
+    names = ["AC/DC", "ac:dc", "con", "...", "a" * 300, "a" * 301, "東" * 200]
     make(tmp_path, "24.mp3").rename(tmp_path / "# one.mp3")
     export([answer("# one.mp3", *(voice(name, 0.9, (n, n + 1)) for n, name in enumerate(names)))], "e.json")
     assert run("write", "playlists", "--from", "e.json", "--out", "lists")[:2] == (0, "7 playlists in lists\n")
     found = sorted(path.name for path in (tmp_path / "lists").iterdir())
     assert len({name.casefold() for name in found}) == 7 and all(len(name.encode()) < 256 for name in found)
-    assert {"AC_DC.m3u8", "AC_DC (2).m3u8", "con_.m3u8", "_.m3u8"} <= set(found)
+    assert {"AC_DC.m3u8", "ac_dc (2).m3u8", "con_.m3u8", "_.m3u8"} <= set(found)
     assert (tmp_path / "lists/con_.m3u8").read_text().splitlines()[-1] == "../# one.mp3"

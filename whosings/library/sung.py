@@ -105,7 +105,10 @@ def read_answers(path: str | Path) -> Iterator[Sung]:
 
 
 def _from_json(source: Path, text: str) -> Iterator[Sung]:
-    answers: list[dict[str, Any]] = json.loads(text)
+    answers = json.loads(text)
+    if not isinstance(answers, list):
+        raise ValueError("no list")
+    answer: dict[str, Any]
     for answer in answers:
         voices = [
             _voice(source, voice["singer"], voice["outcome"], voice["probability"], voice["seconds"])
