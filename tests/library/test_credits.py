@@ -16,6 +16,7 @@ from tests.library.files_with_tags import COVER, KINDS, make, sound
 from whosings.errors import TagError
 from whosings.library.credits import Credit, credits_of, missing, write_credits
 from whosings.library.id3_people import Id3Error, Person, people_of, tag_size, with_people
+from whosings.library.id3_place import Id3Place, put_tag
 
 ANN, BÖ = Credit("Ann"), Credit("Bö 東 (UK)")
 GIL = Credit("Gil", "guitar")
@@ -187,3 +188,51 @@ def test_damaged_tags_are_told_and_never_written(tmp_path):
                 continue
             assert after[-1] == Person("vocals", "Ann") or Person("vocals", "Ann") in after
             assert set(before) <= set(after), os.fsdecode(damaged)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_taglib_and_so_navidrome_sees_who_sings(tmp_path, name):
+    """TagLib has a key a role for ID3, in all its versions, and the text with brackets for the others."""
+    taglib = pytest.importorskip("taglib")
+    with taglib.File(written(make(tmp_path, name), ANN, BÖ)) as file:
+        tags = file.tags
+    if "PERFORMER" in tags:
+        assert tags["PERFORMER"][-2:] == ["Ann (vocals)", "Bö 東 (UK) (vocals)"]
+    else:
+        assert tags["PERFORMER:VOCALS"] == ["Ann", "Bö 東 (UK)"]
+    assert name.startswith("bare") or ("Gil" in str(tags) and "TITLE" in tags)
+
+
+@pytest.mark.parametrize("first", ["ID3v1", "APEv2", "INFO"])
+def test_why_tags_that_would_be_hidden_are_refused(tmp_path, first):
+    """TagLib shows the first kind of tags that a file has, and no other: the title would be gone."""
+    taglib = pytest.importorskip("taglib")
+    path = make(tmp_path, "bare.wav" if first == "INFO" else "bare.mp3")
+    with taglib.File(path, save_on_exit=True) as file:
+        file.tags["TITLE"] = ["T"]
+    if first == "INFO":
+        chunk = b"LIST\x0e\0\0\0INFOINAM\2\0\0\0T\0"
+        wav = make(tmp_path, "bare.wav").read_bytes()
+        path.write_bytes(wav[:4] + (len(wav) - 8 + len(chunk)).to_bytes(4, "little") + wav[8:] + chunk)
+    else:
+        content = path.read_bytes()
+        content = content[tag_size(content[:10]) :]
+        path.write_bytes(content if content[-128:-125] == b"TAG" else content + b"TAGT".ljust(128, b"\0"))
+        if first == "APEv2":
+            path.write_bytes(content[:-128] if content[-128:-125] == b"TAG" else content)
+            old = APEv2()
+            old["Title"] = "T"
+            old.save(path)
+    with taglib.File(path) as file:
+        assert file.tags["TITLE"] == ["T"]
+    with pytest.raises(TagError, match="would hide"):
+        written(path, ANN)
+    tag = with_people(b"", [Person("vocals", "Ann")])
+    if first == "INFO":
+        put_tag(
+            path, tmp_path / "hidden.wav", Id3Place(True, False, path.stat().st_size, 0, path.stat().st_size - 8), tag
+        )
+    else:
+        (tmp_path / "hidden.mp3").write_bytes(tag + path.read_bytes())
+    with taglib.File(tmp_path / ("hidden.wav" if first == "INFO" else "hidden.mp3")) as file:
+        assert "TITLE" not in file.tags
