@@ -80,6 +80,21 @@ def test_every_kind_is_written_and_undone_to_the_byte(tmp_path):
     assert undone(tmp_path) == ([], [])
 
 
+def test_comments_that_need_another_page_of_ogg(tmp_path):
+    """mutagen then numbers all later pages anew, so that the file changes throughout, and still it comes back."""
+    path = make(tmp_path, "a.ogg")
+    file = mutagen.File(path)
+    file["lyrics"] = ["la " * 1250]
+    file.save(padding=lambda info: 0)
+    before, heard = state(tmp_path), sound(path)
+    names = [voice(f"Singer {number:030}") for number in range(30)]
+    (written,), failed = apply(tmp_path, [sung(path, *names)])
+    assert not failed and sound(path) == heard and len(credits_of(path)) == 31
+    assert sum(len(piece.old) for piece in written.patch) > path.stat().st_size / 2
+    undone(tmp_path)
+    assert state(tmp_path) == before
+
+
 def test_who_is_written(tmp_path):
     path = make(tmp_path, "23.mp3")
     voices = (

@@ -90,8 +90,9 @@ class UndoJournal:
         return self
 
     def __exit__(self, *_: object) -> None:
+        with suppress(OSError):  # while it is held: whoever makes it anew finds nobody writing any more
+            Path(self._lock.lock_file).unlink(missing_ok=True)
         self._lock.release()
-        Path(self._lock.lock_file).unlink(missing_ok=True)
 
     def add(self, written: Written) -> None:
         """Note what is about to be changed; it is on the disk when this returns."""
