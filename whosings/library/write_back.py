@@ -47,10 +47,13 @@ class Undone:
 
     Attributes:
         exact: it is so to the byte; False where another program had changed it since.
+        former, sha256: SHA-256 of the file until now, and now.
     """
 
     path: Path
     exact: bool
+    former: str
+    sha256: str
 
 
 def planned(sung: Iterable[Sung], wanted: Wanted, on_failed: OnFailed, role: str = VOCALS) -> Iterator[Change]:
@@ -144,13 +147,14 @@ def _undo(written: Written, changed_too: bool) -> Undone | None:
     with atomic(path) as beside:
         if exact:
             restore(path, written.patch, beside)
-            if content_hash(beside) != written.before:
-                raise TagError(path, "cannot be brought back, because the journal is damaged", "use a backup")
         else:
             write_credits(path, beside, (), [Credit(name, role) for name, role in written.credits])
+        now = content_hash(beside)
+        if exact and now != written.before:
+            raise TagError(path, "cannot be brought back, because the journal is damaged", "use a backup")
         _take_over(path, beside, before, written.mtime_ns if exact else None)
         _refuse_changed(path, before)
-    return Undone(path, exact)
+    return Undone(path, exact, sha256, now)
 
 
 def _writable(path: Path) -> os.stat_result:
