@@ -21,6 +21,7 @@ test: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy --explicit-package-bases beetsplug
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal --slow
 
 # Small changes to the code on which answers rest, one by one, and whether its fast tests notice (pyproject.toml says

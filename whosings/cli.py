@@ -30,6 +30,7 @@ from whosings.commands import (
     splits,
     tracks,
     training,
+    write,
 )
 from whosings.console import Report
 from whosings.errors import WhosingsError
@@ -93,6 +94,12 @@ _OF_A_REVIEW: dict[str, Verb] = {
 }
 _ALSO = {"Singers": ("gallery",), "Libraries": ("group", "review")}
 """Verbs with verbs of their own, by where help lists them."""
+_OF_FILES: dict[str, Verb] = {
+    "tags": write.tags,
+    "playlists": write.playlists,
+    "csv": write.csv_,
+    "undo": write.undo,
+}
 _ALIASES = ("list", "remove")  # of a gallery's verbs, which once stood alone
 
 
@@ -102,6 +109,7 @@ class _Grouped(TyperGroup):
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         for title, verbs in _GROUPS.items():
             names = [*verbs, *_ALSO.get(title, ())]
+            names = [*verbs, *{"Singers": ["gallery"], "Catalogues": ["write"]}.get(title, ())]
             commands = [(name, self.commands[name].get_short_help_str(80)) for name in names]
             with formatter.section(title):
                 formatter.write_dl(commands)
@@ -129,6 +137,10 @@ def build_app() -> typer.Typer:
         for word, verb in parts.items():
             part.command(word)(verb)
         app.add_typer(part, name=name)
+    of_files = typer.Typer(help=f"Who sings, written into files: {', '.join(_OF_FILES)}.", **plain)
+    for name, verb in _OF_FILES.items():
+        of_files.command(name)(verb)
+    app.add_typer(of_files, name="write")
     return app
 
 

@@ -72,6 +72,10 @@ class ManifestError(WhosingsError):
     """A manifest has unknown or missing columns, duplicate ids, or bad values."""
 
 
+class TagError(WhosingsError):
+    """A file's tags cannot be read or written, or a journal of such writes cannot be used."""
+
+
 class AnnotationError(WhosingsError):
     """What a source says of tracks and artists cannot be had. Subclasses say why."""
 

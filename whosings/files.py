@@ -14,6 +14,7 @@ from pathlib import Path
 from uuid import uuid4
 from zlib import crc32
 
+_LONGEST_NAME = 200  # bytes of a file's name that leave room for what is put before it; file systems take 255
 DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """Numbers of the errors for which there is no room."""
 
@@ -103,12 +104,15 @@ def _name(error: OSError, path: Path) -> None:
 
 def _beside(path: Path) -> Path:
     """A new name beside a path, which says who writes there; what dead processes of this machine left is removed."""
-    left = re.compile(rf"\.partial-{_machine()}-(\d+)-[0-9a-f]{{6}}-{re.escape(path.name)}")
+    kept = path.name
+    if len(os.fsencode(kept)) > _LONGEST_NAME:
+        kept = f"{crc32(os.fsencode(kept)):08x}{path.suffix}"
+    left = re.compile(rf"\.partial-{_machine()}-(\d+)-[0-9a-f]{{6}}-{re.escape(kept)}")
     for name in os.listdir(path.parent):  # noqa: PTH208 (a folder may hold very many)
         if (found := left.fullmatch(name)) and not _lives(int(found[1])):
             _remove(path.parent / name)
     # The ending stays: writers choose formats by it.
-    return path.with_name(f".partial-{_machine()}-{os.getpid()}-{uuid4().hex[:6]}-{path.name}")
+    return path.with_name(f".partial-{_machine()}-{os.getpid()}-{uuid4().hex[:6]}-{kept}")
 
 
 def _machine() -> str:

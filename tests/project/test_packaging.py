@@ -13,7 +13,7 @@ import pytest
 from whosings import __version__
 
 ROOT = Path(__file__).parents[2]
-SOURCES = ("whosings", "tests", "docs", "recipes", "benchmarks", "notebooks", "findings", ".ci")
+SOURCES = ("whosings", "beetsplug", "tests", "docs", "recipes", "benchmarks", "notebooks", "findings", ".ci")
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +38,7 @@ def test_the_wheel_holds_all_that_is_read_when_it_runs(built: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     here = {p.relative_to(ROOT).as_posix() for p in (ROOT / "whosings").rglob("*") if p.is_file()}
     assert {name for name in here if "__pycache__" not in name} <= names
+    assert "beetsplug/whosings.py" in names and "beetsplug/__init__.py" not in names, "many packages share the folder"
     assert not any(name.startswith(("tests", "docs", "recipes", "benchmarks")) for name in names)
 
 

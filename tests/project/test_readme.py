@@ -135,6 +135,25 @@ def test_answers_page(home, monkeypatch, capsys):
     assert capsys.readouterr().out.startswith("Ann Span(start_s=")
 
 
+@pytest.mark.slow
+def test_plugins_page(home, monkeypatch, capsys):
+    """Its commands, on copies of the README's songs: what is written and undone leaves them as they were."""
+    pytest.importorskip("mutagen")
+    monkeypatch.chdir(home)
+    before = {path.name: path.read_bytes() for path in home.glob("*.flac")}
+    commands = re.findall(r"^\$ whosings (.*)", "".join(_blocks("docs/plugins.md", "console")), re.MULTILINE)
+    assert len(commands) == 8
+    for command in commands:
+        with pytest.raises(SystemExit) as end:
+            cli.main(shlex.split(command))
+        assert not end.value.code, (command, capsys.readouterr())
+    printed = capsys.readouterr().out
+    assert "ann-3.flac: Ann (vocals) (" in printed and "2 files as before" in printed
+    assert {path.name: path.read_bytes() for path in home.glob("*.flac")} == before
+    assert "../ann-3.flac" in Path("playlists/Ann.m3u8").read_text()
+    assert Path("singers.csv").read_text().count("named") == 2
+
+
 def test_make_targets_of_the_readme_exist():
     targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     named = set(re.findall(r"^make (\w+)", (ROOT / "README.md").read_text(), re.MULTILINE))
