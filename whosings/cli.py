@@ -92,14 +92,14 @@ _OF_A_REVIEW: dict[str, Verb] = {
     "decide": library_review.decide,
     "export": library_review.export,
 }
-_ALSO = {"Singers": ("gallery",), "Libraries": ("group", "review")}
-"""Verbs with verbs of their own, by where help lists them."""
 _OF_FILES: dict[str, Verb] = {
     "tags": write.tags,
     "playlists": write.playlists,
     "csv": write.csv_,
     "undo": write.undo,
 }
+_ALSO = {"Singers": ("gallery",), "Libraries": ("group", "review", "write")}
+"""Verbs with verbs of their own, by where help lists them."""
 _ALIASES = ("list", "remove")  # of a gallery's verbs, which once stood alone
 
 
@@ -109,7 +109,6 @@ class _Grouped(TyperGroup):
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         for title, verbs in _GROUPS.items():
             names = [*verbs, *_ALSO.get(title, ())]
-            names = [*verbs, *{"Singers": ["gallery"], "Catalogues": ["write"]}.get(title, ())]
             commands = [(name, self.commands[name].get_short_help_str(80)) for name in names]
             with formatter.section(title):
                 formatter.write_dl(commands)
@@ -133,14 +132,12 @@ def build_app() -> typer.Typer:
     groups = typer.Typer(invoke_without_command=True, **{**plain, "no_args_is_help": False})
     groups.callback()(library_voices.group)
     review = typer.Typer(help=f"What is worth a look in a library: {', '.join(_OF_A_REVIEW)}.", **plain)
-    for part, parts, name in ((groups, _OF_GROUPS, "group"), (review, _OF_A_REVIEW, "review")):
+    files = typer.Typer(help=f"Who sings, written into files: {', '.join(_OF_FILES)}.", **plain)
+    verbs_of = ((groups, _OF_GROUPS, "group"), (review, _OF_A_REVIEW, "review"), (files, _OF_FILES, "write"))
+    for part, parts, name in verbs_of:
         for word, verb in parts.items():
             part.command(word)(verb)
         app.add_typer(part, name=name)
-    of_files = typer.Typer(help=f"Who sings, written into files: {', '.join(_OF_FILES)}.", **plain)
-    for name, verb in _OF_FILES.items():
-        of_files.command(name)(verb)
-    app.add_typer(of_files, name="write")
     return app
 
 
