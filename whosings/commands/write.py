@@ -2,29 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from whosings.commands.options import Json, refuse_output
+from whosings.commands.options import FalseAcceptsOption, Json, open_embedder, refuse_output
 from whosings.console import Report, counted, print_json
 from whosings.safe_text import encodable
 
 if TYPE_CHECKING:
-    from whosings.library.sung import Wanted
+    from whosings.library.library_file import Library
+    from whosings.library.sung import Sung, Wanted
     from whosings.library.write_back import Change
 
 _JOURNAL = Path("whosings-tags.journal")
 
 Answers = Annotated[
-    Path,
+    Path | None,
     typer.Option(
         "--from",
         help="Answers: what 'identify --json' printed, or 'identify --export' wrote as .json or .csv.",
         show_default=False,
     ),
+]
+LibraryFile = Annotated[
+    Path | None,
+    typer.Option("--library", "-l", help="Library of a scan, which learns what is written.", show_default=False),
+]
+GalleryFile = Annotated[
+    Path | None, typer.Option("--gallery", "-g", help="Gallery to name the library's voices.", show_default=False)
+]
+EncoderOption = Annotated[
+    str | None,
+    typer.Option("--encoder", help="The library's encoder; needed only where it does not ship.", show_default=False),
 ]
 WorthALook = Annotated[
     bool, typer.Option("--worth-a-look", help="Also singers who are only worth a look, and whom nobody has confirmed.")
@@ -35,7 +49,11 @@ LeastProbability = Annotated[
 
 
 def tags(
-    source: Answers,
+    source: Answers = None,
+    library: LibraryFile = None,
+    gallery: GalleryFile = None,
+    encoder: EncoderOption = None,
+    false_accepts: FalseAcceptsOption = None,
     apply: Annotated[bool, typer.Option("--apply", help="Write; without it, only show what would be written.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only show what would be written, as without --apply.")
@@ -53,7 +71,6 @@ def tags(
 
     Credits are added and none is removed. Sound and other tags stay. If interrupted, rerun the same command to resume.
     """
-    from whosings.library.sung import read_answers
     from whosings.library.undo_journal import UndoJournal
     from whosings.library.write_back import planned, write_tags
 
@@ -62,13 +79,18 @@ def tags(
     if not role.strip() or set(role) & set("()\0"):
         raise typer.BadParameter("a role is a word or two without brackets", param_hint="--role")
     run = Report()
-    changes = planned(read_answers(source), _wanted(worth_a_look, least_probability), run.failures.append, role.strip())
-    if not apply:
-        _show(run, changes, as_json)
-    else:
+    with _opened(source, library, gallery, encoder, false_accepts) as found:
+        wanted = _wanted(worth_a_look, least_probability)
+        changes = planned(found.sung, wanted, run.failures.append, role.strip())
+        if not apply:
+            _show(run, changes, as_json)
+            run.finish()
+            return
         done = []
         with UndoJournal(journal) as opened:
             for written in write_tags(changes, opened, run.failures.append, keep_times):
+                if found.library is not None:
+                    _learn(found.library, written.path, written.after)
                 names = ", ".join(name for name, _ in written.credits)
                 done.append({"path": encodable(written.path), "before": written.before, "after": written.after})
                 if not as_json:
@@ -82,19 +104,23 @@ def tags(
 
 
 def playlists(
-    source: Answers,
     out: Annotated[Path, typer.Option(help="Folder for the playlists.", show_default=False)],
+    source: Answers = None,
+    library: LibraryFile = None,
+    gallery: GalleryFile = None,
+    encoder: EncoderOption = None,
+    false_accepts: FalseAcceptsOption = None,
     worth_a_look: WorthALook = False,
     least_probability: LeastProbability = 0.0,
     as_json: Json = False,
 ) -> None:
     """Write an M3U8 playlist for each singer, the likeliest songs first."""
     from whosings.library.playlists import write_playlists
-    from whosings.library.sung import read_answers
 
     run = Report()
     wanted = _wanted(worth_a_look, least_probability)
-    written = write_playlists(read_answers(source), out, wanted, run.failures.append)
+    with _opened(source, library, gallery, encoder, false_accepts) as found:
+        written = write_playlists(found.sung, out, wanted, run.failures.append)
     if as_json:
         print_json({"playlists": written, "failed": [str(error) for error in run.failures]})
     else:
@@ -103,19 +129,23 @@ def playlists(
 
 
 def csv_(
-    source: Answers,
     out: Annotated[Path, typer.Option(help="The table, a file that ends with .csv.", show_default=False)],
+    source: Answers = None,
+    library: LibraryFile = None,
+    gallery: GalleryFile = None,
+    encoder: EncoderOption = None,
+    false_accepts: FalseAcceptsOption = None,
     worth_a_look: WorthALook = False,
     least_probability: LeastProbability = 0.0,
     as_json: Json = False,
 ) -> None:
     """Write a table with one row for each singer of a file."""
     from whosings.library.playlists import write_table
-    from whosings.library.sung import read_answers
 
     run = Report()
-    refuse_output("--out", out, (".csv",), [source])
-    rows = write_table(read_answers(source), out, _wanted(worth_a_look, least_probability))
+    refuse_output("--out", out, (".csv",), filter(None, (source, library, gallery)))
+    with _opened(source, library, gallery, encoder, false_accepts) as found:
+        rows = write_table(found.sung, out, _wanted(worth_a_look, least_probability))
     if as_json:
         print_json({"table": out, "rows": rows})
     else:
@@ -131,18 +161,24 @@ def undo(
             "--changed-too", help="Of files that another program changed since, remove the credits and leave the rest."
         ),
     ] = False,
+    library: LibraryFile = None,
     as_json: Json = False,
 ) -> None:
     """Bring files back to how they were before 'write tags', to the byte."""
     from whosings.errors import TagError
+    from whosings.library.library_file import Library
     from whosings.library.undo_journal import UndoJournal
     from whosings.library.write_back import undo as undo_all
 
     run = Report()
     if not journal.is_file():
         raise TagError(journal, "no such journal", "name the file that 'write tags --apply' named")
-    with UndoJournal(journal) as opened:
-        found = list(undo_all(opened, run.failures.append, changed_too))
+    found = []
+    with UndoJournal(journal) as opened, nullcontext() if library is None else Library(library) as known:
+        for undone in undo_all(opened, run.failures.append, changed_too):
+            found.append(undone)
+            if known is not None:
+                _learn(known, undone.path, undone.sha256)
     exact = sum(undone.exact for undone in found)
     if as_json:
         print_json({"undone": found, "failed": [str(error) for error in run.failures]})
@@ -150,6 +186,48 @@ def undo(
         rest = f", and the credits removed from {len(found) - exact} more" if exact < len(found) else ""
         run.out.print(f"{counted(exact, 'file')} as before{rest}")
     run.finish()
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """Who sings what, and the library that says so, if it is one."""
+
+    sung: Iterable[Sung]
+    library: Library | None = None
+
+
+@contextmanager
+def _opened(
+    source: Path | None, library: Path | None, gallery: Path | None, encoder: str | None, false_accepts: float | None
+) -> Iterator[_Opened]:
+    """Open what options name.
+
+    Raises:
+        typer.BadParameter: they name neither answers nor a library with a gallery, or both.
+    """
+    from whosings.gallery import Gallery
+    from whosings.identification import Identifier
+    from whosings.library.library_file import Library
+    from whosings.library.sung import read_answers, sung_in
+
+    if source is not None and library is None and gallery is None:
+        yield _Opened(read_answers(source))
+    elif source is None and library is not None and gallery is not None:
+        with Library(library) as opened, Gallery(gallery) as singers:
+            embedder = open_embedder(encoder or opened.encoder, "cpu")
+            opened.refuse_other(embedder.fingerprint, embedder.name)
+            yield _Opened(sung_in(opened, Identifier(singers, embedder, false_accepts=false_accepts)), opened)
+    else:
+        raise typer.BadParameter("give --from ANSWERS, or --library FILE and --gallery FILE")
+
+
+def _learn(library: Library, path: Path, sha256: str) -> None:
+    """Let a library know the new content of a file; one that it does not know is left to the next scan."""
+    known = library.recording_at(str(path))
+    if known is not None:
+        (file,) = (file for file in library.files(known) if file.path == str(path))
+        now = path.stat()
+        library.rewritten(replace(file, size=now.st_size, mtime_ns=now.st_mtime_ns), sha256)
 
 
 def _wanted(worth_a_look: bool, least_probability: float) -> Wanted:

@@ -18,6 +18,9 @@ from typing import Any
 
 from whosings.answer import Answer, Outcome
 from whosings.errors import ManifestError
+from whosings.identification import Identifier
+from whosings.library.library_file import Library
+from whosings.library.matching import Matcher
 from whosings.safe_text import from_cell
 from whosings.singer_names import singer_name
 
@@ -85,6 +88,14 @@ def sung_of(answer: Answer, path: Path, sha256: str = "") -> Sung:
         if voice.singer is not None
     )
     return Sung(path, sha256, tuple(voices), answer.duration_s)
+
+
+def sung_in(library: Library, identifier: Identifier) -> Iterator[Sung]:
+    """Who sings each file of a library, by a gallery, without listening."""
+    for match in Matcher(identifier)(library.all_heard()):
+        sha256 = library.recording(match.recording).sha256
+        for path in library.paths(match.recording):
+            yield sung_of(match.answer, Path(path), sha256)
 
 
 def read_answers(path: str | Path) -> Iterator[Sung]:
