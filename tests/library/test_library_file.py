@@ -97,6 +97,18 @@ def test_a_copy_shares_the_recording_and_keeps_what_was_heard_first(library):
     assert library.with_content("x").id == first and library.with_content("y") is None
 
 
+def test_a_file_that_was_written_anew_is_the_recording_that_it_was(library):
+    number = library.add(file("/a.mp3"), "x", heard(1))
+    library.add(file("/b.mp3"), "x", heard(1))
+    library.rewritten(file("/a.mp3", 6, 8), "y")
+    assert library.known("/a.mp3", 6, 8).id == library.known("/b.mp3", 5, 7).id == number
+    assert library.with_content("y").id == number and library.with_content("x") is None
+    library.rewritten(file("/b.mp3", 6, 9), "y")
+    assert library.paths(number) == ("/a.mp3", "/b.mp3") and len(list(library.recordings())) == 1
+    with pytest.raises(LibraryError, match="has no recording of /c.mp3; scan it"):
+        library.rewritten(file("/c.mp3"), "z")
+
+
 def test_an_error_is_told_of_whichever_file_is_asked_for(library):
     error = SilentAudioError("/old.wav", "is silent", "use a recording in which somebody sings")
     number = library.add(file("/old.wav"), "x", error)

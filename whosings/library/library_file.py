@@ -134,6 +134,23 @@ class Library(SqliteFile):
             if moved_from is not None:
                 self._db.execute("DELETE FROM files WHERE path = ?", (moved_from,))
 
+    def rewritten(self, file: LibraryFile, sha256: str) -> None:
+        """Keep that a known file was written anew with the same sound, as when tags change: it is not heard again.
+
+        Its copies, if there are any, keep the recording for as long as they do not change, either.
+
+        Raises:
+            LibraryError: no recording is known at its path.
+        """
+        with self._faults(), self._transaction():
+            found = self._db.execute("SELECT recording FROM files WHERE path = ?", (file.path,)).fetchone()
+            if found is None:
+                raise LibraryError(self.path, f"has no recording of {file.path}", "scan it")
+            other = self._db.execute("SELECT id FROM recordings WHERE sha256 = ?", (sha256,)).fetchone()
+            if other is None:
+                self._db.execute("UPDATE recordings SET sha256 = ? WHERE id = ?", (sha256, found[0]))
+            self._put_file(file, int((other or found)[0]))
+
     def forget_files(self, paths: Iterable[str]) -> None:
         """Forget files; what was heard of their recordings stays until ``forget_missing``."""
         with self._faults(), self._transaction():
