@@ -46,7 +46,9 @@ def made(count: int, dimensions: int, calibration: Calibration) -> tuple[FloatAr
 def real(folder: Path, each: int, embedder: TrackEmbedder) -> tuple[FloatArray, NDArray[np.float64], NDArray]:
     """The same of the longest heard voices of real recordings, of each singer at most so many."""
     calibration = calibration_of(embedder.checkpoint)
-    paths = [path for singer in sorted(folder.iterdir()) if singer.is_dir() for path in sorted(singer.iterdir())[:each]]
+    files = [sorted(singer.iterdir()) for singer in sorted(folder.iterdir()) if singer.is_dir()]
+    # Spread over all that there is: RAVDESS' clips are in the order of emotions.
+    paths = [path for own in files for path in own[:: max(1, len(own) // each)][:each]]
     heard = [
         (path.parent.name, hear(found, calibration).voices)
         for path, found in zip(paths, embedder.many(paths), strict=True)

@@ -8,6 +8,7 @@ from tests.library.made import Maker
 from whosings.errors import LibraryError
 from whosings.library.decision_rows import Deed, FoundGroup, VoiceKey
 from whosings.library.library_file import Library
+from whosings.library.library_rows import LibraryFile
 
 KEYS = [VoiceKey(f"sha-{n}", 0) for n in range(6)]
 
@@ -138,3 +139,17 @@ def test_decisions_follow_a_file_whose_tags_were_changed(library):
     library.add(file, "sha-0", maker.track([0]))  # the tags are as they were
     assert library.follow_changes() == 1 and library.verdicts() == {KEYS[0]: line}
     assert library.group(group.id).by_person == set(KEYS[:2])
+
+
+def test_decisions_stay_with_a_file_that_was_rewritten(library):
+    library.store_found([FoundGroup(None, tuple(KEYS[:2]))])
+    (group,) = library.groups()
+    library.name_group(group.id, "Ann", "Ida", {})
+    line = library.log("Ida", Deed.CONFIRM, KEYS[0], "/songs/0", "Ann", {})
+    file = next(file for file in library.files() if file.path == "/songs/0")
+    library.rewritten(file, "sha-0-tagged")
+    now = VoiceKey("sha-0-tagged", 0)
+    assert library.verdicts() == {now: line} and library.group(group.id).by_person == {now, KEYS[1]}
+    assert now in library.keys(library.voices()) and library.follow_changes() == 0
+    with pytest.raises(LibraryError, match="has no recording of /songs/none"):
+        library.rewritten(LibraryFile("/songs/none", 1, 1), "sha-x")

@@ -31,7 +31,7 @@ from whosings.library.decision_rows import (
     sound_alike,
 )
 from whosings.library.library_file import Library
-from whosings.library.library_rows import LibraryVoices
+from whosings.library.library_rows import LibraryFile, LibraryVoices
 from whosings.safe_text import encodable
 
 _LINE = "decided_at, who, decision, sha256, number, path, singer, said"
@@ -63,6 +63,15 @@ class DecidedLibrary(Library):
             return tuple(known[number] for number in voices.ids.tolist())
         except KeyError as error:
             raise LibraryError(self.path, "was changed while it was read", "run the same command again") from error
+
+    def rewritten(self, file: LibraryFile, sha256: str) -> None:
+        """As of a ``Library``; decisions on the recording stay with it."""
+        with self._faults():
+            query = "SELECT sha256 FROM recordings JOIN files ON recording = recordings.id WHERE path = ?"
+            row = self._db.execute(query, (file.path,)).fetchone()
+        if row is not None:  # first, because a scan finds the new content if this is the last that is done
+            self.follow(row[0], sha256)
+        super().rewritten(file, sha256)
 
     def follow(self, before: str, now: str) -> None:
         """Say that one content sounds as another one did, because only its tags have changed: decisions go with it."""
