@@ -15,7 +15,6 @@ from whosings.console import Report, counted, print_json
 from whosings.safe_text import encodable
 
 if TYPE_CHECKING:
-    from whosings.library.library_file import Library
     from whosings.library.sung import Sung, Wanted
     from whosings.library.write_back import Change
 
@@ -166,7 +165,7 @@ def undo(
 ) -> None:
     """Bring files back to how they were before 'write tags', to the byte."""
     from whosings.errors import TagError
-    from whosings.library.library_file import Library
+    from whosings.library.decisions import DecidedLibrary
     from whosings.library.undo_journal import UndoJournal
     from whosings.library.write_back import undo as undo_all
 
@@ -174,7 +173,7 @@ def undo(
     if not journal.is_file():
         raise TagError(journal, "no such journal", "name the file that 'write tags --apply' named")
     found = []
-    with UndoJournal(journal) as opened, nullcontext() if library is None else Library(library) as known:
+    with UndoJournal(journal) as opened, nullcontext() if library is None else DecidedLibrary(library) as known:
         for undone in undo_all(opened, run.failures.append, changed_too):
             found.append(undone)
             if known is not None:
@@ -193,7 +192,7 @@ class _Opened:
     """Who sings what, and the library that says so, if it is one."""
 
     sung: Iterable[Sung]
-    library: Library | None = None
+    library: DecidedLibrary | None = None
 
 
 @contextmanager
@@ -207,13 +206,13 @@ def _opened(
     """
     from whosings.gallery import Gallery
     from whosings.identification import Identifier
-    from whosings.library.library_file import Library
+    from whosings.library.decisions import DecidedLibrary
     from whosings.library.sung import read_answers, sung_in
 
     if source is not None and library is None and gallery is None:
         yield _Opened(read_answers(source))
     elif source is None and library is not None and gallery is not None:
-        with Library(library) as opened, Gallery(gallery) as singers:
+        with DecidedLibrary(library) as opened, Gallery(gallery) as singers:
             embedder = open_embedder(encoder or opened.encoder, "cpu")
             opened.refuse_other(embedder.fingerprint, embedder.name)
             yield _Opened(sung_in(opened, Identifier(singers, embedder, false_accepts=false_accepts)), opened)
@@ -221,7 +220,7 @@ def _opened(
         raise typer.BadParameter("give --from ANSWERS, or --library FILE and --gallery FILE")
 
 
-def _learn(library: Library, path: Path, sha256: str) -> None:
+def _learn(library: DecidedLibrary, path: Path, sha256: str) -> None:
     """Let a library know the new content of a file; one that it does not know is left to the next scan."""
     known = library.recording_at(str(path))
     if known is not None:
