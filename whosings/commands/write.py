@@ -15,6 +15,7 @@ from whosings.console import Report, counted, print_json
 from whosings.safe_text import encodable
 
 if TYPE_CHECKING:
+    from whosings.library.decisions import DecidedLibrary
     from whosings.library.sung import Sung, Wanted
     from whosings.library.write_back import Change
 
