@@ -21,6 +21,7 @@ from whosings.library import sources
 from whosings.library.library_file import Library
 from whosings.library.scan import Ear, Scanner, State, missing_files
 from whosings.library.sources import in_folder, listed, streamed
+from whosings.parallel import Done
 
 RATE = 16_000
 
@@ -290,6 +291,20 @@ def test_a_folder_that_cannot_be_opened_is_a_row(songs, scan, monkeypatch):
     code, rows, _ = scan(songs)
     assert code == 1 and list(states(rows).values()) == ["failed", "heard"]
     assert rows["a"]["error"] == f"{songs}/a: cannot be opened (Permission denied); check its permissions."
+
+
+def test_a_file_that_ends_its_process_is_a_row_and_is_tried_again(songs, scan, monkeypatch, tmp_path):
+    def crash(function, items, workers):
+        for item in items:
+            crashed = getattr(item, "path", "").endswith("two.flac")
+            yield Done(item, None, True) if crashed else item if isinstance(item, Done) else Done(item, function(item))
+
+    monkeypatch.setattr(scanning, "each", crash)
+    code, rows, _ = scan(songs)
+    assert code == 1 and list(states(rows).values()) == ["heard", "failed", "heard"]
+    assert "ends the process that reads it" in rows["a/two.flac"]["error"]
+    monkeypatch.undo()
+    assert states(scan(songs)[1])["a/two.flac"] == "heard"
 
 
 def test_a_library_of_another_encoder_is_refused(songs, scan, run, tmp_path):
