@@ -58,10 +58,13 @@ def scan(
         bool, typer.Option("--forget-missing", help="Forget files that are not there any more.")
     ] = False,
     false_accepts: FalseAcceptsOption = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print a JSON object a line, on a terminal, too.", show_default=False)
+    ] = False,
 ) -> None:
     """Listen to every file once, and keep all that was heard: one line a file as it is done.
 
-    Files that are known are not heard again, also if they moved. If interrupted, rerun the same command to resume.
+    Lines are for people on a terminal, and JSON objects elsewhere. Files that are known are not heard again, also if they moved. If interrupted, rerun the same command to resume.
     """
     from whosings.library.library_file import Library
     from whosings.library.scan import Ear, Scanner
@@ -76,7 +79,7 @@ def scan(
     listener = ear.open()
     embedder = listener.embedder
     with Library(library, embedder.fingerprint, embedder.name, embedder.front_end.segment_s) as opened:
-        rows = _Rows(run, opened, gallery, listener, false_accepts)
+        rows = _Rows(run, opened, gallery, listener, false_accepts, run.out.is_terminal and not as_json)
         waiting: deque[WhosingsError] = deque()
         gone = _Gone(opened, folder, forget_missing)
         paths = _paths(source, folder, watch, waiting.append, lambda: rows.all_missing(gone))
@@ -161,12 +164,18 @@ class _Rows:
     """Prints a row a file: JSON where a program reads it, a line where a person does."""
 
     def __init__(
-        self, run: Report, library: Library, gallery: Path | None, listener: Listener, false_accepts: float | None
+        self,
+        run: Report,
+        library: Library,
+        gallery: Path | None,
+        listener: Listener,
+        false_accepts: float | None,
+        plain: bool,
     ) -> None:
         from whosings.gallery import Gallery
         from whosings.identification import Identifier
 
-        self._run, self._library, self._plain = run, library, run.out.is_terminal
+        self._run, self._library, self._plain = run, library, plain
         self._gallery = None if gallery is None else Gallery(gallery)
         self._identifier = None
         if self._gallery is not None:
