@@ -213,7 +213,7 @@ def test_what_an_interrupted_removal_left_is_told_and_swept(run, enrol, tmp_path
 def test_an_interrupted_enrolment_goes_on_where_it_stopped(run, enrol, ear, tmp_path):
     class Tired(Ear):
         def many(self, paths, progress=None):
-            for number, result in enumerate(super().many(paths)):
+            for number, result in enumerate(super().many(paths, progress)):
                 if number == 2:
                     raise KeyboardInterrupt
                 heard.append(result.track_id)

@@ -64,8 +64,8 @@ def scan(
 ) -> None:
     """Listen to every file once, and keep all that was heard: one line a file as it is done.
 
-    Lines are for people on a terminal, and JSON objects elsewhere. Files that are known or moved are not heard again. If
-    interrupted, rerun the same command to resume.
+    Lines are for people on a terminal, and JSON objects elsewhere. Files that are known are not heard again, also if
+    they moved. If interrupted, rerun the same command to resume.
     """
     from whosings.library.library_file import Library
     from whosings.library.scan import Ear, Scanner
