@@ -19,7 +19,7 @@ from torch import Tensor
 
 from whosings.audio import FloatArray
 from whosings.config import AnyFrontEnd
-from whosings.devices import has_bf16, open_device, usable
+from whosings.devices import convolves_faster_in_bf16, open_device, usable
 from whosings.encoder.blocks import FrameWindows
 from whosings.encoder.campplus import Campplus
 from whosings.encoder.checkpoint import DEFAULT, Checkpoint, load_checkpoint
@@ -73,7 +73,7 @@ class Encoder:
         self.checkpoint = checkpoint if isinstance(checkpoint, Checkpoint) else load_checkpoint(checkpoint)
         with usable(self.device):
             self._module = self.checkpoint.encoder.to(self.device)
-        if precision == "auto" and isinstance(self._module, Campplus) and has_bf16(self.device):
+        if precision == "auto" and isinstance(self._module, Campplus) and convolves_faster_in_bf16(self.device):
             self._module = self._module.in_bf16()
 
     @property

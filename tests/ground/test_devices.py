@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from whosings.devices import has_bf16, open_device
+from whosings.devices import convolves_faster_in_bf16, has_bf16, open_device
 from whosings.encoder.checkpoint import load_checkpoint
 from whosings.errors import ConfigError
 from whosings.segment_embedding import Encoder
@@ -37,6 +37,22 @@ def test_an_encoder_that_does_not_fit(tiny, monkeypatch):
 def test_bf16_on_a_processor(monkeypatch, known, native):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: known, raising=False)
     assert has_bf16(torch.device("cpu")) is native
+
+
+@pytest.mark.parametrize(
+    ("known", "processor", "faster"),
+    [
+        ({"avx512_bf16": True}, "vendor_id : GenuineIntel", False),
+        ({"avx512_bf16": True, "amx_bf16": True}, "vendor_id : GenuineIntel", True),
+        ({"avx512_bf16": True}, "vendor_id : AuthenticAMD", True),
+        ({"avx512": True}, "vendor_id : AuthenticAMD", False),
+        ({"avx512_bf16": True}, "", False),
+    ],
+)
+def test_networks_run_in_bf16_only_where_that_is_faster(monkeypatch, known, processor, faster):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: known, raising=False)
+    monkeypatch.setattr("whosings.devices._processor", lambda: processor)
+    assert convolves_faster_in_bf16(torch.device("cpu")) is faster
 
 
 def test_an_old_torch_does_not_say_what_a_processor_has(monkeypatch):
