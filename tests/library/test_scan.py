@@ -540,11 +540,11 @@ class _Program:
 
 
 @pytest.mark.slow
-def test_twenty_kills_lose_nothing_and_double_nothing(tmp_path, tiny):
-    songs = _many(tmp_path / "songs", 60)
+def test_eight_kills_lose_nothing_and_double_nothing(tmp_path, tiny):
+    songs = _many(tmp_path / "songs", 40)
     words = ["scan", songs, "-l", tmp_path / "l", "--encoder", tiny.folder, "--workers", 1]
-    runs = _kill_until_done(words, tmp_path / "out", 20, 1, _Program)
-    assert len(_whole(runs, songs, tmp_path, tiny.embedder.fingerprint)) == 60
+    runs = _kill_until_done(words, tmp_path / "out", 8, 1, _Program)
+    assert len(_whole(runs, songs, tmp_path, tiny.embedder.fingerprint)) == 40
 
 
 @pytest.mark.slow
