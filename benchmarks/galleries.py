@@ -41,7 +41,7 @@ from whosings.identification import Identifier
 from whosings.ranking import ReadyVoices
 from whosings.vocals.detector import ActivityDetector
 
-SIZES = 10, 100, 1000, 10_000
+SIZES = 2, 5, 10, 100, 1000, 10_000
 WAYS: dict[str, dict[str, int]] = {
     "all compete": {"COMPETITORS": 10**9, "_MOST_COMPETITORS": 10**9},
     "without a limit": {"_MOST_COMPETITORS": 10**9},

@@ -85,6 +85,8 @@ class Calibration:
         checked: a sentence on the rates that were seen where it was not fitted; empty where nobody looked.
         verifying: thresholds of two recordings by false-accept rate, on the same pairs as ``threshold``.
         naming: thresholds of ``evidence`` by the rate at which recordings of somebody who is not enrolled reach it.
+        naming_few: the same in galleries of fewer singers, ascending by their number: of few the common voice is not
+            known, and strangers who share it reach further.
     """
 
     centre: tuple[float, ...]
@@ -103,6 +105,7 @@ class Calibration:
     passed: int = 0
     verifying: FalseAccepts | None = None
     naming: FalseAccepts | None = None
+    naming_few: tuple[FalseAccepts, ...] = ()
 
     def reach(self, *segments: NDArray[Any] | float) -> Scores:
         """The share of a score, 0 to 1, that voices of so many segments can reach."""
@@ -135,6 +138,24 @@ class Calibration:
                 "calibrate it again: whosings calibrate",
             )
         return max(0.0, self.verifying.threshold(false_accepts))
+
+    def naming_threshold(self, false_accepts: float, singers: int) -> float:
+        """The log-odds (nats) that so many recordings of strangers reach in a gallery of so many singers.
+
+        Raises:
+            ConfigError: no such rate was measured.
+            CheckpointError: no rate was.
+        """
+        if self.naming is None:
+            remedy = "leave --false-accepts out, or calibrate the encoder, or the gallery: whosings gallery calibrate"
+            raise CheckpointError("the encoder", "carries no rates of false accepts", remedy)
+        usual = self.naming.threshold(false_accepts)
+        few = [table for table in self.naming_few if table.states(false_accepts)]
+        if not few or self.naming.singers <= few[-1].singers:
+            return usual
+        sizes = np.log([table.singers for table in (*few, self.naming)])
+        nats = [*(table.threshold(false_accepts) for table in few), usual]
+        return float(np.interp(np.log(max(1, singers)), sizes, nats))
 
     def least_score(self, reach: float, threshold: float | None = None) -> float | None:
         """The pair score that passes a threshold (nats), given the reach; None where a higher score says no more."""
@@ -183,7 +204,8 @@ class Calibration:
                 "a negative noise or spread": self.noise >= 0 and self.spread >= 0,
                 "a false-accept rate that is none": 0 < self.false_accept_rate < 1,
             }
-        tables = [fault for table in (self.verifying, self.naming) if table is not None for fault in table.faults()]
+        known = (self.verifying, self.naming, *self.naming_few)
+        tables = [fault for table in known if table is not None for fault in table.faults()]
         return [*(what for what, well in rules.items() if not well), *tables]
 
     def to_card(self) -> dict[str, Any]:
@@ -219,6 +241,7 @@ def calibration_of(checkpoint: Checkpoint) -> Calibration:
                 "segment": Logistic(**values["segment"]),
                 "pair": Logistic(**values["pair"]),
                 **{key: FalseAccepts.of(values[key]) for key in ("verifying", "naming") if values.get(key)},
+                "naming_few": tuple(map(FalseAccepts.of, values.get("naming_few", ()))),
             }
         )
     except (KeyError, TypeError, ValueError) as error:

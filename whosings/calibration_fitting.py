@@ -6,7 +6,7 @@ The conventions are those of ``whosings.calibration``.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -28,6 +28,7 @@ from whosings.errors import TrainingError
 from whosings.false_accepts import FALSE_ACCEPT_RATE, TRIALS_A_RATE, FalseAccepts
 
 _TRIALS = 200_000  # of different singers and one kind, at most
+_FEW, _DRAWS = (1, 2, 5, 10), 10  # singers of small galleries, and how many of these are drawn in a place
 
 
 def fit_logistic(
@@ -169,9 +170,9 @@ def calibrate(
         for number in range(len(own_tracks))
     ]
     named = np.array([evidence(llr).max() for llr in alone if llr.size])
-    if known is not None:
-        return replace(known, verifying=FalseAccepts.measured(strangers), naming=FalseAccepts.measured(named))
-    return replace(
+    typical = int(np.median([valid[number].sum() for number in range(len(own_tracks))]))
+    verifying, naming = FalseAccepts.measured(strangers), FalseAccepts.measured(named, typical)
+    made = known or replace(
         draft,
         track=track_line,
         segment=singly.line(noise),
@@ -183,9 +184,40 @@ def calibrate(
         noise=noise,
         strangers=int(strangers.size),
         passed=int((strangers >= threshold).sum()),
-        verifying=FalseAccepts.measured(strangers),
-        naming=FalseAccepts.measured(named),
     )
+    recordings = _Recordings(means, worth, who, where)
+    few = tuple(_in_few(made, voices, segments, homes, recordings))
+    return replace(made, verifying=verifying, naming=naming, naming_few=few)
+
+
+@dataclass(frozen=True)
+class _Recordings:
+    """Mean embeddings (recordings, dimensions), how many segments each is worth, who sings, and the place."""
+
+    means: FloatArray
+    worth: NDArray[Any]
+    who: NDArray[np.int64]
+    where: NDArray[Any]
+
+
+def _in_few(
+    made: Calibration, voices: FloatArray, segments: NDArray[Any], homes: NDArray[Any], asked: _Recordings
+) -> Iterator[FalseAccepts]:
+    """What strangers of a place reach in galleries of a few of its singers, drawn at random."""
+    rng = np.random.default_rng(0)
+    for size in _FEW:
+        reached = []
+        for place in np.unique(homes):
+            own = np.flatnonzero(homes == place)
+            for _ in range(_DRAWS if len(own) > size else 0):
+                some = rng.choice(own, size, replace=False)
+                gallery = made.adapted(voices[some])
+                rows = np.flatnonzero((asked.where == place) & ~np.isin(asked.who, some))
+                scores = gallery.centred(asked.means[rows]) @ gallery.centred(voices[some]).T
+                llr = gallery.track(scores, gallery.reach(asked.worth[rows][:, None], segments[some]))
+                reached.append(evidence(llr).max(axis=1))
+        if reached:
+            yield FalseAccepts.measured(np.concatenate(reached), size)
 
 
 def in_places(

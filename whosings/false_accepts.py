@@ -32,14 +32,16 @@ class FalseAccepts:
         rates: ascending, between 0 and 1.
         nats: for each rate the least log-likelihood ratio that passes; descending.
         trials: of strangers, on which they were measured.
+        singers: enrolled in the galleries in which they were measured; 0 where that was not kept.
     """
 
     rates: tuple[float, ...]
     nats: tuple[float, ...]
     trials: int
+    singers: int = 0
 
     @classmethod
-    def measured(cls, strangers: NDArray[Any]) -> FalseAccepts:
+    def measured(cls, strangers: NDArray[Any], singers: int = 0) -> FalseAccepts:
         """Thresholds for those of ``RATES`` that so many trials can show.
 
         Args:
@@ -49,7 +51,7 @@ class FalseAccepts:
         rates = tuple(rate for rate in RATES if ordered.size >= TRIALS_A_RATE / rate)
         # Just above the first trial that must not pass.
         nats = [float(np.nextafter(ordered[-1 - int(rate * ordered.size)], np.inf)) for rate in rates]
-        return cls(rates, tuple(nats), int(ordered.size))
+        return cls(rates, tuple(nats), int(ordered.size), singers)
 
     @classmethod
     def of(cls, values: dict[str, Any]) -> FalseAccepts:
@@ -58,7 +60,7 @@ class FalseAccepts:
         Raises:
             KeyError, TypeError: values are missing or of another type.
         """
-        return cls(tuple(values["rates"]), tuple(values["nats"]), values["trials"])
+        return cls(tuple(values["rates"]), tuple(values["nats"]), values["trials"], values.get("singers", 0))
 
     def states(self, rate: float) -> bool:
         """Whether it knows the threshold of a rate."""
@@ -81,14 +83,14 @@ class FalseAccepts:
     def faults(self) -> list[str]:
         """What cannot be in such a table, as clauses; empty where all is well."""
         numbers = (*self.rates, *self.nats)
-        if not all(isinstance(n, int | float) and math.isfinite(n) for n in numbers) or not isinstance(
-            self.trials, int
-        ):
+        counts = (self.trials, self.singers)
+        plain = all(isinstance(n, int | float) and math.isfinite(n) for n in numbers)
+        if not plain or not all(isinstance(n, int) and n >= 0 for n in counts):
             return ["false-accept rates that are no numbers"]
         rising = all(low < high for low, high in zip(self.rates, self.rates[1:], strict=False))
         falling = all(low >= high for low, high in zip(self.nats, self.nats[1:], strict=False))
         between = all(0 < rate < 1 for rate in self.rates)
-        whole = len(self.rates) == len(self.nats) and self.trials >= 0
+        whole = len(self.rates) == len(self.nats)
         return [] if rising and falling and between and whole else ["false-accept rates that are none"]
 
 

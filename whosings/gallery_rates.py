@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from whosings.answer import Terms
 from whosings.calibration import UNKNOWN_PRIOR, Calibration, Scores, evidence
 from whosings.enrolled import EnrolledTrack, MeasuredRates
-from whosings.errors import CheckpointError, GalleryError
+from whosings.errors import GalleryError
 from whosings.false_accepts import FALSE_ACCEPT_RATE, RATES, FalseAccepts, look_rate
 from whosings.gallery import Gallery
 from whosings.metrics import Interval, rate_interval
@@ -95,12 +95,11 @@ def measure_rates(
     asked = _Asked.of([*_ask(gallery, calibration, progress), *reviewed])
     strangers = asked.stranger[np.isfinite(asked.stranger)]
     rates = MeasuredRates(len(names), len(strangers), FalseAccepts.measured(strangers))
-    rows = [
-        asked.row(rate, words, table.threshold(rate))
-        for table, words in ((calibration.naming, "the model"), (rates.naming, "this gallery"))
-        for rate in RATES
-        if table is not None and table.states(rate)
-    ]
+    model = calibration.naming
+    known = [rate for rate in RATES if model is not None and model.states(rate)]
+    rows = [asked.row(rate, "the model", calibration.naming_threshold(rate, len(names))) for rate in known]
+    own = zip(rates.naming.rates, rates.naming.nats, strict=True)
+    rows += [asked.row(rate, "this gallery", nats) for rate, nats in own]
     return GalleryRates(rates, tuple(rows), int(np.isfinite(asked.own).sum()))
 
 
@@ -117,24 +116,19 @@ def terms_of(calibration: Calibration, gallery: Gallery, false_accepts: float | 
     rate = FALSE_ACCEPT_RATE if false_accepts is None else false_accepts
     own, model = gallery.rates, calibration.naming
     if own is not None and own.naming.states(rate):
-        return _terms(rate, own.naming, str(own))
+        return Terms(rate, str(own), own.naming.threshold(rate), own.naming.threshold(look_rate(rate)))
     if false_accepts is None and (model is None or not model.states(rate)):
         return by_probability(UNKNOWN_PRIOR)
-    if model is None:
-        remedy = "leave --false-accepts out, or calibrate the encoder, or the gallery: whosings gallery calibrate"
-        raise CheckpointError("the encoder", "carries no rates of false accepts", remedy)
     few = "" if own is None else f"; your {own.singers} singers are too few to measure it"
-    return _terms(rate, model, f"on the model's calibration set{few}")
+    singers = len(gallery.voices.names) if model is not None else 0
+    thresholds = (calibration.naming_threshold(some, singers) for some in (rate, look_rate(rate)))
+    return Terms(rate, f"on the model's calibration set{few}", *thresholds)
 
 
 def by_probability(unknown_prior: float) -> Terms:
     """Names are given to whoever is likelier than somebody who is not enrolled."""
     nats = math.log(unknown_prior / (1 - unknown_prior))
     return Terms(None, "", nats, nats)
-
-
-def _terms(rate: float, table: FalseAccepts, measured_on: str) -> Terms:
-    return Terms(rate, measured_on, table.threshold(rate), table.threshold(look_rate(rate)))
 
 
 @dataclass(frozen=True)

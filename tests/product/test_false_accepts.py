@@ -64,8 +64,49 @@ def test_a_rate_that_was_not_measured_is_refused_with_those_that_were(rate):
 def test_a_table_that_cannot_be_is_told(wrong):
     fine = FalseAccepts((0.01, 0.1), (2.0, 1.0), 300)
     assert fine.faults() == [] and replace(fine, **wrong).faults()
-    with pytest.raises(CheckpointError, match="false-accept rates that are none"):
+    with pytest.raises(CheckpointError, match="false-accept rates that are no"):
         calibration_of(calibrated(replace(KNOWN, naming=replace(fine, **wrong))).checkpoint)
+
+
+def test_of_few_singers_another_threshold_counts(tmp_path):
+    """On a line between the numbers that were measured, beyond them the last one."""
+    few = (FalseAccepts((0.01, 0.1), (8.0, 6.0), 900, 1), FalseAccepts((0.1,), (3.0,), 90, 4))
+    found = replace(KNOWN, naming=replace(TABLE, singers=16), naming_few=few)
+    assert [found.naming_threshold(0.01, n) for n in (0, 1, 4, 16, 100)] == [8.0, 8.0, pytest.approx(6.0), 4.0, 4.0]
+    assert [found.naming_threshold(0.1, n) for n in (1, 2, 4, 8, 16)] == [
+        6.0,
+        pytest.approx(4.5),
+        3.0,
+        pytest.approx(2.0),
+        1.0,
+    ]
+    assert found.naming_threshold(0.001, 1) == 6.0  # of few it was not measured
+    assert calibration_of(calibrated(found).checkpoint) == found
+    with Gallery(tmp_path / "g", PRINT) as gallery:
+        identifier = None
+        for number, expected in enumerate((8.0, 7.0, None, 6.0)):
+            gallery.add(str(number), track([number] * 5, number), str(number))
+            identifier = identifier or Identifier(gallery, calibrated(found))
+            if expected is not None:
+                assert identifier.terms.named_nats == pytest.approx(expected)
+
+
+def test_the_rate_holds_in_galleries_of_few_singers_of_one_place(fitted_in_places, tmp_path):
+    """Other singers, who share what is not the voice: a few of them enrolled, the others asked."""
+    calibration, place = fitted_in_places, 0.8 * np.random.default_rng(3).standard_normal(DIMENSIONS)
+    moved = MANY[200:260] + place
+    usual = replace(calibration, naming_few=())
+    for size in (1, 2):
+        named, before = [], []
+        for first in range(0, 12, size):
+            with Gallery(tmp_path / f"{size}-{first}", PRINT) as gallery:
+                for n in range(first, first + size):
+                    gallery.add(str(n), track([n] * 20, n, voices=moved), str(n))
+                both = [Identifier(gallery, calibrated(one), false_accepts=0.05) for one in (calibration, usual)]
+                probes = [track([n] * 10, 30_000 + n, voices=moved) for n in range(12, 60)]
+                for identifier, answers in zip(both, (named, before), strict=True):
+                    answers += [bool(identifier.answer(probe).named) for probe in probes]
+        assert np.mean(named) <= 0.1 < np.mean(before), size
 
 
 def test_the_rate_of_a_look():
@@ -77,6 +118,16 @@ def test_a_calibration_comes_back_from_a_card():
     card = json.loads(json.dumps(table.to_card()))
     embedder = calibrated(KNOWN)
     assert calibration_of(replace(embedder.checkpoint, card={"calibration": card})) == table
+
+
+@pytest.fixture(scope="module")
+def fitted_in_places():
+    """A calibration fitted on 100 singers in twenty places, whose voices share a direction."""
+    places = 0.8 * np.random.default_rng(2).standard_normal((20, DIMENSIONS))
+    voices = MANY[:100] + np.repeat(places, 5, axis=0)
+    tracks = [track([n] * 10, 9000 + n * 5 + k, voices=voices).vectors for n in range(100) for k in range(4)]
+    singers = [str(n) for n in range(100) for _ in range(4)]
+    return calibrate(tracks, singers, "made", places=[str(n // 5) for n in range(100) for _ in range(4)])
 
 
 @pytest.fixture(scope="module")
