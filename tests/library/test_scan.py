@@ -1,5 +1,6 @@
 """A collection is listened to once: whatever moves, is copied, changes, vanishes or cannot be read."""
 
+import io
 import json
 import os
 import shutil
@@ -8,13 +9,17 @@ import sys
 import time
 from multiprocessing import get_context
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import soundfile
+from rich.console import Console
 
 from tests.conftest import singing
 from whosings import cli
+from whosings.commands.library import _Stalls
+from whosings.console import Report
 from whosings.gallery import Gallery
 from whosings.library import scan as scanning
 from whosings.library import sources
@@ -565,3 +570,19 @@ def test_a_gallery_of_nobody_is_told_before_the_work(songs, scan, tiny, tmp_path
     Gallery(tmp_path / "g", tiny.embedder.fingerprint).close()
     code, rows, err = scan(songs, "--gallery", tmp_path / "g")
     assert code == 1 and "nobody is enrolled" in err and not rows and not heard
+
+
+@pytest.mark.parametrize(("running", "told"), [(("/far/a.mp3", "/far/b.mp3"), True), ((), False)])
+def test_files_that_hang_are_told(monkeypatch, running, told):
+    """Nothing is told of a stream that has no paths for now."""
+    monkeypatch.setattr("whosings.commands.library._STALL_S", 0.05)
+    err = io.StringIO()
+    run = Report(err=Console(file=err, soft_wrap=True))
+    with _Stalls(run, SimpleNamespace(running=running)) as stalls:
+        stalls.go_on()
+        end = time.monotonic() + 5
+        while told and not err.getvalue() and time.monotonic() < end:
+            time.sleep(0.01)
+        time.sleep(0.1)
+    said = "while reading /far/a.mp3, /far/b.mp3; is a disk or network slow?"
+    assert (said in err.getvalue()) is told and bool(err.getvalue()) is told

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import sys
+import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import closing, nullcontext
@@ -26,13 +27,17 @@ from whosings.errors import WhosingsError
 if TYPE_CHECKING:
     from whosings.answer import Answer
     from whosings.library.library_file import Library
-    from whosings.library.scan import Listener, Scanned
+    from whosings.library.scan import Listener, Scanned, Scanner
 
 LibraryOption = Annotated[Path, typer.Option("--library", "-l", help="Library file.")]
 GalleryOption = Annotated[Path | None, typer.Option("--gallery", "-g", help="Gallery file.", show_default=False)]
 
 LIBRARY = Path("songs.library")
 _MOST_LISTED = 20  # failures in the end; each one is a row before
+_STALL_S, _MOST_TOLD = (
+    300.0,
+    5,
+)  # without a result, after which files that are being read are told, and how many of them
 _COLUMNS = ("path", "recording", "verdict", "named", "worth_a_look", "probability")
 
 
@@ -87,9 +92,15 @@ def scan(
         scanner = Scanner(opened, ear, cores() if workers is None else workers, again)
         total = 0 if watch or folder is None or not run.err.is_terminal else _count(folder)
         try:
-            with closing(rows), run.bars() as bars, closing(scanner(paths, skip_known=watch)) as found:
+            with (
+                closing(rows),
+                run.bars() as bars,
+                closing(scanner(paths, skip_known=watch)) as found,
+                _Stalls(run, scanner) as stalls,
+            ):
                 step = bars("scanning", total)
                 for scanned in found:
+                    stalls.go_on()
                     while waiting:
                         rows.refused(waiting.popleft())
                     if scanned is not None:
@@ -103,6 +114,39 @@ def scan(
         if not watch:
             rows.all_missing(gone)
         rows.finish(gone)
+
+
+class _Stalls:
+    """Says on standard error which files are being read where nothing was done for minutes: a disk or network hangs."""
+
+    def __init__(self, run: Report, scanner: Scanner) -> None:
+        self._run, self._scanner = run, scanner
+        self._ended, self._moved = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> _Stalls:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._moved.set()
+        self._thread.join()
+
+    def go_on(self) -> None:
+        """Something was done."""
+        self._moved.set()
+
+    def _watch(self) -> None:
+        while not self._ended.is_set():
+            moved = self._moved.wait(_STALL_S)
+            self._moved.clear()
+            if not moved and (running := self._scanner.running):
+                names = ", ".join(running[:_MOST_TOLD])
+                text = (
+                    f"nothing was done for {_STALL_S / 60:g} minutes while reading {names}; is a disk or network slow?"
+                )
+                self._run.err.print(text, style="yellow", markup=False)
 
 
 def _paths(

@@ -140,6 +140,11 @@ class Scanner:
         self._library, self._ear, self._workers, self._again = library, ear, workers, again
         self._running: set[str] = set()
 
+    @property
+    def running(self) -> tuple[str, ...]:
+        """Files that were given to processes and are not done, sorted."""
+        return tuple(sorted(self._running.copy()))
+
     def __call__(self, paths: Iterable[Path | None], skip_known: bool = False) -> Generator[Scanned | None, None, None]:
         """Scan files; None comes where there is nothing for now, as in ``paths``.
 
