@@ -149,13 +149,11 @@ class Calibration:
         if self.naming is None:
             remedy = "leave --false-accepts out, or calibrate the encoder, or the gallery: whosings gallery calibrate"
             raise CheckpointError("the encoder", "carries no rates of false accepts", remedy)
-        usual = self.naming.threshold(false_accepts)
-        few = [table for table in self.naming_few if table.states(false_accepts)]
-        if not few or self.naming.singers <= few[-1].singers:
-            return usual
-        sizes = np.log([table.singers for table in (*few, self.naming)])
-        nats = [*(table.threshold(false_accepts) for table in few), usual]
-        return float(np.interp(np.log(max(1, singers)), sizes, nats))
+        # A rate that was not measured in small galleries is read off the usual table.
+        few = (one for one in self.naming_few if one.states(false_accepts) and one.singers < self.naming.singers)
+        tables = (*few, self.naming)
+        nats = [one.threshold(false_accepts) for one in tables]
+        return float(np.interp(np.log(max(1, singers)), np.log([max(1, one.singers) for one in tables]), nats))
 
     def least_score(self, reach: float, threshold: float | None = None) -> float | None:
         """The pair score that passes a threshold (nats), given the reach; None where a higher score says no more."""
