@@ -149,7 +149,6 @@ class Calibration:
         if self.naming is None:
             remedy = "leave --false-accepts out, or calibrate the encoder, or the gallery: whosings gallery calibrate"
             raise CheckpointError("the encoder", "carries no rates of false accepts", remedy)
-        # A rate that was not measured in small galleries is read off the usual table.
         few = (one for one in self.naming_few if one.states(false_accepts) and one.singers < self.naming.singers)
         tables = (*few, self.naming)
         nats = [one.threshold(false_accepts) for one in tables]
