@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from whosings.answer import NOTICE, Answer, Outcome, Voice
 from whosings.audio import FloatArray
-from whosings.calibration import Calibration
+from whosings.calibration import Calibration, Scores
 from whosings.diarization import Span, joined
 from whosings.embedding import Embeddings
 from whosings.enrolled import EnrolledTrack, Voices
@@ -187,9 +187,10 @@ class EvidenceFinder:
         matches = sorted(
             (self._match(track, heard, mean, ready.calibration) for track in tracks), key=lambda one: -one.cosine
         )
-        scores = ready.voices.vectors @ mean
+        compared = ready.compare(heard.vectors.mean(axis=0, keepdims=True), np.array([heard.amount]))
+        scores, llr = compared.scores[0], compared.llr[0]
         place = ready.voices.names.index(singer)
-        runner_up = None if voice.together else _runner_up(scores, place, heard.amount, ready)
+        runner_up = None if voice.together else _runner_up(scores, llr, place, ready.voices.names)
         enrolled_s = sum(match.recording_s for match in matches)
         caveats = (
             *_of_what_was_heard(voice, answer),
@@ -274,15 +275,13 @@ def _within(start_s: NDArray[np.float64], length_s: float, spans: Sequence[Span]
     return np.asarray(inside.any(axis=1))
 
 
-def _runner_up(scores: FloatArray, place: int, amount: float, ready: ReadyVoices) -> RunnerUp | None:
+def _runner_up(scores: FloatArray, llr: Scores, place: int, names: Sequence[str]) -> RunnerUp | None:
     if len(scores) < 2:
         return None
-    calibration = ready.calibration
-    llr = calibration.track(scores, calibration.reach(amount) * ready.reach)
     second = int(np.where(np.arange(len(llr)) == place, -np.inf, llr).argmax())
     # Both have the same prior, so that the ratio of their probabilities is that of their likelihoods.
     times = math.exp(min(700.0, float(llr[place] - llr[second])))
-    name, score = ready.voices.names[second], float(scores[second])
+    name, score = names[second], float(scores[second])
     return RunnerUp(name, score, float(scores[place]) - score, times, _in_words(times))
 
 

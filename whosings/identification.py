@@ -52,7 +52,7 @@ class Identifier:
 
     Raises:
         ConfigError: the prior is no probability, or certain; or no such rate of false accepts was measured.
-        GalleryError: the gallery is another encoder's.
+        GalleryError: the gallery is another encoder's; or it holds nobody, on whose number a rate depends.
         CheckpointError: the encoder carries no calibration, and none is given.
     """
 

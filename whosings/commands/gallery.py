@@ -15,6 +15,7 @@ from whosings.commands.options import (
     open_embedder,
     print_doubts,
     refuse_output,
+    shipped_calibration,
 )
 from whosings.console import Report, counted, print_json, print_text
 from whosings.errors import GalleryError
@@ -345,14 +346,9 @@ def check(
 
 def _calibration(gallery: Gallery, encoder: str | None) -> Calibration | str:
     """That of a gallery's encoder, found by its fingerprint among those that ship unless named; or why not."""
-    from whosings.calibration import calibration_of
-    from whosings.encoder.checkpoint import SHIPPED, load_checkpoint
-
     if encoder is not None:
         embedder = open_embedder(encoder, "cpu")
         gallery.refuse_other(embedder.fingerprint, embedder.name)
         return calibration_or_reason(embedder)
-    for checkpoint in map(load_checkpoint, SHIPPED):
-        if checkpoint.fingerprint == gallery.fingerprint:
-            return calibration_of(checkpoint)
-    return f"encoder {gallery.encoder or gallery.fingerprint[:12]} does not ship; name it with --encoder"
+    found = shipped_calibration(gallery.fingerprint)
+    return found or f"encoder {gallery.encoder or gallery.fingerprint[:12]} does not ship; name it with --encoder"

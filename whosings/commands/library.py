@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from whosings.commands.library_options import library_embedder
 from whosings.commands.options import (
     Device,
     EncoderName,
     FalseAcceptsOption,
     Json,
-    open_embedder,
     refuse_output,
 )
 from whosings.console import Report, counted, json_text
@@ -339,8 +339,7 @@ def match(
         beside.open("w", newline="", encoding="utf-8") if beside is not None else nullcontext() as file,
         run.bars() as bars,
     ):
-        embedder = open_embedder(encoder or opened.encoder, "cpu")
-        opened.refuse_other(embedder.fingerprint, embedder.name)
+        embedder = library_embedder(opened, encoder, "cpu")
         matcher = Matcher(Identifier(singers, embedder, false_accepts=false_accepts))
         step = bars("matching", opened.count())
         write = None if file is None else csv.writer(file, lineterminator="\n")

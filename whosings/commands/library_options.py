@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from whosings.commands.options import open_embedder
+from whosings.commands.options import open_embedder, shipped_calibration
 from whosings.errors import ConfigError, LibraryError
 
 if TYPE_CHECKING:
@@ -32,13 +32,9 @@ def library_calibration(library: Library, encoder: str | None) -> Calibration:
         CheckpointError: the encoder carries no calibration.
     """
     from whosings.calibration import calibration_of
-    from whosings.encoder.checkpoint import SHIPPED, load_checkpoint
 
-    if encoder is None:
-        for checkpoint in map(load_checkpoint, SHIPPED):
-            if checkpoint.fingerprint == library.fingerprint:
-                return calibration_of(checkpoint)
-    return calibration_of(library_embedder(library, encoder, "cpu").checkpoint)
+    found = shipped_calibration(library.fingerprint) if encoder is None else None
+    return found or calibration_of(library_embedder(library, encoder, "cpu").checkpoint)
 
 
 def library_embedder(library: Library, encoder: str | None, device: str) -> TrackEmbedder:

@@ -90,6 +90,17 @@ def embedded(
             step()
 
 
+def shipped_calibration(fingerprint: str) -> Calibration | None:
+    """That of the encoder that ships and has a fingerprint; None where none has."""
+    from whosings.calibration import calibration_of
+    from whosings.encoder.checkpoint import SHIPPED, load_checkpoint
+
+    for checkpoint in map(load_checkpoint, SHIPPED):
+        if checkpoint.fingerprint == fingerprint:
+            return calibration_of(checkpoint)
+    return None
+
+
 def calibration_or_reason(embedder: TrackEmbedder) -> Calibration | str:
     """What reads an embedder's scores, or in words why nothing does, as with any ONNX model."""
     from whosings.calibration import calibration_of

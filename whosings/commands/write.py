@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from whosings.commands.options import FalseAcceptsOption, Json, open_embedder, refuse_output
+from whosings.commands.library_options import library_embedder
+from whosings.commands.options import FalseAcceptsOption, Json, refuse_output
 from whosings.console import Report, counted, print_json
 from whosings.safe_text import encodable
 
@@ -214,8 +215,7 @@ def _opened(
         yield _Opened(read_answers(source))
     elif source is None and library is not None and gallery is not None:
         with DecidedLibrary(library) as opened, Gallery(gallery) as singers:
-            embedder = open_embedder(encoder or opened.encoder, "cpu")
-            opened.refuse_other(embedder.fingerprint, embedder.name)
+            embedder = library_embedder(opened, encoder, "cpu")
             yield _Opened(sung_in(opened, Identifier(singers, embedder, false_accepts=false_accepts)), opened)
     else:
         raise typer.BadParameter("give --from ANSWERS, or --library FILE and --gallery FILE")
