@@ -68,8 +68,7 @@ class HeardTrack:
 
 
 def hear(probe: Embeddings, calibration: Calibration) -> HeardTrack:
-    """Tell the voices of a recording apart by its short windows; without them, and without singing, there is no more
-    than one."""
+    """Tell the voices of a recording apart by its short windows; where there are none, it has one voice at most."""
     return HeardTrack(
         probe.track_id,
         tuple(_voices(probe, calibration)) if len(probe.vectors) else (),
