@@ -83,7 +83,7 @@ def serve(
     asyncio.run(server.serve(sockets=[listening]))
 
 
-def _add_token(path: Path | None, name: str, may: list[Literal[read, enrol, review]] | None, as_json: bool) -> None:
+def _add_token(path: Path | None, name: str, may: Sequence[str] | None, as_json: bool) -> None:
     from whosings.service.tokens import Scope, add_token
 
     if path is None:
