@@ -21,7 +21,8 @@ from whosings.errors import WhosingsError
 from whosings.service import answer_routes, job_routes, library_routes, singer_routes
 from whosings.service.desk import Desk
 from whosings.service.gate import Gate
-from whosings.service.problems import Problem, Refusal, problem_response
+from whosings.service.problems import Refusal, problem_response
+from whosings.service.rows import Problem
 from whosings.service.telemetry import Telemetry
 from whosings.service.tokens import Tokens
 

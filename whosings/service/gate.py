@@ -21,7 +21,8 @@ from starlette.types import Scope as AsgiScope
 
 from whosings.service.jobs import busy
 from whosings.service.limits import Limits
-from whosings.service.problems import Problem, Refusal, problem_response
+from whosings.service.problems import Refusal, problem_response
+from whosings.service.rows import Problem
 from whosings.service.telemetry import Line, Telemetry
 from whosings.service.tokens import EVERYBODY, Caller, Scope, Tokens
 
