@@ -109,7 +109,7 @@ def _who(caller: Caller, by: str | None) -> str:
     responses=answers(),
     openapi_extra=needs(Scope.REVIEW, listens=True),
 )
-async def add(
+async def add_recording(
     desk: TheDesk,
     caller: TheCaller,
     file: Recording,
@@ -123,7 +123,7 @@ async def add(
 
 
 @router.get("/v1/library", tags=["library"], response_model=rows.LibraryPage, responses=problems(), openapi_extra=_READ)
-async def page(
+async def library(
     desk: TheDesk,
     q: SomeText = "",
     singer: _SomeSinger = None,
@@ -150,7 +150,7 @@ async def recording(desk: TheDesk, id: _Id) -> Response:
 @router.delete(
     "/v1/library/recordings/{id}", tags=["library"], status_code=204, responses=problems(404), openapi_extra=_REVIEW
 )
-async def remove(desk: TheDesk, id: _Id) -> Response:
+async def remove_recording(desk: TheDesk, id: _Id) -> Response:
     """Forget a recording, and its sound if the service kept it; the log of decisions stays."""
     await desk.listening.at_desk(desk.recordings.remove, id)
     return Response(status_code=204)
@@ -163,7 +163,7 @@ async def remove(desk: TheDesk, id: _Id) -> Response:
     responses=problems(404),
     openapi_extra=_READ,
 )
-async def audio(desk: TheDesk, id: _Id) -> Response:
+async def recording_audio(desk: TheDesk, id: _Id) -> Response:
     """A recording's sound, as its file has it; parts of it by ``Range``."""
     path: FilePath = await desk.listening.at_desk(desk.recordings.file_of, id)
     kind = _KINDS.get(path.suffix.lower(), _OTHERS)
@@ -177,7 +177,7 @@ async def audio(desk: TheDesk, id: _Id) -> Response:
     responses=problems(404),
     openapi_extra=_READ,
 )
-async def clip(desk: TheDesk, id: _Id, start_s: Seconds, stop_s: Seconds) -> Response:
+async def recording_clip(desk: TheDesk, id: _Id, start_s: Seconds, stop_s: Seconds) -> Response:
     """A few seconds of a recording around a passage, as FLAC, levelled."""
     path = await desk.listening.at_desk(desk.recordings.file_of, id)
     content = await desk.listening.decoders.clip(path, path.name, Span(start_s, max(start_s, stop_s)))
