@@ -383,7 +383,7 @@ class Client:
         files: Mapping[str, SentFile],
         query: Mapping[str, Any],
         wait: bool,
-        form: Mapping[str, str | bool] | None = None,
+        form: Mapping[str, Any] | None = None,
     ) -> T | rows.Job:
         """What a question with a recording gives: its answer, or the job where nobody waits."""
         changes = form is not None or not wait

@@ -116,7 +116,7 @@ class Line:
         path: str,
         query: Mapping[str, Any] | None = None,
         files: Mapping[str, SentFile] | None = None,
-        form: Mapping[str, str | bool] | None = None,
+        form: Mapping[str, Any] | None = None,
         plain: Mapping[str, Any] | None = None,
         changes: bool = False,
     ) -> httpx.Response:
