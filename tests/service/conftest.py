@@ -23,6 +23,7 @@ from whosings import audio
 from whosings.embedding import TrackEmbedder
 from whosings.files import content_hash
 from whosings.gallery import Gallery
+from whosings.service.tokens import Scope, add_token
 
 _START_S, _STOP_S = 90.0, 45.0
 
@@ -91,7 +92,9 @@ def serving(
         shutil.copy(gallery, folder / gallery.name)
         words = ("--gallery", gallery.name, *words)
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": _path_with(folder, patch)}
-    made = {name: _token(folder, environment, name, may) for name, may in (tokens or {}).items()}
+    made = {
+        name: add_token(folder / "tokens.toml", name, list(map(Scope, may))) for name, may in (tokens or {}).items()
+    }
     if made:
         words = ("--tokens", "tokens.toml", *words)
     command = [sys.executable, "-m", "whosings", "serve", "--port", "0", "--json", "--device", "cpu"]
@@ -136,15 +139,6 @@ def _path_with(folder: Path, patch: str) -> str:
     return os.pathsep.join(paths)
 
 
-def _token(folder: Path, environment: dict[str, str], name: str, may: tuple[str, ...]) -> str:
-    options = [word for scope in may for word in ("--may", scope)]
-    command = ["-m", "whosings", "serve", "--add-token", name, "--tokens", "tokens.toml", "--json", *options]
-    done = subprocess.run(
-        [sys.executable, *command], cwd=folder, env=environment, capture_output=True, text=True, check=True
-    )
-    return str(json.loads(done.stdout)["token"])
-
-
 def _wait_until_ready(served: Served) -> None:
     until = time.monotonic() + _START_S
     while True:
@@ -165,7 +159,7 @@ def songs(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     They are made at the first request and kept; never write to them. Ann and Bob are enrolled where ``served`` runs,
     with song 0; nobody else is.
     """
-    folder, seeds = tmp_path_factory.mktemp("songs"), {"Ann": 0, "Bob": 1, "Cy": 2, "Dee": 3}
+    folder, seeds = tmp_path_factory.mktemp("songs"), {"Ann": 0, "Bob": 1, "Cy": 2, "Dee": 3, "Eve": 4}
 
     def song(singer: str, number: int = 0, seconds: float = 12.0) -> Path:
         path = folder / f"{singer.lower()}-{number}-{seconds:g}.flac"

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -280,7 +280,8 @@ def error_of(response: httpx.Response) -> ServiceError:
     after = response.headers.get("retry-after", "")
     retry_s = float(after) if after.isdecimal() and len(after) < 10 else None
     if response.headers.get("content-type", "").startswith("application/problem+json"):
-        return ServiceError.of(read(Problem, response.content), retry_s)
+        with suppress(ServiceError):
+            return ServiceError.of(read(Problem, response.content), retry_s)
     sentence = f"The answer is {response.status_code} {response.reason_phrase}, and not of whosings."
     return ServiceError(response.status_code, "Refused", sentence, "", retry_s)
 

@@ -25,6 +25,7 @@ from whosings.service.asking import (
     answers,
     problems,
     said,
+    sounds,
 )
 from whosings.service.desk import Ask, Kind
 from whosings.service.gate import needs
@@ -49,6 +50,7 @@ _KINDS = {
     ".aiff": "audio/aiff",
 }
 _OTHERS = "application/octet-stream"  # a stranger's ending never decides what a browser makes of a file
+_WHOLE = sounds(*sorted({*_KINDS.values(), _OTHERS}))
 _Id = Annotated[int, Path(ge=0, le=(1 << 63) - 1)]
 _SomeSinger = Annotated[str | None, Query(max_length=500, description="A singer's name.")]
 _Outcome = Annotated[
@@ -160,7 +162,7 @@ async def remove_recording(desk: TheDesk, id: _Id) -> Response:
     "/v1/library/recordings/{id}/audio",
     tags=["library"],
     response_class=FileResponse,
-    responses=problems(404),
+    responses={**problems(404, 416), **_WHOLE, 206: {**_WHOLE[200], "description": "The part that ``Range`` names."}},
     openapi_extra=_READ,
 )
 async def recording_audio(desk: TheDesk, id: _Id) -> Response:
@@ -174,7 +176,7 @@ async def recording_audio(desk: TheDesk, id: _Id) -> Response:
     "/v1/library/recordings/{id}/clip",
     tags=["library"],
     response_class=Response,
-    responses=problems(404),
+    responses={**problems(404), **sounds()},
     openapi_extra=_READ,
 )
 async def recording_clip(desk: TheDesk, id: _Id, start_s: Seconds, stop_s: Seconds) -> Response:

@@ -22,6 +22,7 @@ from whosings.service.asking import (
     answers,
     problems,
     said,
+    sounds,
 )
 from whosings.service.desk import Ask, Kind
 from whosings.service.gate import needs
@@ -93,7 +94,12 @@ async def remove_singer_recording(desk: TheDesk, name: SingerQuery, sha256: Sha2
     return Response(status_code=204)
 
 
-@router.get("/v1/singers/clip", response_class=Response, responses=problems(404), openapi_extra=_READ)
+@router.get(
+    "/v1/singers/clip",
+    response_class=Response,
+    responses={**problems(404), **sounds()},
+    openapi_extra=_READ,
+)
 async def singer_clip(desk: TheDesk, name: SingerQuery, sha256: Sha256, start_s: Seconds, stop_s: Seconds) -> Response:
     """A few seconds of an enrolled recording around a passage, as FLAC, levelled."""
     path = await desk.listening.at_desk(desk.singers.file_of, name, sha256)
