@@ -19,11 +19,11 @@ from whosings.gallery import Gallery
 from whosings.library.decisions import DecidedLibrary
 from whosings.library.grouping import regroup
 from whosings.progress import Progress
-from whosings.service.decoders import too_long
+from whosings.service.decoders import LongError, too_long
 from whosings.service.jobs import Course, JobQueue
 from whosings.service.jobs_file import StoredJob
 from whosings.service.limits import Limits, Places
-from whosings.service.listening import Heard, Listening, LongError, Upload
+from whosings.service.listening import Heard, Listening, Upload
 from whosings.service.names import safe_name
 from whosings.service.problems import Refusal, refusal_of
 from whosings.service.recordings import Recordings
