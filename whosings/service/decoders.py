@@ -153,15 +153,16 @@ class Decoders:
             return process.ask(function, arguments, self._limits.decode_s)
         except (DiedError, TimeoutError):
             process.end()
-            self.died += not self._closed
             raise
         finally:
             self._free.put(self._usable(process))
 
     def _usable(self, process: Process) -> Process:
         """The process, or a new one where it has ended or done its share."""
-        if self._closed or (process.lives and process.asked < _MOST_FILES):
+        lives = process.lives
+        if self._closed or (lives and process.asked < _MOST_FILES):
             return process
+        self.died += not lives
         self._processes.discard(process)
         process.end()
         return self._new()
