@@ -113,7 +113,7 @@ class Client(threading.Thread):
     # ------------------------------------------------------------------ what it does
 
     def ask(self, deed: str, method: str, path: str, **given: Any) -> httpx.Response | None:
-        """The answer; None where it was another one than a good one, which is counted. Busy services are asked again."""
+        """The answer; None where it was no good one, which is counted. Busy services are asked again."""
         while True:
             answer = self._line.request(method, path, **given)
             self._found.saw(deed, answer.status_code)
@@ -300,8 +300,12 @@ def run(encoder: str, minutes: float, clients: int) -> dict[str, float | str | b
             clips, song = prepare(service, folder)
             at_rest = service.open_files(), len(singers_of(service))
             found = load(service, clips, song, minutes, clients)
-            faults = report(service, found, at_rest)
+            faults = report(service, found)
+            faults += left(service, at_rest)
             faults += killed_in_the_middle(service, encoder, song)
+        except httpx.TransportError:
+            print(f"the service: {service.process.poll()}, {service.log.read_text()[-3000:]}")
+            raise
         finally:
             if service.process.poll() is None:
                 service.stop()
@@ -375,7 +379,7 @@ def load(service: Running, clips: list[Clip], song: bytes, minutes: float, clien
     return found
 
 
-def report(service: Running, found: Found, at_rest: tuple[int, int]) -> list[str]:
+def report(service: Running, found: Found) -> list[str]:
     """Tables of what was seen, and what was wrong."""
     deeds = sorted({deed for deed, _ in found.statuses})
     statuses = sorted({status for _, status in found.statuses}, key=str)
@@ -394,10 +398,8 @@ def report(service: Running, found: Found, at_rest: tuple[int, int]) -> list[str
     told += [f"a fault in the log: {fault}" for fault in faults[:5]]
     logged = Counter(line["status"] for line in service.lines() if line["event"] == "request")
     told += [f"{count}x status {status} in the log" for status, count in logged.items() if worse(status)]
-    told += left(service, at_rest)
-    print(
-        f"{sum(found.statuses.values())} requests, {sum(found.checked.values())} answers looked at, {found.killed} kills"
-    )
+    total, looked = sum(found.statuses.values()), sum(found.checked.values())
+    print(f"{total} requests, {looked} answers looked at, {found.killed} kills")
     print(f"looked at: {dict(found.checked)}\nin the log: {dict(logged)}\n")
     return told
 
