@@ -76,7 +76,7 @@ export function nameField(api, attributes = {}) {
       list.replaceChildren(); // a name can be typed as well
     }
   };
-  const input = el("input", { type: "text", autocomplete: "off", list: list.id, dir: "auto", maxlength: 1000,
+  const input = el("input", { type: "text", autocomplete: "off", list: list.id, dir: "auto", maxlength: 200,
     onfocus: suggest, oninput: debounced(suggest), ...attributes });
   input.suggestions = list;
   return input;

@@ -49,7 +49,7 @@ function foundView(app, found, who) {
   const several = found.voices.length > 1;
   const parts = found.voices.map((voice, place) => el("section", { class: "card" },
     el("h2", {}, several ? `Voice ${place + 1} of ` : "Songs like ", nameOf(who)),
-    el("p", { class: "soft small" }, `${howLong(voice.seconds)} heard`),
+    voice.seconds === null ? null : el("p", { class: "soft small" }, `${howLong(voice.seconds)} of it were heard`),
     voice.matches.length ? el("ol", { class: "rows plain" }, voice.matches.map((match) => matchRow(app, match))) : el("p", {}, "No song of the library has a voice like it.")));
   return [
     parts.length ? parts : el("p", { class: "box" }, icon("silent"), "No singing was found in it."),

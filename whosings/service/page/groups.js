@@ -67,21 +67,21 @@ function groupCard(app, group, groupsNow, onChanged) {
   const name = () => askName(app.api, { title: "Who is this?", label: "Singer", value: group.name ?? likely?.name ?? "", action: "Name",
     text: "The voices of this group are enrolled under the name, without listening again.",
     act: async (singer) => {
-      const { enrolled } = await app.api.post(`${path}/name`, { name: singer });
+      const { enrolled } = await app.api.post(`${path}/name`, { name: singer, by: app.by });
       done(`The group is called ${singer} now. ${enrolled ? `${counted(enrolled.added, "recording")} enrolled.` : ""}`);
     } });
   const merge = () => {
     const others = groupsNow().filter((one) => one.id !== group.id);
     const choice = el("select", {}, others.map((one) => el("option", { value: one.id }, `${one.name ?? `Group ${one.id}`} (${counted(one.voices.length, "voice")})`)));
     ask("Merge with another group", [el("label", { class: "field" }, "The group that stays", choice)], [{ text: "Merge",
-      act: async () => { await app.api.post(`${path}/merge`, { into: Number(choice.value) }); done("The groups were merged."); } }]);
+      act: async () => { await app.api.post(`${path}/merge`, { into: Number(choice.value), by: app.by }); done("The groups were merged."); } }]);
   };
   const boxes = group.voices.map((voice) => el("input", { type: "checkbox", onchange: () => { split.disabled = !boxes.some((box) => box.checked); },
     "aria-label": `Voice ${voice.voice + 1} of ${voice.name}` }));
   const split = button("Split off what is ticked", async () => {
     try {
       const voices = group.voices.filter((_, place) => boxes[place].checked).map(({ recording, voice }) => ({ recording, voice }));
-      await app.api.post(`${path}/split`, { voices });
+      await app.api.post(`${path}/split`, { voices, by: app.by });
       done(`${counted(voices.length, "voice")} split off.`);
     } catch (error) {
       split.after(faultOf(error));
@@ -96,12 +96,13 @@ function groupCard(app, group, groupsNow, onChanged) {
     el("div", { class: "singer-head" }, el("span", { class: "initial", "aria-hidden": "true" }, icon(group.name ? "check" : "unknown")),
       el("div", { class: "grow" }, el("h2", {}, nameOf(title)),
         el("p", { class: "soft" }, `${counted(group.recordings, "recording")} · ${howLong(group.seconds)}${group.kept ? " · kept as a person left it" : ""}`))),
-    likely ? el("p", { class: "small" }, "Perhaps ", nameOf(likely.name), `: ${percent(likely.share)} of the files say so (${likely.source}).`) : null,
+    likely ? el("p", { class: "small" }, "Perhaps ", nameOf(likely.name), likely.source === "tags"
+      ? `: tags of ${percent(likely.share)} of the recordings say so.` : `, who is enrolled (probability ${percent(likely.share)}).`) : null,
     clip || null,
     el("details", {}, el("summary", { "aria-label": `Voices of ${title}` }, counted(group.voices.length, "voice")),
       el("ul", { class: "plain recordings" }, group.voices.map(voiceRow)),
       app.may("review") ? split : null),
     app.may("review") ? el("div", { class: "row" },
-      button(group.name ? "Rename" : "Name", name, { kind: "small", label: `Name ${title}` }),
+      app.may("enrol") ? button(group.name ? "Rename" : "Name", name, { kind: "small", label: `Name ${title}` }) : null,
       groupsNow().length > 1 ? button("Merge", merge, { kind: "quiet small", label: `Merge ${title} with another group` }) : null) : null);
 }

@@ -50,7 +50,7 @@ function dropZone(songs) {
     el("span", { class: "drop-sign" }, icon("wave")),
     el("p", { class: "drop-title" }, "Drop songs here"),
     fileButton("Choose files", (files) => songs.add(files)),
-    el("p", { class: "soft small drop-note" }, "They are sent to this server and listened to there. Nothing is kept unless you decide on a voice."));
+    el("p", { class: "soft small drop-note" }, "They are sent to this server and listened to there. Their sound is not kept unless you decide on a voice."));
   return takesDrops(zone, (files) => songs.add(files));
 }
 

@@ -26,7 +26,7 @@ export async function decideOnSong(app, song, place, said, keepSound) {
 
 /** Write a decision on a voice of the library into the log. */
 export function decide(app, recording, voice, { decision, singer = null }) {
-  return app.api.post("review", { recording, voice, decision, singer, by: app.about.needs_token ? null : app.who || null });
+  return app.api.post("review", { recording, voice, decision, singer, by: app.by });
 }
 
 async function keep(app, song, keepSound) {

@@ -28,15 +28,15 @@ const VIEWS = [
   { path: /^library\/(\d+)$/, tab: "library", title: "Recording", needs: "read", show: recordingView },
   { path: /^find$/, tab: "library", title: "Find by voice", needs: "read", show: findView },
   { path: /^groups$/, tab: "library", title: "Voices without a name", needs: "read", show: groupsView },
-  { path: /^review$/, tab: "review", title: "Review", needs: "review", show: reviewView },
-  { path: /^review\/history$/, tab: "review", title: "History", needs: "review", show: historyView },
+  { path: /^review$/, tab: "review", title: "Review", needs: "read", show: reviewView },
+  { path: /^review\/history$/, tab: "review", title: "History", needs: "read", show: historyView },
 ];
 
 const TABS = [
   { tab: "identify", text: "Identify", symbol: "wave", needs: "read" },
   { tab: "singers", text: "Singers", symbol: "people", needs: "read" },
   { tab: "library", text: "Library", symbol: "shelf", needs: "read" },
-  { tab: "review", text: "Review", symbol: "tick", needs: "review" },
+  { tab: "review", text: "Review", symbol: "tick", needs: "read" },
 ];
 
 class Page {
@@ -56,6 +56,11 @@ class Page {
 
   set who(name) {
     sessionStorage.setItem(WHO, name);
+  }
+
+  /** The reader's name as requests give it; a token says it by itself. */
+  get by() {
+    return this.about.needs_token ? null : this.who || null;
   }
 
   may(scope) {

@@ -51,7 +51,7 @@ export function reviewView(app, { signal }) {
     el("h1", {}, "Review"),
     el("p", { class: "lead" }, "Voices that may be an enrolled singer’s, where the answer alone does not suffice. Listen, then decide."),
     tabs("#/review"),
-    el("div", { class: "row toolbar" }, total, el("span", { class: "grow" }), whoField(app)),
+    el("div", { class: "row toolbar" }, total, el("span", { class: "grow" }), app.may("review") ? whoField(app) : null),
     list,
     more,
   ];
@@ -73,7 +73,7 @@ function reviewCard(app, item, onDecided) {
         item.playable ? el("div", { class: "row clips" }, clips) : el("p", { class: "soft small" }, "Its sound is not kept here.")),
       el("div", { class: "side" }, el("span", { class: "side-title" }, nameOf(said.singer), ", enrolled"), enrolledClips(app, said.singer))),
     el("p", { class: "small soft terms" }, termsSentence(said.terms)));
-  card.append(decisionRow(app, {
+  if (app.may("review")) card.append(decisionRow(app, {
     singer: said.singer,
     about: `the voice in ${item.name}`,
     decision: item.decided,
@@ -125,7 +125,7 @@ function historyRow(decision) {
   return el("li", {},
     el("div", { class: "grow" },
       el("span", { class: "row-title" }, decisionParts(decision)),
-      el("span", { class: "soft small" }, decision.name ?? decision.path ? nameOf(decision.name ?? decision.path) : null,
+      el("span", { class: "soft small" }, nameOf(decision.path),
         said?.singer ? [" · the model said ", nameOf(said.singer), said.probability === undefined ? "" : `, ${percent(said.probability)}`] : null)),
     el("span", { class: "soft small who" }, nameOf(decision.who), el("br"), el("time", { datetime: decision.decided_at }, moment(decision.decided_at))));
 }
