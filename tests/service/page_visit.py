@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -16,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from playwright.sync_api import Browser, JSHandle, Locator, Page, Playwright
+from playwright.sync_api import JSHandle, Locator, Page
 
-_FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking")
+FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking")
+"""Of Chromium: in containers, and with nothing that asks the network."""
 _REFUSED = "Failed to load resource"  # what Chromium writes of any answer that is no success
 _DROP = """(element, files) => {
   const carried = new DataTransfer();
@@ -32,19 +32,12 @@ _DROP = """(element, files) => {
 }"""
 
 
-def browser_of(playwright: Playwright) -> Browser | None:
-    """An installed Chromium, or Playwright's own; None where there is neither."""
-    names = ("chromium", "chromium-browser", "google-chrome")
-    installed = next((found for name in names if (found := shutil.which(name))), None)
-    path = installed or playwright.chromium.executable_path
-    return playwright.chromium.launch(executable_path=path, args=_FLAGS) if Path(path).exists() else None
-
-
 @dataclass(frozen=True)
 class Service:
-    """A service that runs in a process of its own."""
+    """A service that runs in a process of its own, with all that it keeps in one folder."""
 
     address: str
+    folder: Path
     token: str | None = None
 
     def client(self) -> httpx.Client:
@@ -84,7 +77,7 @@ def served(folder: Path, *options: str, token: str | None = None) -> Iterator[Se
             assert process.stdout is not None
             told = process.stdout.readline()
             assert told, (folder / "log").read_text()
-            service = Service(json.loads(told)["address"], token)
+            service = Service(json.loads(told)["address"], folder, token)
             _wait_until_ready(service)
             yield service
         finally:
