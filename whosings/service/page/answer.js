@@ -64,11 +64,11 @@ function candidates(answer) {
   const rows = answer.top.map((one) => el("tr", {},
     el("th", { scope: "row" }, nameOf(one.singer), el("span", { class: "bar", "--share": one.probability })),
     el("td", {}, finePercent(one.probability)),
-    el("td", {}, one.score.toFixed(2)),
+    el("td", { class: "score" }, one.score.toFixed(2)),
     el("td", {}, percent(one.share))));
   return el("section", { "aria-labelledby": id },
     el("h4", { class: "section", id }, "Nearest enrolled singers"),
     el("table", { class: "candidates", "aria-labelledby": id },
-      el("thead", {}, el("tr", {}, ["Singer", "Probability", "Score", "Share"].map((text) => el("th", { scope: "col" }, text)))),
+      el("thead", {}, el("tr", {}, ["Singer", "Probability", "Score", "Share"].map((text) => el("th", { scope: "col", class: text.toLowerCase() }, text)))),
       el("tbody", {}, rows)));
 }

@@ -11,9 +11,9 @@ export class Problem extends Error {
     this.retryAfter_s = retryAfter_s;
   }
 
-  /** Whether the same request may work a little later. */
+  /** Whether the same request may work later, or with another token. */
   get passing() {
-    return this.status === 429 || this.status === 503 || this.status === 0;
+    return [0, 401, 429, 503].includes(this.status);
   }
 }
 

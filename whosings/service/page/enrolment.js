@@ -20,6 +20,7 @@ export async function enrol(app, singer, files, keep, place) {
   for (const [number, file] of files.entries()) {
     if (await enrolOne(app, singer, file, keep, rows[number])) added += 1;
   }
+  app.refresh();
   announce(`${counted(added, "recording")} of ${singer} added, of ${files.length}.`);
   return added;
 }

@@ -59,6 +59,7 @@ function groupCard(app, group, groupsNow, onChanged) {
   });
   const path = `library/groups/${group.id}`;
   const done = (text) => {
+    app.refresh();
     announce(text);
     onChanged();
     document.querySelector("h1").focus();

@@ -38,7 +38,7 @@ export function identifyView(app, { signal }) {
   return [
     el("h1", {}, "Who sings?"),
     el("p", { class: "lead" }, "Give a song. Each voice in it is compared with the singers who are enrolled here."),
-    subtabs("Identify", [["#/identify", "Who sings?"], ["#/verify", "One singer in two songs?"]], "#/identify"),
+    subtabs("Identify", [["#/identify", "Who sings?"], ["#/verify", "Compare two songs"]], "#/identify"),
     nobodyYet(app),
     zone,
     list,
@@ -142,9 +142,14 @@ class SongCard {
       singer: song.answer.voices[place].singer,
       about: `the voice of ${labels[place]}`,
       decision: song.kept?.decisions[place] ?? null,
-      decide: (said) => decideOnSong(app, song, place, said, this.keepSound),
+      decide: async (said) => {
+        const decision = await decideOnSong(app, song, place, said, this.keepSound);
+        put(before, this.terms());
+        return decision;
+      },
     }) : null);
-    const view = answerView(app, { answer: song.answer, evidence: song.evidence, player, before: this.terms(), decisionOf });
+    const before = el("div", { class: "before" }, this.terms());
+    const view = answerView(app, { answer: song.answer, evidence: song.evidence, player, before, decisionOf });
     if (!song.file) view.prepend(this.chooseAgain());
     return view;
   }
@@ -154,13 +159,14 @@ class SongCard {
     const { app, song } = this;
     if (!app.may("review")) return null;
     const keep = el("input", { type: "checkbox", checked: this.keepSound, onchange: () => { this.keepSound = keep.checked; } });
-    return el("div", { class: "before" },
+    return [
       el("p", {}, song.kept
         ? ["This song is in ", el("a", { href: `#/library/${song.kept.recording}` }, "the library"), "."]
         : "A decision keeps this song in the library of this server, where others can look it up."),
       el("div", { class: "row" },
         song.kept ? null : el("label", { class: "check" }, keep, "Keep its sound, too"),
-        whoField(app)));
+        whoField(app)),
+    ];
   }
 
   chooseAgain() {

@@ -29,7 +29,7 @@ export async function follow(api, id, { onProgress = () => {}, signal = undefine
         onProgress(job);
       }
     } catch (error) {
-      if (gaveUp(error) || !(error instanceof Problem ? error.passing : error instanceof TypeError)) throw error;
+      if (gaveUp(error) || !(error instanceof Problem ? error.passing && error.status !== 401 : error instanceof TypeError)) throw error;
     }
     breaks += 1;
     if (breaks > MOST_BREAKS) throw new Problem(0, "Unreachable", "The server does not say any more how far it is.");

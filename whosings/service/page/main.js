@@ -67,6 +67,14 @@ class Page {
     return this.about.may.includes(scope);
   }
 
+  /** Somebody is enrolled who was not, or the other way round. */
+  async refresh() {
+    try {
+      this.about = await this.api.get("about");
+      this.foot();
+    } catch { /* what is shown is a little old */ }
+  }
+
   /** Ask the service what it is and what the reader may do; then show what the address says. */
   async begin() {
     try {
@@ -130,7 +138,7 @@ class Page {
     const { version, encoder, notice, singers, needs_token: needsToken } = this.about;
     const facts = [`whosings ${version}`, `encoder ${encoder}`, Number.isInteger(singers) ? `${counted(singers, "singer")} enrolled` : null];
     const leave = needsToken && this.api.token
-      ? el("button", { type: "button", class: "button quiet small", onclick: () => this.refused() }, "Forget the token")
+      ? el("button", { type: "button", class: "button quiet small", onclick: forget }, "Forget the token")
       : null;
     put(document.getElementById("foot"), el("p", { class: "notice" }, notice), el("p", {}, facts.filter(Boolean).join(" · ")), leave);
   }
@@ -144,6 +152,12 @@ class Page {
     heading?.setAttribute("tabindex", "-1");
     heading?.focus({ preventScroll: true });
   }
+}
+
+/** Nothing of this visit stays in the browser. */
+function forget() {
+  sessionStorage.clear();
+  location.reload();
 }
 
 const page = new Page();

@@ -36,6 +36,7 @@ export function singerCard(app, singer, keep, onChanged) {
   };
 
   const done = (text) => {
+    app.refresh();
     announce(text);
     onChanged();
     document.querySelector("h1").focus(); // the card with the button is gone
@@ -53,8 +54,8 @@ export function singerCard(app, singer, keep, onChanged) {
       el("div", { class: "grow" }, el("h2", {}, nameOf(name)), facts)),
     recordings,
     result,
-    el("div", { class: "row" },
-      app.may("enrol") ? fileButton("Add songs", take, { kind: "small", label: `Add songs of ${name}`, symbol: "plus" }) : null,
+    app.may("enrol") ? el("div", { class: "row" }, fileButton("Add songs", take, { kind: "small", label: `Add songs of ${name}`, symbol: "plus" })) : null,
+    el("div", { class: "row actions" },
       el("a", { class: "button quiet small", href: `#/find?${new URLSearchParams({ singer: name })}`, "aria-label": `Find ${name} in the library` }, "Find"),
       app.may("enrol") ? [
         button("Rename", rename, { kind: "quiet small", label: `Rename ${name}` }),

@@ -39,7 +39,7 @@ export function verifyView(app, { signal }) {
   return [
     el("h1", {}, "One singer in two songs?"),
     el("p", { class: "lead" }, "Give two songs. Their voices are compared with each other; nobody has to be enrolled."),
-    subtabs("Identify", [["#/identify", "Who sings?"], ["#/verify", "One singer in two songs?"]], "#/verify"),
+    subtabs("Identify", [["#/identify", "Who sings?"], ["#/verify", "Compare two songs"]], "#/verify"),
     el("div", { class: "slots" }, slots),
     el("div", { class: "row end" }, compare),
     result,

@@ -21,9 +21,9 @@ export function percent(share) {
   return `${up ? low + 1 : low}%`;
 }
 
-/** A share that may be small: "1.2%", "less than 0.1%". */
+/** A share that may be small: "1.2%", "< 0.1%". */
 export function finePercent(share) {
-  if (share > 0 && share < 0.001) return "less than 0.1%";
+  if (share > 0 && share < 0.001) return "< 0.1%";
   return `${Number((100 * share).toFixed(1))}%`;
 }
 
