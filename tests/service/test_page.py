@@ -341,7 +341,7 @@ def _goes_to(page: Page, tab: str) -> None:
 
 
 def test_the_library_is_filtered_opened_searched_grouped_and_named(visit: Open, songs: Songs, service: Service) -> None:
-    for name in ("e-1", "e-2", "b-3"):
+    for name in ("e-1", "e-2", "e-3", "d-1", "d-2", "b-3"):
         service.keep(songs[name])
     seen = visit("library")
     page = seen.page
@@ -350,14 +350,15 @@ def test_the_library_is_filtered_opened_searched_grouped_and_named(visit: Open, 
     page.get_by_label("Outcome").select_option("named")
     expect(rows.filter(has_text="e-1.flac")).to_have_count(0)
     page.get_by_label("Outcome").select_option("any")
+    expect(rows.filter(has_text="e-1.flac")).to_have_count(1)
     page.get_by_label("File name").fill("E-1")
     expect(rows).to_have_count(1)
     rows.first.click()
     expect(page.get_by_role("heading", name="e-1.flac")).to_be_visible()
     page.get_by_role("link", name=re.compile("^Find the voice")).click()
     found = page.locator(".match")
-    expect(found.first).to_contain_text("e-2.flac")
-    seen.play(found.first.get_by_role("button", name=re.compile("^Play e-2.flac")).first)
+    expect(found.first).to_contain_text(re.compile(r"e-[23]\.flac"))
+    seen.play(found.first.get_by_role("button", name=re.compile(r"^Play e-[23]\.flac")).first)
 
     page.get_by_label("Enrolled singer").fill("Bram")
     page.get_by_role("button", name="Find", exact=True).click()
@@ -370,12 +371,23 @@ def test_the_library_is_filtered_opened_searched_grouped_and_named(visit: Open, 
     page.get_by_role("link", name="Unnamed").click()
     page.get_by_role("button", name="Group anew").click()
     group = page.locator(".singer").filter(has_text="e-1.flac")
-    expect(group).to_contain_text("2 recordings")
+    expect(group).to_contain_text("3 recordings")
     seen.play(group.get_by_role("button", name=re.compile("^Play Group")))
+    group.locator("summary").click()
+    group.get_by_role("checkbox", name=re.compile("e-3.flac")).check()
+    group.get_by_role("button", name="Split off what is ticked").click()
+    expect(group).to_contain_text("2 recordings")
+    expect(group).not_to_contain_text("e-3.flac")
     group.get_by_role("button", name=re.compile("^Name Group")).click()
     page.get_by_role("dialog").get_by_label("Singer").fill("Enid")
     page.keyboard.press("Enter")
     expect(page.get_by_role("dialog")).to_have_count(0)
+    expect(group.get_by_role("heading", name="Enid")).to_be_visible()
+    other = page.locator(".singer").filter(has_text="d-1.flac")
+    other.get_by_role("button", name=re.compile("^Merge Group")).click()
+    page.get_by_role("dialog").get_by_label("The group that stays").select_option("Enid (2 voices)")
+    page.get_by_role("dialog").get_by_role("button", name="Merge").click()
+    expect(group).to_contain_text("4 recordings")
     _goes_to(page, "Singers")
     expect(page.locator(".singer").filter(has_text="Enid")).to_contain_text("2 recordings")
 

@@ -102,7 +102,7 @@ function groupCard(app, group, groupsNow, onChanged) {
     clip || null,
     el("details", {}, el("summary", { "aria-label": `Voices of ${title}` }, counted(group.voices.length, "voice")),
       el("ul", { class: "plain recordings" }, group.voices.map(voiceRow)),
-      app.may("review") ? split : null),
+      app.may("review") ? [split, el("p", { class: "small soft" }, "What is split off is somebody else’s, and finds its group when groups are made anew.")] : null),
     app.may("review") ? el("div", { class: "row" },
       app.may("enrol") ? button(group.name ? "Rename" : "Name", name, { kind: "small", label: `Name ${title}` }) : null,
       groupsNow().length > 1 ? button("Merge", merge, { kind: "quiet small", label: `Merge ${title} with another group` }) : null) : null);

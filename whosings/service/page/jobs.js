@@ -2,7 +2,7 @@
 
 import { gaveUp, Problem } from "./api.js";
 
-const MOST_BREAKS = 8; // of the line, one after the other
+const MOST_BREAKS = 30; // of the line, one after the other: a service that starts anew takes some seconds
 const PAUSE_MS = 1000;
 
 /**

@@ -54,7 +54,7 @@ export function libraryView(app, { signal, query }) {
 
   return [
     el("h1", {}, "Library"),
-    el("p", { class: "lead" }, "Songs that were listened to once and kept. Whoever is enrolled later is found in them, too."),
+    el("p", { class: "lead" }, "Songs that were listened to once and kept. Whoever is enrolled later is found, too."),
     libraryTabs("#/library"),
     app.may("review") ? adding(app, load) : null,
     el("search", { class: "filters" },
