@@ -25,9 +25,9 @@ from whosings.service.jobs_file import StoredJob
 from whosings.service.limits import Limits, Places
 from whosings.service.listening import Heard, Listening, LongError, Upload
 from whosings.service.names import safe_name
-from whosings.service.problems import Problem, Refusal, refusal_of
+from whosings.service.problems import Refusal, refusal_of
 from whosings.service.recordings import Recordings
-from whosings.service.rows import Groups, Job
+from whosings.service.rows import Groups, Job, Problem
 from whosings.service.singers import Singers
 from whosings.service.telemetry import Telemetry
 

@@ -77,11 +77,10 @@ class Recordings:
         """
         known = self.library.with_content(decoded.sha256)
         place = self._places.kept(decoded.sha256, decoded.track_id)
-        about = upload.stat()
         if keep and not place.exists():
             place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             shutil.move(upload, place)
-            about = place.stat()
+        about = (place if place.exists() else upload).stat()  # the file may have been kept before
         without = replace(track, voices=tuple(replace(voice, embeddings=None) for voice in track.voices))
         file = LibraryFile(str(place), about.st_size, about.st_mtime_ns, decoded.tags)
         number = self.library.add(file, decoded.sha256, without, again=True)
