@@ -97,7 +97,10 @@ export class Api {
       const stop = () => request.abort();
       request.open("POST", this.address(path, query));
       for (const [key, value] of Object.entries(this.headers)) request.setRequestHeader(key, value);
-      request.upload.addEventListener("progress", (event) => event.lengthComputable && onSent(event.loaded / event.total));
+      request.upload.addEventListener(
+        "progress",
+        (event) => event.lengthComputable && onSent(event.loaded / event.total),
+      );
       request.addEventListener("load", async () => {
         const get = { get: (name) => request.getResponseHeader(name) };
         if (request.status < 200 || request.status > 299) {
@@ -131,6 +134,8 @@ async function asProblem(status, headers, text) {
   try {
     const said = JSON.parse(text);
     if (typeof said.detail === "string") return new Problem(status, said.title, said.detail, retryAfter_s);
-  } catch { /* whatever stands in front of the service answered, not the service */ }
+  } catch {
+    /* whatever stands in front of the service answered, not the service */
+  }
   return new Problem(status, "Error", `The server answered with error ${status}.`, retryAfter_s);
 }

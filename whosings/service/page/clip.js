@@ -17,8 +17,13 @@ export class ClipPlayer extends HTMLElement {
     this.audio = el("audio", { hidden: true });
     this.symbol = el("span", { class: "symbol" }, icon("play"));
     this.bar = el("span", { class: "heard" });
-    this.face = el("button", { type: "button", class: "button chip clip", onclick: () => this.playOrPause() },
-      this.symbol, el("span", {}, this.text), this.bar);
+    this.face = el(
+      "button",
+      { type: "button", class: "button chip clip", onclick: () => this.playOrPause() },
+      this.symbol,
+      el("span", {}, this.text),
+      this.bar,
+    );
     this.fault = el("p", { class: "fault small", role: "alert", hidden: true });
     for (const kind of ["play", "pause", "ended"]) this.audio.addEventListener(kind, () => this.changed());
     this.audio.addEventListener("timeupdate", () => {

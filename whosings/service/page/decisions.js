@@ -7,15 +7,17 @@ import { faultOf } from "./faults.js";
 /** A decision in words, as parts. */
 export function decisionParts(decision) {
   const name = decision.singer ? nameOf(decision.singer) : "somebody else";
-  return {
-    confirm: ["Confirmed: ", name],
-    reject: ["Not ", name],
-    "somebody else": ["It is ", name],
-    "not sung": ["Not sung"],
-    "name group": ["Group named ", name],
-    "merge groups": ["Groups merged"],
-    "split group": ["Group split"],
-  }[decision.deed] ?? [decision.deed];
+  return (
+    {
+      confirm: ["Confirmed: ", name],
+      reject: ["Not ", name],
+      "somebody else": ["It is ", name],
+      "not sung": ["Not sung"],
+      "name group": ["Group named ", name],
+      "merge groups": ["Groups merged"],
+      "split group": ["Group split"],
+    }[decision.deed] ?? [decision.deed]
+  );
 }
 
 /**
@@ -33,7 +35,11 @@ export function decisionRow(app, { singer, about, decision, decide, rejects = fa
 
   const save = async (said) => {
     const made = await decide(said);
-    announce(`Saved. ${decisionParts(made).map((part) => part.textContent ?? part).join("")}.`);
+    announce(
+      `Saved. ${decisionParts(made)
+        .map((part) => part.textContent ?? part)
+        .join("")}.`,
+    );
     if (onDecided) onDecided(made);
     else {
       decided(made);
@@ -42,38 +48,74 @@ export function decisionRow(app, { singer, about, decision, decide, rejects = fa
   };
   const saveNow = async (said) => {
     row.setAttribute("aria-busy", "true");
-    row.querySelectorAll("button").forEach((one) => { one.disabled = true; });
+    row.querySelectorAll("button").forEach((one) => {
+      one.disabled = true;
+    });
     row.querySelector(".fault")?.remove();
     try {
       await save(said);
     } catch (error) {
-      row.querySelectorAll("button").forEach((one) => { one.disabled = false; });
+      row.querySelectorAll("button").forEach((one) => {
+        one.disabled = false;
+      });
       row.append(faultOf(error, () => saveNow(said)));
     } finally {
       row.removeAttribute("aria-busy");
     }
   };
 
-  const who = () => askName(app.api, {
-    title: "Who sings here?",
-    text: "The name need not be that of an enrolled singer.",
-    label: "Singer",
-    action: "Save",
-    act: (name) => save({ decision: "somebody else", singer: name }),
-    others: singer === null || rejects ? [] : [{ text: "I do not know", act: () => save({ decision: "reject", singer: null }) }],
-  });
+  const who = () =>
+    askName(app.api, {
+      title: "Who sings here?",
+      text: "The name need not be that of an enrolled singer.",
+      label: "Singer",
+      action: "Save",
+      act: (name) => save({ decision: "somebody else", singer: name }),
+      others:
+        singer === null || rejects
+          ? []
+          : [{ text: "I do not know", act: () => save({ decision: "reject", singer: null }) }],
+    });
 
-  const undecided = () => put(row,
-    singer === null ? null : button("Confirm", () => saveNow({ decision: "confirm", singer: null }),
-      { kind: "small", symbol: "check", label: `Confirm that ${about} is ${singer}` }),
-    rejects ? button("Reject", () => saveNow({ decision: "reject", singer: null }), { kind: "small", symbol: "cross", label: `Reject: ${about} is not ${singer}` }) : null,
-    button(singer === null ? "Say who it is …" : "Somebody else …", who, { kind: "small", label: `${singer === null ? "Say who" : "Somebody else"}: ${about}` }),
-    button("Not sung", () => saveNow({ decision: "not sung", singer: null }), { kind: "small", label: `Not sung: ${about}` }),
-  );
-  const decided = (made) => put(row,
-    el("p", { class: "decided" }, icon("check"), el("span", {}, decisionParts(made))),
-    button("Change", () => { undecided(); row.querySelector("button").focus(); }, { kind: "quiet small", label: `Change what was decided on ${about}` }),
-  );
+  const undecided = () =>
+    put(
+      row,
+      singer === null
+        ? null
+        : button("Confirm", () => saveNow({ decision: "confirm", singer: null }), {
+            kind: "small",
+            symbol: "check",
+            label: `Confirm that ${about} is ${singer}`,
+          }),
+      rejects
+        ? button("Reject", () => saveNow({ decision: "reject", singer: null }), {
+            kind: "small",
+            symbol: "cross",
+            label: `Reject: ${about} is not ${singer}`,
+          })
+        : null,
+      button(singer === null ? "Say who it is …" : "Somebody else …", who, {
+        kind: "small",
+        label: `${singer === null ? "Say who" : "Somebody else"}: ${about}`,
+      }),
+      button("Not sung", () => saveNow({ decision: "not sung", singer: null }), {
+        kind: "small",
+        label: `Not sung: ${about}`,
+      }),
+    );
+  const decided = (made) =>
+    put(
+      row,
+      el("p", { class: "decided" }, icon("check"), el("span", {}, decisionParts(made))),
+      button(
+        "Change",
+        () => {
+          undecided();
+          row.querySelector("button").focus();
+        },
+        { kind: "quiet small", label: `Change what was decided on ${about}` },
+      ),
+    );
 
   if (decision) decided(decision);
   else undecided();
@@ -83,7 +125,15 @@ export function decisionRow(app, { singer, about, decision, decide, rejects = fa
 /** A field for the reader's name in the log; nothing where the token says who it is. */
 export function whoField(app) {
   if (app.about.needs_token) return null;
-  const input = el("input", { type: "text", value: app.who, maxlength: 200, autocomplete: "name", placeholder: "optional",
-    oninput: () => { app.who = input.value.trim(); } });
+  const input = el("input", {
+    type: "text",
+    value: app.who,
+    maxlength: 200,
+    autocomplete: "name",
+    placeholder: "optional",
+    oninput: () => {
+      app.who = input.value.trim();
+    },
+  });
   return el("label", { class: "field inline" }, "Your name, for the log", input);
 }

@@ -7,8 +7,8 @@ import { faultOf } from "./faults.js";
  * Ask, and do what is answered while the question stays open, so that what goes wrong can be put right.
  * @param {string} title
  * @param {Node[]} body
- * @param {{text: string, kind?: string, act: () => Promise<any>}[]} actions  the first is what Enter does; an `act` that
- *   gives false leaves the question open.
+ * @param {{text: string, kind?: string, act: () => Promise<any>}[]} actions  the first is what Enter does.
+ *   An `act` that gives false leaves the question open.
  * @returns {Promise<boolean>} whether something was done.
  */
 export function ask(title, body, actions) {
@@ -16,10 +16,18 @@ export function ask(title, body, actions) {
     const heading = newId("question");
     const fault = el("div");
     let done = false;
-    const dialog = el("dialog", { "aria-labelledby": heading, onclose: () => { dialog.remove(); resolve(done); } });
+    const dialog = el("dialog", {
+      "aria-labelledby": heading,
+      onclose: () => {
+        dialog.remove();
+        resolve(done);
+      },
+    });
     const run = async (action) => {
       const buttons = [...dialog.querySelectorAll("button")];
-      buttons.forEach((one) => { one.disabled = true; });
+      buttons.forEach((one) => {
+        one.disabled = true;
+      });
       fault.replaceChildren();
       try {
         done = (await action.act()) !== false;
@@ -27,16 +35,31 @@ export function ask(title, body, actions) {
       } catch (error) {
         fault.replaceChildren(faultOf(error));
       } finally {
-        buttons.forEach((one) => { one.disabled = false; });
+        buttons.forEach((one) => {
+          one.disabled = false;
+        });
       }
     };
     const [first, ...others] = actions;
-    const form = el("form", { onsubmit: (event) => { event.preventDefault(); run(first); } },
-      el("h2", { id: heading }, title), body, fault,
-      el("div", { class: "row end" },
+    const form = el(
+      "form",
+      {
+        onsubmit: (event) => {
+          event.preventDefault();
+          run(first);
+        },
+      },
+      el("h2", { id: heading }, title),
+      body,
+      fault,
+      el(
+        "div",
+        { class: "row end" },
         button("Cancel", () => dialog.close(), { kind: "quiet" }),
         others.map((action) => button(action.text, () => run(action), { kind: action.kind ?? "" })),
-        el("button", { type: "submit", class: `button ${first.kind ?? "primary"}` }, first.text)));
+        el("button", { type: "submit", class: `button ${first.kind ?? "primary"}` }, first.text),
+      ),
+    );
     dialog.append(form);
     document.body.append(dialog);
     dialog.showModal();
@@ -61,7 +84,12 @@ export function askName(api, { title, text, label, value = "", action, act, othe
     if (!fault.hidden) input.focus();
     return fault.hidden ? act(input.value.trim()) : false;
   };
-  const body = [text ? el("p", {}, text) : null, el("label", { class: "field" }, label, input), input.suggestions, fault];
+  const body = [
+    text ? el("p", {}, text) : null,
+    el("label", { class: "field" }, label, input),
+    input.suggestions,
+    fault,
+  ];
   return ask(title, body.filter(Boolean), [{ text: action, act: given }, ...others]);
 }
 
@@ -76,8 +104,16 @@ export function nameField(api, attributes = {}) {
       list.replaceChildren(); // a name can be typed as well
     }
   };
-  const input = el("input", { type: "text", autocomplete: "off", list: list.id, dir: "auto", maxlength: 200,
-    onfocus: suggest, oninput: debounced(suggest), ...attributes });
+  const input = el("input", {
+    type: "text",
+    autocomplete: "off",
+    list: list.id,
+    dir: "auto",
+    maxlength: 200,
+    onfocus: suggest,
+    oninput: debounced(suggest),
+    ...attributes,
+  });
   input.suggestions = list;
   return input;
 }

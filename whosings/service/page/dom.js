@@ -10,10 +10,14 @@ const ICONS = {
   upload: "M12 16V5m-5 5 5-5 5 5M5 19h14",
   check: "m5 12.5 4.5 4.5L19 7.5",
   cross: "M6 6l12 12M18 6 6 18",
-  look: "M2.5 12S6 5.5 12 5.5 21.5 12 21.5 12 18 18.5 12 18.5 2.5 12 2.5 12zM12 14.7a2.7 2.7 0 1 0 0-5.4 2.7 2.7 0 0 0 0 5.4z",
+  look:
+    "M2.5 12S6 5.5 12 5.5 21.5 12 21.5 12 18 18.5 12 18.5 2.5 12 2.5 12z" +
+    "M12 14.7a2.7 2.7 0 1 0 0-5.4 2.7 2.7 0 0 0 0 5.4z",
   unknown: "M9 9.2a3 3 0 1 1 4.4 2.6c-.9.5-1.4 1.1-1.4 2.2M12 17.5v.1",
   silent: "M4 12h2m3 0h1m4 0h1m3 0h2",
-  people: "M9 11a3.2 3.2 0 1 0 0-6.4A3.2 3.2 0 0 0 9 11zm-6 8c0-3.2 2.6-5.2 6-5.2s6 2 6 5.2M15.5 4.9a3.2 3.2 0 0 1 0 5.9M17.5 14.2c2.1.6 3.5 2.3 3.5 4.8",
+  people:
+    "M9 11a3.2 3.2 0 1 0 0-6.4A3.2 3.2 0 0 0 9 11zm-6 8c0-3.2 2.6-5.2 6-5.2s6 2 6 5.2" +
+    "M15.5 4.9a3.2 3.2 0 0 1 0 5.9M17.5 14.2c2.1.6 3.5 2.3 3.5 4.8",
   wave: "M3 10v4M7.5 6v12M12 9v6M16.5 4v16M21 10v4",
   shelf: "M4 5v14M8.5 5v14M13 5.5l5 13.2M3 19.5h18",
   tick: "M4 6.5h9M4 12h6M4 17.5h6M13 16l2.8 2.8L21 13.5",
@@ -80,7 +84,9 @@ export function nameOf(name) {
 export function announce(text) {
   const status = document.getElementById("status");
   status.textContent = "";
-  setTimeout(() => { status.textContent = text; }, 30); // the same text twice is said twice
+  setTimeout(() => {
+    status.textContent = text;
+  }, 30); // the same text twice is said twice
 }
 
 let lastId = 0;

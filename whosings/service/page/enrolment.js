@@ -30,10 +30,19 @@ async function enrolOne(app, singer, file, keep, row) {
   put(row, nameOf(file.name), measure);
   const show = (share) => (share === null ? measure.removeAttribute("value") : (measure.value = share));
   try {
-    const sent = await app.api.upload("enrol", { singer, file, keep: String(keep) }, { onSent: (share) => show(share < 1 ? share : null) });
+    const sent = await app.api.upload(
+      "enrol",
+      { singer, file, keep: String(keep) },
+      { onSent: (share) => show(share < 1 ? share : null) },
+    );
     const done = await settled(app.api, sent, { onProgress: (job) => show(shareOf(job)) });
-    put(row, icon("check"), nameOf(file.name), el("span", { class: "soft small" }, done.added ? "added" : "was enrolled already"),
-      done.doubts.map((doubt) => el("p", { class: "caveats small", dir: "auto" }, icon("warn"), doubt)));
+    put(
+      row,
+      icon("check"),
+      nameOf(file.name),
+      el("span", { class: "soft small" }, done.added ? "added" : "was enrolled already"),
+      done.doubts.map((doubt) => el("p", { class: "caveats small", dir: "auto" }, icon("warn"), doubt)),
+    );
     return done.added;
   } catch (error) {
     return new Promise((resolve) => {

@@ -10,7 +10,13 @@ import { button, el, icon, put } from "./dom.js";
 export function faultOf(error, again = null) {
   const wait = error.retryAfter_s ? ` It may work in ${Math.ceil(error.retryAfter_s)} s.` : "";
   const retry = again && error.passing ? button("Try again", again, { kind: "small" }) : null;
-  return el("div", { class: "fault box", role: "alert" }, icon("warn"), el("p", {}, `${error.message}${wait}`), retry);
+  return el(
+    "div",
+    { class: "fault box", role: "alert" },
+    icon("warn"),
+    el("p", {}, `${error.message}${wait}`),
+    retry,
+  );
 }
 
 /**

@@ -5,13 +5,23 @@ import { el, icon } from "./dom.js";
 const ACCEPT = "audio/*,.wav,.flac,.mp3,.ogg,.opus,.aiff,.aif,.m4a,.aac,.mka,.mp4";
 
 /** A button that opens the choice of files; a real input lies under it, for keyboards and screen readers. */
-export function fileButton(text, onFiles, { multiple = true, kind = "primary", label = null, symbol = "upload" } = {}) {
-  const input = el("input", { type: "file", accept: ACCEPT, multiple, class: "unseen", "aria-label": label,
+export function fileButton(
+  text,
+  onFiles,
+  { multiple = true, kind = "primary", label = null, symbol = "upload" } = {},
+) {
+  const input = el("input", {
+    type: "file",
+    accept: ACCEPT,
+    multiple,
+    class: "unseen",
+    "aria-label": label,
     onchange: () => {
       const files = [...input.files];
       input.value = ""; // the same file can be chosen again
       if (files.length) onFiles(files);
-    } });
+    },
+  });
   return el("label", { class: `button ${kind} choose` }, input, symbol ? icon(symbol) : null, el("span", {}, text));
 }
 
@@ -22,9 +32,15 @@ export function takesDrops(element, onFiles) {
     depth = change === 0 ? 0 : depth + change;
     element.classList.toggle("dropping", depth > 0);
   };
-  element.addEventListener("dragenter", (event) => { event.preventDefault(); show(1); });
+  element.addEventListener("dragenter", (event) => {
+    event.preventDefault();
+    show(1);
+  });
   element.addEventListener("dragleave", () => show(-1));
-  element.addEventListener("dragover", (event) => { event.preventDefault(); event.dataTransfer.dropEffect = "copy"; });
+  element.addEventListener("dragover", (event) => {
+    event.preventDefault();
+    event.dataTransfer.dropEffect = "copy";
+  });
   element.addEventListener("drop", async (event) => {
     event.preventDefault();
     event.stopPropagation();
@@ -48,11 +64,18 @@ async function filesOf(transfer) {
 }
 
 async function within(entry) {
-  if (!entry.isDirectory) return [await new Promise((resolve, reject) => { entry.file(resolve, reject); })];
+  if (!entry.isDirectory)
+    return [
+      await new Promise((resolve, reject) => {
+        entry.file(resolve, reject);
+      }),
+    ];
   const reader = entry.createReader();
   const found = [];
   for (;;) {
-    const some = await new Promise((resolve, reject) => { reader.readEntries(resolve, reject); });
+    const some = await new Promise((resolve, reject) => {
+      reader.readEntries(resolve, reject);
+    });
     if (!some.length) break; // it gives a hundred at a time
     found.push(...some);
   }

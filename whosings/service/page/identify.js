@@ -23,14 +23,22 @@ export function identifyView(app, { signal }) {
     return cards.get(song);
   };
   const showList = () => {
-    for (const song of cards.keys()) if (!songs.list.includes(song)) { cards.get(song).element.remove(); cards.delete(song); }
+    for (const song of cards.keys())
+      if (!songs.list.includes(song)) {
+        cards.get(song).element.remove();
+        cards.delete(song);
+      }
     for (const song of songs.list) if (!cards.has(song)) list.append(cardOf(song).element);
     zone.classList.toggle("flat", songs.list.length > 0);
   };
-  songs.addEventListener("change", ({ detail: song }) => {
-    if (song) cardOf(song).show();
-    else showList();
-  }, { signal });
+  songs.addEventListener(
+    "change",
+    ({ detail: song }) => {
+      if (song) cardOf(song).show();
+      else showList();
+    },
+    { signal },
+  );
   showList();
   const opened = songs.list.find((song) => song.state === "done");
   if (opened) cardOf(opened).open(true);
@@ -38,7 +46,14 @@ export function identifyView(app, { signal }) {
   return [
     el("h1", {}, "Who sings?"),
     el("p", { class: "lead" }, "Give a song. Each voice in it is compared with the singers who are enrolled here."),
-    subtabs("Identify", [["#/identify", "Who sings?"], ["#/verify", "Compare two songs"]], "#/identify"),
+    subtabs(
+      "Identify",
+      [
+        ["#/identify", "Who sings?"],
+        ["#/verify", "Compare two songs"],
+      ],
+      "#/identify",
+    ),
     nobodyYet(app),
     zone,
     list,
@@ -46,18 +61,35 @@ export function identifyView(app, { signal }) {
 }
 
 function dropZone(songs) {
-  const zone = el("div", { class: "drop" },
+  const zone = el(
+    "div",
+    { class: "drop" },
     el("span", { class: "drop-sign" }, icon("wave")),
     el("p", { class: "drop-title" }, "Drop songs here"),
     fileButton("Choose files", (files) => songs.add(files)),
-    el("p", { class: "soft small drop-note" }, "They are sent to this server and listened to there. Their sound is not kept unless you decide on a voice."));
+    el(
+      "p",
+      { class: "soft small drop-note" },
+      "They are sent to this server and listened to there. Their sound is not kept unless you decide on a voice.",
+    ),
+  );
   return takesDrops(zone, (files) => songs.add(files));
 }
 
 function nobodyYet(app) {
   if (app.about.singers !== 0) return null;
-  return el("p", { class: "box" }, icon("people"), el("span", {}, "Nobody is enrolled here yet. ",
-    el("a", { href: "#/singers" }, "Enrol a singer"), " with a few songs first; every answer comes from comparing with them."));
+  return el(
+    "p",
+    { class: "box" },
+    icon("people"),
+    el(
+      "span",
+      {},
+      "Nobody is enrolled here yet. ",
+      el("a", { href: "#/singers" }, "Enrol a singer"),
+      " with a few songs first; every answer comes from comparing with them.",
+    ),
+  );
 }
 
 /** A song of the list: its progress, then its answer. */
@@ -84,8 +116,13 @@ class SongCard {
       const others = this.app.songs.list.some((one) => one !== song && one.state === "done");
       this.open(!others || this.opened);
     } else {
-      this.headline([], button(song.state === "failed" ? "Remove" : "Cancel", () => this.remove(), { kind: "quiet small",
-        label: `${song.state === "failed" ? "Remove" : "Cancel"} ${song.name}` }));
+      this.headline(
+        [],
+        button(song.state === "failed" ? "Remove" : "Cancel", () => this.remove(), {
+          kind: "quiet small",
+          label: `${song.state === "failed" ? "Remove" : "Cancel"} ${song.name}`,
+        }),
+      );
       put(this.body, song.state === "failed" ? faultOf(song.error, () => this.app.songs.again(song)) : this.bar());
       this.progress();
     }
@@ -96,19 +133,36 @@ class SongCard {
     const { song } = this;
     this.opened = opened;
     const others = this.app.songs.list.length > 1;
-    const toggle = button(opened ? "Hide" : "Show", () => { this.open(!this.opened); this.head.querySelector("button").focus(); },
-      { kind: "small", label: `${opened ? "Hide" : "Show"} the answer for ${song.name}`, "aria-expanded": String(opened) });
+    const toggle = button(
+      opened ? "Hide" : "Show",
+      () => {
+        this.open(!this.opened);
+        this.head.querySelector("button").focus();
+      },
+      {
+        kind: "small",
+        label: `${opened ? "Hide" : "Show"} the answer for ${song.name}`,
+        "aria-expanded": String(opened),
+      },
+    );
     const sung = `${clock(song.answer.duration_s)} · ${howLong(song.answer.vocal_s)} of singing found`;
-    this.headline([el("span", { class: "soft small" }, sung),
-      opened ? null : el("div", { class: "said brief" }, chip(outcomeOf(song.answer)), verdict(song.answer))],
-    others ? toggle : null, button("Remove", () => this.remove(), { kind: "quiet small", label: `Remove ${song.name}` }));
+    this.headline(
+      [
+        el("span", { class: "soft small" }, sung),
+        opened ? null : el("div", { class: "said brief" }, chip(outcomeOf(song.answer)), verdict(song.answer)),
+      ],
+      others ? toggle : null,
+      button("Remove", () => this.remove(), { kind: "quiet small", label: `Remove ${song.name}` }),
+    );
     put(this.body, opened ? this.answer() : null);
   }
 
   headline(details, ...buttons) {
-    put(this.head,
+    put(
+      this.head,
       el("div", { class: "grow" }, el("h2", { id: this.title }, nameOf(this.song.name)), details),
-      el("div", { class: "row" }, buttons));
+      el("div", { class: "row" }, buttons),
+    );
   }
 
   bar() {
@@ -122,7 +176,8 @@ class SongCard {
     if (song.state === "failed") return;
     if (this.said !== song.stage) announce(`${song.name}: ${song.stage}`);
     this.said = song.stage;
-    this.stage.textContent = song.share === null ? `${song.stage} …` : `${song.stage} … ${Math.floor(100 * song.share)}%`;
+    this.stage.textContent =
+      song.share === null ? `${song.stage} …` : `${song.stage} … ${Math.floor(100 * song.share)}%`;
     if (song.share === null) this.measure.removeAttribute("value");
     else this.measure.value = song.share;
   }
@@ -135,19 +190,27 @@ class SongCard {
 
   answer() {
     const { app, song } = this;
-    const player = new SongPlayer({ source: song.file, silence: "The page was loaded anew and has not got the file any more.",
-      duration_s: song.answer.duration_s, voices: song.answer.voices, name: song.name });
+    const player = new SongPlayer({
+      source: song.file,
+      silence: "The page was loaded anew and has not got the file any more.",
+      duration_s: song.answer.duration_s,
+      voices: song.answer.voices,
+      name: song.name,
+    });
     const labels = labelsOf(song.answer.voices);
-    const decisionOf = (place) => (app.may("review") ? decisionRow(app, {
-      singer: song.answer.voices[place].singer,
-      about: `the voice of ${labels[place]}`,
-      decision: song.kept?.decisions[place] ?? null,
-      decide: async (said) => {
-        const decision = await decideOnSong(app, song, place, said, this.keepSound);
-        put(before, this.terms());
-        return decision;
-      },
-    }) : null);
+    const decisionOf = (place) =>
+      app.may("review")
+        ? decisionRow(app, {
+            singer: song.answer.voices[place].singer,
+            about: `the voice of ${labels[place]}`,
+            decision: song.kept?.decisions[place] ?? null,
+            decide: async (said) => {
+              const decision = await decideOnSong(app, song, place, said, this.keepSound);
+              put(before, this.terms());
+              return decision;
+            },
+          })
+        : null;
     const before = el("div", { class: "before" }, this.terms());
     const view = answerView(app, { answer: song.answer, evidence: song.evidence, player, before, decisionOf });
     if (!song.file) view.prepend(this.chooseAgain());
@@ -158,14 +221,27 @@ class SongCard {
   terms() {
     const { app, song } = this;
     if (!app.may("review")) return null;
-    const keep = el("input", { type: "checkbox", checked: this.keepSound, onchange: () => { this.keepSound = keep.checked; } });
+    const keep = el("input", {
+      type: "checkbox",
+      checked: this.keepSound,
+      onchange: () => {
+        this.keepSound = keep.checked;
+      },
+    });
     return [
-      el("p", {}, song.kept
-        ? ["This song is in ", el("a", { href: `#/library/${song.kept.recording}` }, "the library"), "."]
-        : "A decision keeps this song in the library of this server, where others can look it up."),
-      el("div", { class: "row" },
+      el(
+        "p",
+        {},
+        song.kept
+          ? ["This song is in ", el("a", { href: `#/library/${song.kept.recording}` }, "the library"), "."]
+          : "A decision keeps this song in the library of this server, where others can look it up.",
+      ),
+      el(
+        "div",
+        { class: "row" },
         song.kept ? null : el("label", { class: "check" }, keep, "Keep its sound, too"),
-        whoField(app)),
+        whoField(app),
+      ),
     ];
   }
 
@@ -174,7 +250,16 @@ class SongCard {
       [this.song.file] = files;
       this.open(true);
     };
-    return el("div", { class: "box" }, icon("warn"), el("p", { class: "grow" }, "To hear the song, and to decide on its voices, choose the file again."),
-      fileButton("Choose the file", choose, { multiple: false, kind: "small", label: `Choose ${this.song.name} again` }));
+    return el(
+      "div",
+      { class: "box" },
+      icon("warn"),
+      el("p", { class: "grow" }, "To hear the song, and to decide on its voices, choose the file again."),
+      fileButton("Choose the file", choose, {
+        multiple: false,
+        kind: "small",
+        label: `Choose ${this.song.name} again`,
+      }),
+    );
   }
 }

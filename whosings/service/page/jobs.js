@@ -29,7 +29,11 @@ export async function follow(api, id, { onProgress = () => {}, signal = undefine
         onProgress(job);
       }
     } catch (error) {
-      if (gaveUp(error) || !(error instanceof Problem ? error.passing && error.status !== 401 : error instanceof TypeError)) throw error;
+      if (
+        gaveUp(error) ||
+        !(error instanceof Problem ? error.passing && error.status !== 401 : error instanceof TypeError)
+      )
+        throw error;
     }
     breaks += 1;
     if (breaks > MOST_BREAKS) throw new Problem(0, "Unreachable", "The server does not say any more how far it is.");
@@ -102,8 +106,14 @@ function parsed(block) {
 
 function pause(wait_ms, signal) {
   return new Promise((resolve, reject) => {
-    const stop = () => { clearTimeout(timer); reject(new DOMException("given up", "AbortError")); };
-    const timer = setTimeout(() => { signal?.removeEventListener("abort", stop); resolve(); }, wait_ms);
+    const stop = () => {
+      clearTimeout(timer);
+      reject(new DOMException("given up", "AbortError"));
+    };
+    const timer = setTimeout(() => {
+      signal?.removeEventListener("abort", stop);
+      resolve();
+    }, wait_ms);
     signal?.addEventListener("abort", stop, { once: true });
   });
 }

@@ -17,7 +17,11 @@ export async function decideOnSong(app, song, place, said, keepSound) {
   song.kept ??= await keep(app, song, keepSound);
   const number = song.kept.numbers[place];
   if (number === null || number === undefined) {
-    throw new Problem(409, "NoVoice", "The library did not find this voice again in the song; look at the song there.");
+    throw new Problem(
+      409,
+      "NoVoice",
+      "The library did not find this voice again in the song; look at the song there.",
+    );
   }
   const decision = await decide(app, song.kept.recording, number, said);
   song.kept.decisions[place] = decision;

@@ -72,7 +72,9 @@ class Page {
     try {
       this.about = await this.api.get("about");
       this.foot();
-    } catch { /* what is shown is a little old */ }
+    } catch {
+      /* what is shown is a little old */
+    }
   }
 
   /** Ask the service what it is and what the reader may do; then show what the address says. */
@@ -80,7 +82,12 @@ class Page {
     try {
       this.about = await this.api.get("about");
     } catch (error) {
-      if (error.status !== 401) put(this.main, el("h1", {}, "whosings"), faultOf(error, () => this.begin()));
+      if (error.status !== 401)
+        put(
+          this.main,
+          el("h1", {}, "whosings"),
+          faultOf(error, () => this.begin()),
+        );
       return;
     }
     this.foot();
@@ -104,10 +111,13 @@ class Page {
     this.leave?.abort();
     this.navigation.hidden = true;
     document.title = "Token · whosings";
-    put(this.main, tokenView(wrong, (token) => {
-      this.api.token = token;
-      this.begin();
-    }));
+    put(
+      this.main,
+      tokenView(wrong, (token) => {
+        this.api.token = token;
+        this.begin();
+      }),
+    );
     this.main.querySelector("input").focus();
   }
 
@@ -120,7 +130,11 @@ class Page {
     this.tabs(view.tab);
     document.title = `${view.title} · whosings`;
     if (!this.may(view.needs)) {
-      put(this.main, el("h1", {}, view.title), el("p", { class: "box" }, icon("warn"), el("span", {}, "The token that was given may not do this.")));
+      put(
+        this.main,
+        el("h1", {}, view.title),
+        el("p", { class: "box" }, icon("warn"), el("span", {}, "The token that was given may not do this.")),
+      );
       return;
     }
     const [, ...parts] = path.match(view.path) ?? [];
@@ -128,19 +142,38 @@ class Page {
   }
 
   tabs(current) {
-    const items = TABS.filter((one) => this.may(one.needs)).map((one) => el("a", {
-      href: `#/${one.tab}`, class: "tab", "aria-current": one.tab === current ? "page" : null,
-    }, icon(one.symbol), el("span", {}, one.text)));
+    const items = TABS.filter((one) => this.may(one.needs)).map((one) =>
+      el(
+        "a",
+        {
+          href: `#/${one.tab}`,
+          class: "tab",
+          "aria-current": one.tab === current ? "page" : null,
+        },
+        icon(one.symbol),
+        el("span", {}, one.text),
+      ),
+    );
     put(this.navigation, items);
   }
 
   foot() {
     const { version, encoder, notice, singers, needs_token: needsToken } = this.about;
-    const facts = [`whosings ${version}`, `encoder ${encoder}`, Number.isInteger(singers) ? `${counted(singers, "singer")} enrolled` : null];
-    const leave = needsToken && this.api.token
-      ? el("button", { type: "button", class: "button quiet small", onclick: forget }, "Forget the token")
-      : null;
-    put(document.getElementById("foot"), el("p", { class: "notice" }, notice), el("p", {}, facts.filter(Boolean).join(" · ")), leave);
+    const facts = [
+      `whosings ${version}`,
+      `encoder ${encoder}`,
+      Number.isInteger(singers) ? `${counted(singers, "singer")} enrolled` : null,
+    ];
+    const leave =
+      needsToken && this.api.token
+        ? el("button", { type: "button", class: "button quiet small", onclick: forget }, "Forget the token")
+        : null;
+    put(
+      document.getElementById("foot"),
+      el("p", { class: "notice" }, notice),
+      el("p", {}, facts.filter(Boolean).join(" · ")),
+      leave,
+    );
   }
 
   /** Another view: its heading takes the focus, so that it is read. */

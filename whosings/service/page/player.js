@@ -12,9 +12,13 @@ const DARK = "(prefers-color-scheme: dark)";
 
 /** Where one sound begins, all others of the page stop. */
 export function oneSoundAtATime() {
-  document.addEventListener("play", (event) => {
-    for (const other of document.querySelectorAll("audio")) if (other !== event.target) other.pause();
-  }, true); // these events do not bubble
+  document.addEventListener(
+    "play",
+    (event) => {
+      for (const other of document.querySelectorAll("audio")) if (other !== event.target) other.pause();
+    },
+    true,
+  ); // these events do not bubble
 }
 
 /** Fires "state" whenever it begins or ceases to play; `playing` is the span that is heard, or "all", or null. */
@@ -34,10 +38,25 @@ export class SongPlayer extends HTMLElement {
     this.wave = el("div", { class: "wave" });
     this.note = el("p", { class: "soft small", hidden: true });
     this.toggle = button("Play", () => this.playOrPause(), { kind: "primary play-all", symbol: "play" });
-    this.seek = el("input", { type: "range", class: "seek", min: 0, max: this.duration_s, step: 0.1, value: 0,
-      "aria-label": `Position in ${this.name}`, oninput: () => { this.audio.currentTime = Number(this.seek.value); } });
+    this.seek = el("input", {
+      type: "range",
+      class: "seek",
+      min: 0,
+      max: this.duration_s,
+      step: 0.1,
+      value: 0,
+      "aria-label": `Position in ${this.name}`,
+      oninput: () => {
+        this.audio.currentTime = Number(this.seek.value);
+      },
+    });
     this.time = el("span", { class: "time" });
-    this.replaceChildren(this.wave, el("div", { class: "controls" }, this.toggle, this.seek, this.time), this.note, this.audio);
+    this.replaceChildren(
+      this.wave,
+      el("div", { class: "controls" }, this.toggle, this.seek, this.time),
+      this.note,
+      this.audio,
+    );
     for (const kind of ["play", "pause", "ended"]) this.audio.addEventListener(kind, () => this.changed());
     this.audio.addEventListener("timeupdate", () => this.moved());
     this.audio.addEventListener("error", () => this.silent("This browser cannot play this kind of file."));
@@ -82,13 +101,24 @@ export class SongPlayer extends HTMLElement {
     const drawn = sound && this.duration_s <= LONGEST_DRAWN_S;
     const regions = RegionsPlugin.create();
     this.surfer = WaveSurfer.create({
-      container: this.wave, media: this.audio, height: 104, barWidth: 2, barGap: 1, barRadius: 2, normalize: true,
-      cursorWidth: 2, dragToSeek: true, plugins: [regions], ...waveColours(this),
+      container: this.wave,
+      media: this.audio,
+      height: 104,
+      barWidth: 2,
+      barGap: 1,
+      barRadius: 2,
+      normalize: true,
+      cursorWidth: 2,
+      dragToSeek: true,
+      plugins: [regions],
+      ...waveColours(this),
       ...(drawn ? {} : this.flat()),
     });
     this.surfer.once("ready", () => this.spans(regions));
     this.surfer.on("error", () => this.surfer.load("", this.flat().peaks, this.duration_s).catch(() => {}));
-    this.surfer.on("interaction", () => { if (this.audio.paused) this.next = "all"; });
+    this.surfer.on("interaction", () => {
+      if (this.audio.paused) this.next = "all";
+    });
     if (!sound) this.silent(this.silence);
     else if (!drawn) this.say("The sound of long recordings is played and not drawn.");
     else if (this.duration_s > ZOOM_FROM_S) this.addZoom();
@@ -104,22 +134,38 @@ export class SongPlayer extends HTMLElement {
     this.voices.forEach((voice, place) => {
       for (const span of voice.spans) {
         const label = el("span", { dir: "auto", title: `${labels[place]}, ${spanText(span)}` }, labels[place]);
-        const region = regions.addRegion({ start: span.start_s, end: span.stop_s, drag: false, resize: false, content: label,
-          color: `color-mix(in srgb, ${colours[place]} 30%, transparent)` });
+        const region = regions.addRegion({
+          start: span.start_s,
+          end: span.stop_s,
+          drag: false,
+          resize: false,
+          content: label,
+          color: `color-mix(in srgb, ${colours[place]} 30%, transparent)`,
+        });
         region.element.style.setProperty("border-top", `5px solid ${colours[place]}`);
-        region.on("click", (event) => { event.stopPropagation(); this.playSpan(span); });
+        region.on("click", (event) => {
+          event.stopPropagation();
+          this.playSpan(span);
+        });
       }
     });
   }
 
   addZoom() {
-    const zoom = el("input", { type: "range", class: "zoom", min: 0, max: 60, value: 0, "aria-label": "Zoom of the waveform",
-      oninput: () => this.surfer.zoom(Number(zoom.value)) });
+    const zoom = el("input", {
+      type: "range",
+      class: "zoom",
+      min: 0,
+      max: 60,
+      value: 0,
+      "aria-label": "Zoom of the waveform",
+      oninput: () => this.surfer.zoom(Number(zoom.value)),
+    });
     this.querySelector(".controls").append(el("span", { class: "zooming" }, icon("search"), zoom));
   }
 
   changed() {
-    this.playing = this.audio.paused ? null : this.next ?? "all";
+    this.playing = this.audio.paused ? null : (this.next ?? "all");
     const on = this.playing !== null;
     this.toggle.replaceChildren(icon(on ? "pause" : "play"), el("span", {}, on ? "Pause" : "Play"));
     this.dispatchEvent(new CustomEvent("state"));
@@ -149,7 +195,12 @@ customElements.define("song-player", SongPlayer);
 /** A button that plays one passage of a player's song. */
 export function spanButton(player, span, who, text = spanText(span)) {
   const symbol = el("span", { class: "symbol" }, icon("play"));
-  const made = el("button", { type: "button", class: "button chip", onclick: () => player.playSpan(span) }, symbol, text);
+  const made = el(
+    "button",
+    { type: "button", class: "button chip", onclick: () => player.playSpan(span) },
+    symbol,
+    text,
+  );
   const show = () => {
     const on = player.playing === span;
     made.classList.toggle("playing", on);

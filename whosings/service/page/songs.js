@@ -69,11 +69,18 @@ export class Songs extends EventTarget {
     song.stop = new AbortController();
     const { signal } = song.stop;
     try {
-      const found = await settled(this.api, song.job ? { status: 202, value: { id: song.job } } : await this.send(song), {
-        signal,
-        onJob: (job) => { song.job = job.id; this.remember(); },
-        onProgress: (job) => this.step(song, "listening", stageOf(job), shareOf(job)),
-      });
+      const found = await settled(
+        this.api,
+        song.job ? { status: 202, value: { id: song.job } } : await this.send(song),
+        {
+          signal,
+          onJob: (job) => {
+            song.job = job.id;
+            this.remember();
+          },
+          onProgress: (job) => this.step(song, "listening", stageOf(job), shareOf(job)),
+        },
+      );
       Object.assign(song, { state: "done", answer: found.answer, evidence: found.evidence });
     } catch (error) {
       if (gaveUp(error)) return;
@@ -86,13 +93,27 @@ export class Songs extends EventTarget {
   async send(song) {
     const most = this.about.limits?.upload_bytes;
     if (most && song.file.size > most) {
-      throw new Problem(413, "TooLarge", `The file has ${size(song.file.size)}; this server takes up to ${size(most)}.`);
+      throw new Problem(
+        413,
+        "TooLarge",
+        `The file has ${size(song.file.size)}; this server takes up to ${size(most)}.`,
+      );
     }
     this.step(song, "sending", "Sending", 0);
-    return this.api.upload("evidence", { file: song.file }, {
-      signal: song.stop.signal,
-      onSent: (share) => this.step(song, share < 1 ? "sending" : "listening", share < 1 ? "Sending" : "Listening", share < 1 ? share : null),
-    });
+    return this.api.upload(
+      "evidence",
+      { file: song.file },
+      {
+        signal: song.stop.signal,
+        onSent: (share) =>
+          this.step(
+            song,
+            share < 1 ? "sending" : "listening",
+            share < 1 ? "Sending" : "Listening",
+            share < 1 ? share : null,
+          ),
+      },
+    );
   }
 
   step(song, state, stage, share) {
@@ -118,5 +139,16 @@ export class Songs extends EventTarget {
 }
 
 function blank(name) {
-  return { name, file: null, state: "waiting", share: null, stage: "Waiting", job: null, answer: null, evidence: null, error: null, kept: null };
+  return {
+    name,
+    file: null,
+    state: "waiting",
+    share: null,
+    stage: "Waiting",
+    job: null,
+    answer: null,
+    evidence: null,
+    error: null,
+    kept: null,
+  };
 }

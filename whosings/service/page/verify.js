@@ -19,13 +19,29 @@ export function verifyView(app, { signal }) {
     };
     show(null);
     const take = ([file]) => show(file);
-    return takesDrops(el("section", { class: "drop slot", "aria-label": title }, el("h2", {}, title), name,
-      fileButton("Choose a file", take, { multiple: false, kind: "", label: `Choose the ${title.toLowerCase()}` })), take);
+    return takesDrops(
+      el(
+        "section",
+        { class: "drop slot", "aria-label": title },
+        el("h2", {}, title),
+        name,
+        fileButton("Choose a file", take, { multiple: false, kind: "", label: `Choose the ${title.toLowerCase()}` }),
+      ),
+      take,
+    );
   });
 
   const run = async () => {
     compare.disabled = true;
-    put(result, el("div", { class: "card progress" }, el("span", {}, "Listening to both …"), el("progress", { "aria-label": "Listening to both" })));
+    put(
+      result,
+      el(
+        "div",
+        { class: "card progress" },
+        el("span", {}, "Listening to both …"),
+        el("progress", { "aria-label": "Listening to both" }),
+      ),
+    );
     try {
       const sent = await app.api.upload("verify", { first: files[0], second: files[1] }, { signal });
       put(result, verificationView(sent.value));
@@ -38,8 +54,19 @@ export function verifyView(app, { signal }) {
 
   return [
     el("h1", {}, "One singer in two songs?"),
-    el("p", { class: "lead" }, "Give two songs. Their voices are compared with each other; nobody has to be enrolled."),
-    subtabs("Identify", [["#/identify", "Who sings?"], ["#/verify", "Compare two songs"]], "#/verify"),
+    el(
+      "p",
+      { class: "lead" },
+      "Give two songs. Their voices are compared with each other; nobody has to be enrolled.",
+    ),
+    subtabs(
+      "Identify",
+      [
+        ["#/identify", "Who sings?"],
+        ["#/verify", "Compare two songs"],
+      ],
+      "#/verify",
+    ),
     el("div", { class: "slots" }, slots),
     el("div", { class: "row end" }, compare),
     result,
@@ -51,18 +78,43 @@ function verificationView(found) {
   const kind = found.same ? "named" : compared ? "unknown" : "no-vocals";
   const symbol = found.same ? "check" : compared ? "unknown" : "silent";
   const threshold = found.threshold === null ? "none" : found.threshold.toFixed(2);
-  return el("section", { class: "card", "aria-label": "Result" },
-    el("div", { class: "said" }, el("span", { class: `tag ${kind}` }, icon(symbol), found.same ? "alike" : compared ? "not certain" : "no vocals"),
-      el("h2", { class: "verdict" }, verificationLine(found))),
+  return el(
+    "section",
+    { class: "card", "aria-label": "Result" },
+    el(
+      "div",
+      { class: "said" },
+      el(
+        "span",
+        { class: `tag ${kind}` },
+        icon(symbol),
+        found.same ? "alike" : compared ? "not certain" : "no vocals",
+      ),
+      el("h2", { class: "verdict" }, verificationLine(found)),
+    ),
     el("p", { class: "soft" }, nameOf(found.first), " and ", nameOf(found.second)),
     compared
-      ? el("p", {}, `Probability ${finePercent(found.probability)} at even odds, score ${found.score.toFixed(2)} (threshold ${threshold}).`)
+      ? el(
+          "p",
+          {},
+          `Probability ${finePercent(found.probability)} at even odds, `,
+          `score ${found.score.toFixed(2)} (threshold ${threshold}).`,
+        )
       : null,
-    el("section", { class: "meaning", "aria-label": "What this answer means" },
+    el(
+      "section",
+      { class: "meaning", "aria-label": "What this answer means" },
       el("h3", {}, "What this answer means"),
       compared
-        ? el("p", { class: "terms" }, `The threshold lets ${Number((100 * found.false_accept_rate).toPrecision(6))}% of pairs of different singers pass, measured on ${found.measured_on}.`)
+        ? el(
+            "p",
+            { class: "terms" },
+            `The threshold lets ${Number((100 * found.false_accept_rate).toPrecision(6))}% of pairs of different `,
+            `singers pass, measured on ${found.measured_on}.`,
+          )
         : el("p", {}, "Too little singing was found in one of them to compare it."),
       found.checked ? el("p", {}, found.checked) : null,
-      el("p", { class: "notice" }, found.notice)));
+      el("p", { class: "notice" }, found.notice),
+    ),
+  );
 }

@@ -3,15 +3,31 @@
 import { printable } from "./words.js";
 
 const COLOURS = [
-  "#0f766e", "#c2410c", "#4338ca", "#a16207", "#be185d", "#15803d", "#0369a1", "#7e22ce",
-  "#b91c1c", "#4d7c0f", "#5eead4", "#fdba74", "#a5b4fc", "#fde047", "#f9a8d4", "#bef264",
+  "#0f766e",
+  "#c2410c",
+  "#4338ca",
+  "#a16207",
+  "#be185d",
+  "#15803d",
+  "#0369a1",
+  "#7e22ce",
+  "#b91c1c",
+  "#4d7c0f",
+  "#5eead4",
+  "#fdba74",
+  "#a5b4fc",
+  "#fde047",
+  "#f9a8d4",
+  "#bef264",
 ];
 const SOMEBODY_ELSE = "#6b7280";
 
 /** A colour for each voice: one for each name, in the order in which they are shown; grey for nobody enrolled. */
 export function coloursOf(voices) {
   const names = [...new Set(voices.map((voice) => voice.singer).filter((name) => name !== null))];
-  return voices.map((voice) => (voice.singer === null ? SOMEBODY_ELSE : COLOURS[names.indexOf(voice.singer) % COLOURS.length]));
+  return voices.map((voice) =>
+    voice.singer === null ? SOMEBODY_ELSE : COLOURS[names.indexOf(voice.singer) % COLOURS.length],
+  );
 }
 
 /** What each voice is called: its singer, or "somebody else", with a number where there are several of them. */
@@ -43,7 +59,8 @@ export function overlap(ones, others) {
  */
 export function matchVoices(answered, kept) {
   const pairs = answered.flatMap((one, place) =>
-    kept.map((other) => ({ place, number: other.voice, shared: overlap(one.spans, other.spans) })));
+    kept.map((other) => ({ place, number: other.voice, shared: overlap(one.spans, other.spans) })),
+  );
   const found = answered.map(() => null);
   const taken = new Set();
   for (const { place, number, shared } of pairs.sort((a, b) => b.shared - a.shared)) {

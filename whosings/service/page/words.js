@@ -1,7 +1,8 @@
 // What the page says: numbers, times and sentences, in the same words as the command line.
 
 // Controls, what turns the direction of writing, invisible tags, halves of characters.
-const UNPRINTABLE = /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ufff9-\ufffb\u{e0000}-\u{e007f}\p{Cs}]/gu;
+const UNPRINTABLE =
+  /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ufff9-\ufffb\u{e0000}-\u{e007f}\p{Cs}]/gu;
 
 /** Text of strangers: what cannot be seen, or would turn other text around, is shown as an escape such as \u202e. */
 export function printable(text) {
@@ -102,7 +103,9 @@ function joined(lists) {
 
 /** The same as text. */
 export function verdictLine(answer) {
-  return verdictParts(answer).map((part) => (part.name === undefined ? part : printable(part.name))).join("");
+  return verdictParts(answer)
+    .map((part) => (part.name === undefined ? part : printable(part.name)))
+    .join("");
 }
 
 /** What was decided of a recording: one of the four outcomes by which a library is filtered. */
@@ -117,12 +120,13 @@ const MEANINGS = {
     "Several voices are heard. Where a name is given, the voice is closer to that enrolled singer than nearly any " +
     "stranger's voice would be. “Perhaps” is weaker: one stranger in ten may be as close.",
   "worth a look":
-    "The voice resembles an enrolled singer, and no name is given: one stranger in ten may be as close. Listen to both " +
-    "before you decide.",
+    "The voice resembles an enrolled singer, and no name is given: one stranger in ten may be as close. " +
+    "Listen to both before you decide.",
   unknown:
-    "Nobody who is enrolled sounds enough like what is heard. It does not say who sings, only that it is likely nobody " +
-    "enrolled.",
-  "not enough vocals": "Too little singing was found to compare it with anybody. A passage with more vocals may help.",
+    "Nobody who is enrolled sounds enough like what is heard. It does not say who sings, only that it is likely " +
+    "nobody enrolled.",
+  "not enough vocals":
+    "Too little singing was found to compare it with anybody. A passage with more vocals may help.",
 };
 
 /** What an answer means, in a sentence or two. */
@@ -144,7 +148,7 @@ const OPINIONS = {
 
 /** What the second opinion says; "" where it has none. */
 export function opinionSentence(opinion) {
-  return opinion ? OPINIONS[opinion.sound] ?? "" : "";
+  return opinion ? (OPINIONS[opinion.sound] ?? "") : "";
 }
 
 const VERIFICATIONS = new Map([
