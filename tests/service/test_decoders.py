@@ -12,9 +12,9 @@ from tests.conftest import RATE, music, singing
 from whosings import audio
 from whosings.errors import AudioError, TooLongError, UnreadableAudioError
 from whosings.files import content_hash
-from whosings.service.decoders import Decoders
+from whosings.service.decoders import Decoders, LongError
 from whosings.service.limits import Limits, Places
-from whosings.service.listening import Listening, LongError, Upload
+from whosings.service.listening import Listening, Upload
 from whosings.spans import Span
 
 

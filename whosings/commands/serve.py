@@ -53,7 +53,7 @@ def serve(
         return
     if may is not None:
         raise typer.BadParameter("--may counts for --add-token")
-    for module in ("fastapi", "uvicorn", "pebble", "prometheus_client", "python_multipart"):
+    for module in ("fastapi", "uvicorn", "prometheus_client", "python_multipart"):
         MissingExtraError.require(module, "serving", "serve")
     import asyncio
 

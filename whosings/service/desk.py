@@ -19,11 +19,11 @@ from whosings.gallery import Gallery
 from whosings.library.decisions import DecidedLibrary
 from whosings.library.grouping import regroup
 from whosings.progress import Progress
-from whosings.service.decoders import too_long
+from whosings.service.decoders import LongError, too_long
 from whosings.service.jobs import Course, JobQueue
 from whosings.service.jobs_file import StoredJob
 from whosings.service.limits import Limits, Places
-from whosings.service.listening import Heard, Listening, LongError, Upload
+from whosings.service.listening import Heard, Listening, Upload
 from whosings.service.names import safe_name
 from whosings.service.problems import Refusal, refusal_of
 from whosings.service.recordings import Recordings
@@ -80,7 +80,7 @@ class Desk:
         self.ready = False
         telemetry.gauge("whosings_jobs", "Jobs by state.", lambda: dict(self.jobs.lengths()), "state")
         died = self.listening.decoders
-        telemetry.gauge("whosings_decoders_died", "Processes that died decoding.", lambda: {"": died.died})
+        telemetry.gauge("whosings_decoders_died", "Decoding processes that died.", lambda: {"": died.died})
 
     async def start(self) -> None:
         """Get ready to answer."""
@@ -182,7 +182,7 @@ class Desk:
     def _regroup(self, course: Progress) -> Groups:
         """In a thread of its own, with connections of its own."""
         with DecidedLibrary(self.places.library) as library, Gallery(self.places.gallery) as gallery:
-            if gallery.singers():
+            if gallery.anybody():
                 identifier = self.singers.identifier_of(gallery)
                 regroup(library, self.listening.calibration, gallery.voices, identifier.terms, course)
             else:
