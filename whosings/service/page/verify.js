@@ -80,7 +80,7 @@ function verificationView(found) {
   const threshold = found.threshold === null ? "none" : found.threshold.toFixed(2);
   return el(
     "section",
-    { class: "card", "aria-label": "Result" },
+    { class: "card answer", "aria-label": "Result" },
     el(
       "div",
       { class: "said" },
