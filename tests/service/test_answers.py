@@ -246,3 +246,14 @@ def _ended(found, id):
                 names.append(line.removeprefix("event: "))
     assert names[-1] == "done"
     return found.client.get(f"/v1/jobs/{id}").json()
+
+
+def test_a_sound_never_comes_as_what_a_browser_would_run(tmp_path, songs):
+    with house(tmp_path) as found:
+        for name, kind in (("page.html", "application/octet-stream"), ("song.flac", "audio/flac")):
+            path = songs["Singer A" if name == "page.html" else "Singer B"][0]
+            kept = found.send("/v1/library", path, name).json()
+            sound = found.client.get(f"/v1/library/recordings/{kept['recording']}/audio")
+            assert sound.headers["content-type"] == kind
+            assert sound.headers["x-content-type-options"] == "nosniff"
+            assert sound.headers["content-security-policy"].startswith("sandbox")
