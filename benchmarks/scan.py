@@ -23,7 +23,6 @@ import numpy as np
 import torch
 
 from whosings.calibration import calibration_of
-from whosings.diarization import Span
 from whosings.embedding import TrackEmbedder
 from whosings.enrolled import Voices
 from whosings.gallery import Gallery
@@ -33,6 +32,7 @@ from whosings.library.library_file import Library
 from whosings.library.library_rows import LibraryFile
 from whosings.library.matching import Matcher
 from whosings.opinion import Opinion
+from whosings.spans import Span
 
 PARTS = ("speed", "growth", "match")
 FORMATS = ("mp3", "flac", "opus")

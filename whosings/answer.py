@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from html import escape
 
-from whosings.diarization import Span
 from whosings.opinion import Opinion
+from whosings.spans import Span
 
 NOTICE = (
     "This is an indication from a statistical model, not a proof of who sings; "

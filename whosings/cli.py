@@ -26,6 +26,7 @@ from whosings.commands import (
     library_voices,
     preparation,
     separation,
+    serve,
     singers,
     splits,
     tracks,
@@ -52,6 +53,7 @@ _GROUPS: dict[str, dict[str, Verb]] = {
         "scan": library.scan,
         "match": library.match,
         "find": library_voices.find,
+        "serve": serve.serve,
     },
     "Catalogues": {
         "annotate": annotation.annotate,

@@ -4,15 +4,38 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import soundfile
 
+from whosings import audio
 from whosings.audio import SAMPLE_RATE, FloatArray
+from whosings.spans import Span
 
 _LEVEL = 0.1  # root mean square of a levelled clip: -20 dBFS
 _PEAK = 0.98
 _SILENT = 1e-6
+_LEAST_S, _MOST_S = 3.0, 6.0  # of a clip
+
+
+def clip_of(path: Path, span: Span, within: Sequence[Span] = ()) -> audio.Segment:
+    """The middle of a passage, 3 to 6 seconds, with some of what is around where it is shorter; less in a short file.
+
+    Args:
+        within: where the voice sings; a clip stays in the one of these that holds the passage, if there is room.
+
+    Raises:
+        AudioError: the file cannot be read.
+    """
+    middle, duration = (span.start_s + span.stop_s) / 2, audio.probe(path).duration_s
+    around = next((one for one in within if one.start_s <= middle <= one.stop_s), span)
+    length = min(_MOST_S, max(_LEAST_S, around.stop_s - around.start_s))
+    if around.stop_s - around.start_s < length:
+        around = Span(0.0, duration)
+    start = max(around.start_s, min(middle - length / 2, around.stop_s - length))
+    return audio.read_segment(path, max(0.0, min(start, duration - length)), length)
 
 
 def levelled(samples: FloatArray) -> FloatArray:

@@ -12,7 +12,7 @@ Conventions
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from whosings.audio import FloatArray
 from whosings.calibration import unit_rows
+from whosings.spans import Span
 
 _APART = 0.5  # mean cosine of two groups' windows below which they are two voices
 _ALIKE = 0.65  # cosine of two voices' means above which they are one
@@ -27,19 +28,6 @@ _CHANGE = 0.3  # what a change of voice costs, in cosines
 _LEAST_S = 3.0  # of a group that may be a voice
 _ROUNDS = 3
 _MOST = 2000  # windows that are clustered at once: memory and time grow with their square
-
-
-@dataclass(frozen=True)
-class Span:
-    """A stretch of a recording, in seconds."""
-
-    start_s: float
-    stop_s: float
-
-    def __str__(self) -> str:
-        """Minutes and seconds of both ends, to tenths, as ``0:12.0-0:18.0``."""
-        ends = (round(self.start_s, 1), round(self.stop_s, 1))
-        return "-".join(f"{int(end) // 60}:{end % 60:04.1f}" for end in ends)
 
 
 @dataclass(frozen=True)
@@ -105,17 +93,6 @@ def spans(start_s: NDArray[np.float64], places: NDArray[np.intp], window_s: floa
     begin = start_s[firsts] + np.where(after_rest[firsts], 0.0, margin)
     end = start_s[lasts] + window_s - np.where(before_rest[lasts], 0.0, margin)
     return tuple(Span(float(one), float(other)) for one, other in zip(begin, end, strict=True))
-
-
-def joined(parts: Iterable[Span]) -> tuple[Span, ...]:
-    """Stretches in order, those that touch as one."""
-    found: list[Span] = []
-    for part in sorted(parts, key=lambda part: part.start_s):
-        if found and part.start_s <= found[-1].stop_s + 1e-6:
-            found[-1] = Span(found[-1].start_s, max(found[-1].stop_s, part.stop_s))
-        else:
-            found.append(part)
-    return tuple(found)
 
 
 def _clusters(windows: FloatArray) -> Iterator[NDArray[np.intp]]:

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whosings import audio
-from whosings.audio import FloatArray, Segment
+from whosings.audio import FloatArray
 from whosings.encoder.checkpoint import DEFAULT, Checkpoint
 from whosings.errors import AudioError, CheckpointError, MissingExtraError, SilentAudioError
 from whosings.opinion import Opinion, SecondOpinion
@@ -147,7 +147,7 @@ class TrackEmbedder:
         """That of what embeds the segments."""
         return self.segments.fingerprint
 
-    def __call__(self, track: str | Path | Segment, progress: Progress = silent) -> Embeddings:
+    def __call__(self, track: str | Path | Sound, progress: Progress = silent) -> Embeddings:
         """Embed one track: a file, or samples already decoded.
 
         Args:
@@ -159,7 +159,7 @@ class TrackEmbedder:
         return self._embed(self._cut(track, progress), progress)
 
     def many(
-        self, tracks: Iterable[str | Path | Segment], progress: Progress = silent
+        self, tracks: Iterable[str | Path | Sound], progress: Progress = silent
     ) -> Iterator[Embeddings | AudioError]:
         """Embed tracks in order; what cannot be used comes back as its error, and the work goes on.
 
@@ -179,7 +179,7 @@ class TrackEmbedder:
                 except AudioError as error:
                     yield error
 
-    def at(self, track: str | Path | Segment, start_s: Iterable[float]) -> FloatArray:
+    def at(self, track: str | Path | Sound, start_s: Iterable[float]) -> FloatArray:
         """Embed given places of a track, whoever sings or does not there: float32 (places, dimensions).
 
         How a stem is embedded where its mixture is sung.
@@ -190,8 +190,8 @@ class TrackEmbedder:
         places = np.array(list(start_s), dtype=np.float64)
         return self._listen(self._opened(track, silent), places, silent).segments
 
-    def _opened(self, track: str | Path | Segment, progress: Progress) -> Sound:
-        return track if isinstance(track, Segment) else Spool(track, self.front_end.channels, progress=progress)
+    def _opened(self, track: str | Path | Sound, progress: Progress) -> Sound:
+        return Spool(track, self.front_end.channels, progress=progress) if isinstance(track, str | Path) else track
 
     def _listen(self, whole: Sound, start_s: NDArray[np.float64], progress: Progress) -> TrackVectors:
         if isinstance(self.segments, SegmentEmbedder):
@@ -206,7 +206,7 @@ class TrackEmbedder:
                 step(len(found))
         return TrackVectors(np.concatenate(found), None)
 
-    def _cut(self, track: str | Path | Segment, progress: Progress) -> _Cut:
+    def _cut(self, track: str | Path | Sound, progress: Progress) -> _Cut:
         whole = self._opened(track, progress)
         name, duration_s = whole.track_id, whole.duration_s
         audio.refuse_short(name, duration_s)

@@ -21,13 +21,13 @@ from numpy.typing import NDArray
 from whosings.answer import NOTICE, Answer, Outcome, Voice
 from whosings.audio import FloatArray
 from whosings.calibration import Calibration, Scores
-from whosings.diarization import Span, joined
 from whosings.embedding import Embeddings
 from whosings.enrolled import EnrolledTrack, Voices
 from whosings.gallery import Gallery
 from whosings.gallery_audit import EnrolledVoices
 from whosings.opinion import Sound
 from whosings.ranking import ReadyVoices
+from whosings.spans import Span, joined
 
 MOST_MATCHES = 3
 """Enrolled recordings that are shown of a singer."""

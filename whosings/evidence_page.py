@@ -12,12 +12,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from whosings import audio
 from whosings.answer import NOTICE, Answer, Outcome, Verdict
 from whosings.answer_text import opinion_line, verdict_line
-from whosings.clips import as_flac, embedded, levelled, player
+from whosings.clips import as_flac, clip_of, embedded, levelled, player
 from whosings.console import json_text
-from whosings.diarization import Span
 from whosings.enrolled_files import EnrolledFiles
 from whosings.errors import AudioError, ConfigError
 from whosings.evidence import EvidenceFile, Match, RecordingEvidence, VoiceEvidence
@@ -25,12 +23,12 @@ from whosings.files import atomic_folder, write_atomic
 from whosings.opinion import opinion_sentence
 from whosings.picture import PictureRow, draw
 from whosings.safe_text import to_html
+from whosings.spans import Span
 from whosings.spool import Spool
 
 FORMAT = "whosings-evidence-1"
 PAGE, DATA = "index.html", "evidence.json"
 
-_LEAST_S, _MOST_S = 3.0, 6.0  # of a clip
 _MOST_EMBEDDED = 8_000_000  # bytes of clips and pictures in a page
 _MOST_SPANS = 8  # of a voice, in a line
 _OF_THE_SYSTEM = frozenset((".DS_Store", "Thumbs.db", "desktop.ini"))  # which file managers leave anywhere
@@ -223,24 +221,6 @@ class _Page:
             return name
         self._embedded += len(address)
         return address
-
-
-def clip_of(path: Path, span: Span, within: Sequence[Span] = ()) -> audio.Segment:
-    """The middle of a passage, 3 to 6 seconds, with some of what is around where it is shorter; less in a short file.
-
-    Args:
-        within: where the voice sings; a clip stays in the one of these that holds the passage, if there is room.
-
-    Raises:
-        AudioError: the file cannot be read.
-    """
-    middle, duration = (span.start_s + span.stop_s) / 2, audio.probe(path).duration_s
-    around = next((one for one in within if one.start_s <= middle <= one.stop_s), span)
-    length = min(_MOST_S, max(_LEAST_S, around.stop_s - around.start_s))
-    if around.stop_s - around.start_s < length:
-        around = Span(0.0, duration)
-    start = max(around.start_s, min(middle - length / 2, around.stop_s - length))
-    return audio.read_segment(path, max(0.0, min(start, duration - length)), length)
 
 
 def _side(title: str, span: Span, inside: str) -> str:

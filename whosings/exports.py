@@ -23,10 +23,10 @@ from pathlib import Path
 
 from whosings.answer import Answer, Outcome, Voice
 from whosings.console import json_text
-from whosings.diarization import Span
 from whosings.errors import ConfigError
 from whosings.files import write_atomic
 from whosings.safe_text import printable, to_cell
+from whosings.spans import Span
 
 LABELS = ".txt"
 """Ending of a label track, which holds one recording."""

@@ -27,7 +27,14 @@ class GalleryCare(GalleryWriter):
     def __init__(self, path: str | Path, facts: dict[str, str] | None) -> None:
         self._spellings: dict[str, list[str]] = {}
         self._spelt_in: int | None = None  # SQLite's data version when they were read
+        self._read_in = ""  # the file's version, when everything else was
         super().__init__(path, facts)
+
+    def refresh(self) -> None:
+        """Forget what was read, such as voices, if the gallery has changed since."""
+        if (version := self.version) != self._read_in:
+            self._read_in = version
+            self._forget()
 
     def holds(self, singer: str, sha256: str) -> bool:
         """Whether this content is already enrolled for the singer."""

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from whosings.audio import FloatArray
 from whosings.calibration import Calibration
-from whosings.diarization import Span, VoiceWindows, diarize, joined, spans
+from whosings.diarization import VoiceWindows, diarize, spans
 from whosings.embedding import Embeddings
 from whosings.opinion import Opinion
 from whosings.segment_embedding import Windows
+from whosings.spans import Span, joined
 
 
 @dataclass(frozen=True)

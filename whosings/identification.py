@@ -24,7 +24,6 @@ from whosings.calibration import (
     calibration_of,
     same_singer_probability,
 )
-from whosings.diarization import joined
 from whosings.embedding import Embeddings, TrackEmbedder
 from whosings.enrolled import Voices
 from whosings.errors import ConfigError, GalleryError
@@ -33,6 +32,7 @@ from whosings.gallery_audit import EnrolledVoices
 from whosings.gallery_rates import by_probability, terms_of
 from whosings.heard import HeardTrack, HeardVoice, hear
 from whosings.ranking import Ranking, ReadyVoices, SegmentRanking, by_head, by_voices, under
+from whosings.spans import joined
 
 _LEAST_S, _LEAST_SHARE = 5.0, 0.15  # heard of somebody unknown who counts as another voice
 

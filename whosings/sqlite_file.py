@@ -97,6 +97,13 @@ class SqliteFile(ABC):
     def __exit__(self, *error: object) -> None:
         self.close()
 
+    @property
+    def version(self) -> str:
+        """Another text after every change of the file, whether this object or another process made it."""
+        with self._faults():
+            others = self._db.execute("PRAGMA data_version").fetchone()[0]
+        return f"{others}.{self._db.total_changes}"
+
     @abstractmethod
     def _fault(self, fault: Fault, reason: str) -> WhosingsError:
         """What is said of a file with a fault; ``reason`` is a clause, or for ``Fault.FORMAT`` the format's name."""

@@ -12,8 +12,8 @@ from mutagen.id3 import ID3
 
 from tests.library.files_with_tags import make, sound
 from whosings.answer import Answer, Outcome, Terms, Verdict, Voice
-from whosings.diarization import Span
 from whosings.exports import export
+from whosings.spans import Span
 
 
 def answer(track, *voices):

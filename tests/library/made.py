@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from whosings.calibration import Calibration, calibration_of
-from whosings.diarization import Span
 from whosings.embedding import Embeddings
 from whosings.encoder.checkpoint import load_checkpoint
 from whosings.heard import HeardTrack, HeardVoice
 from whosings.library.decisions import DecidedLibrary
 from whosings.library.library_rows import LibraryFile
+from whosings.spans import Span
 from whosings.vocals.activity import Activity
 
 SEGMENT_S = 6.0

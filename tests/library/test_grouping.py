@@ -6,12 +6,12 @@ import pytest
 from tests.library.made import Maker
 from whosings.answer import Terms
 from whosings.calibration import calibration_of
-from whosings.diarization import Span
 from whosings.gallery import Gallery
 from whosings.gallery_rates import terms_of
 from whosings.library.decision_rows import Deed, VoiceKey
 from whosings.library.enrolment import enrol_voices
 from whosings.library.grouping import best_span, described, regroup
+from whosings.spans import Span
 
 MAKER = Maker()
 

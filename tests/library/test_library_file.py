@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from whosings.diarization import Span
 from whosings.errors import LibraryError, SilentAudioError, UnreadableAudioError
 from whosings.heard import HeardTrack, HeardVoice
 from whosings.library.library_file import Library
 from whosings.library.library_rows import LibraryFile
 from whosings.opinion import Opinion
+from whosings.spans import Span
 
 PRINT = "a" * 64
 

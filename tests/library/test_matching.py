@@ -7,7 +7,6 @@ import pytest
 
 from tests.product.test_identification import DIMENSIONS, KNOWN, PRINT, calibrated
 from whosings.answer import Answer, Verdict
-from whosings.diarization import Span
 from whosings.enrolled import Voices
 from whosings.errors import GalleryError
 from whosings.heard import HeardTrack, HeardVoice
@@ -16,6 +15,7 @@ from whosings.library.library_file import Library
 from whosings.library.library_rows import LibraryFile
 from whosings.library.matching import Matcher
 from whosings.opinion import Opinion
+from whosings.spans import Span
 
 
 class EnrolledVoices:

@@ -7,12 +7,12 @@ import pytest
 
 from tests.library.made import Maker
 from whosings.calibration import COMPETITORS
-from whosings.diarization import Span
 from whosings.enrolled import Voices
 from whosings.errors import AudioError
 from whosings.heard import HeardTrack, HeardVoice
 from whosings.library import search
 from whosings.library.search import competing, like_singer, like_voice, matches, overlap_s, voices_within
+from whosings.spans import Span
 
 MAKER = Maker()
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from tests.product.test_picture import answer
 from whosings.answer import Candidate, Outcome, Verdict, Voice
 from whosings.answer_text import times, verdict_line, voice_lines
-from whosings.diarization import Span
+from whosings.spans import Span
 
 ANN = Voice("Ann", 0.9, Outcome.NAMED, 12.0, (Span(0.0, 10.0), Span(70.0, 72.5)))
 BOB = Voice("Bob", 0.6, Outcome.WORTH_A_LOOK, 8.0, (Span(10.0, 18.0),))

@@ -5,7 +5,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from whosings.diarization import Span, diarize, joined, spans
+from whosings.diarization import diarize, spans
+from whosings.spans import Span, joined
 
 WINDOW_S, HOP_S = 2.0, 0.5
 VOICES = np.random.default_rng(3).standard_normal((6, 192))

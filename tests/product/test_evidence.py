@@ -8,11 +8,11 @@ import pytest
 from tests.product.test_identification import KNOWN, OFFSET, PRINT, calibrated, track
 from tests.product.test_several_singers import song
 from whosings.calibration import Logistic
-from whosings.diarization import Span
 from whosings.evidence import MOST_MATCHES, EvidenceFinder, enrolled_spans, seconds_of
 from whosings.gallery import Gallery
 from whosings.identification import Identifier
 from whosings.opinion import Opinion, Sound
+from whosings.spans import Span
 
 CENTRED = replace(KNOWN, centre=tuple(OFFSET / 10))
 SEGMENT_S = 6.0

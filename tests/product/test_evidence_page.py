@@ -15,13 +15,13 @@ from tests.conftest import RATE
 from tests.product.test_picture import answer
 from whosings import evidence_page
 from whosings.answer import NOTICE, Outcome, Verdict, Voice
-from whosings.clips import levelled
-from whosings.diarization import Span
+from whosings.clips import clip_of, levelled
 from whosings.enrolled_files import EnrolledFiles
 from whosings.errors import AudioError, ConfigError
 from whosings.evidence import Match, RecordingEvidence, RunnerUp, VoiceEvidence
-from whosings.evidence_page import Explained, clip_of, refuse_foreign, write_evidence
+from whosings.evidence_page import Explained, refuse_foreign, write_evidence
 from whosings.files import content_hash
+from whosings.spans import Span
 
 EVIL = "<script>alert(1)</script>\"'>&\u202e\x1b[2J"
 

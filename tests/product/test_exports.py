@@ -10,9 +10,9 @@ import pytest
 
 from tests.product.test_picture import answer
 from whosings.answer import Outcome, Verdict, Voice
-from whosings.diarization import Span
 from whosings.errors import ConfigError
 from whosings.exports import FORMATS, as_csv, as_json, as_labels, as_rttm, export
+from whosings.spans import Span
 
 EVIL = [
     "Ann  Lee",

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from whosings.answer import Terms
 from whosings.calibration import UNKNOWN_PRIOR, Calibration, evidence, singer_posteriors
-from whosings.diarization import Span
 from whosings.enrolled import Voices
 from whosings.library.clustering import clusters
 from whosings.library.decision_rows import Decision, Deed, FoundGroup, KeptGroup, VoiceKey
@@ -26,6 +25,7 @@ from whosings.library.library_rows import LibraryVoices
 from whosings.progress import Progress, silent
 from whosings.ranking import ReadyVoices
 from whosings.singer_names import is_nobody
+from whosings.spans import Span
 
 CLIP_S = 8.0
 """Seconds of a group's best clip, where somebody sings for so long."""

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from whosings import errors
 from whosings.audio import FloatArray
-from whosings.diarization import Span
 from whosings.errors import AudioError, LibraryError
 from whosings.heard import HeardVoice
 from whosings.opinion import Opinion
+from whosings.spans import Span
 
 
 @dataclass(frozen=True)

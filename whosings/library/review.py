@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from whosings.answer import Outcome, Terms
 from whosings.calibration import UNKNOWN_PRIOR, Calibration, best_posteriors, evidence
 from whosings.console import json_text
-from whosings.diarization import Span
 from whosings.enrolled import Voices
 from whosings.errors import ConfigError
 from whosings.files import write_atomic
@@ -30,6 +29,7 @@ from whosings.library.decisions import DecidedLibrary
 from whosings.ranking import ReadyVoices
 from whosings.safe_text import to_cell
 from whosings.singer_names import name_key
+from whosings.spans import Span
 
 ON_VOICES = (Deed.CONFIRM, Deed.REJECT, Deed.SOMEBODY_ELSE, Deed.NOT_SUNG)
 """What can be decided on a voice."""

@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 
 from whosings.audio import FloatArray
 from whosings.calibration import COMPETITORS, Calibration, Scores, same_singer_probability
-from whosings.diarization import Span
 from whosings.enrolled import Voices
 from whosings.errors import AudioError
 from whosings.heard import HeardTrack, HeardVoice
 from whosings.library.library_file import Library
 from whosings.library.library_rows import LibraryVoices
 from whosings.ranking import ReadyVoices
+from whosings.spans import Span
 
 _MOST_NATS = 80.0  # whose exponential is a number in single precision
 _BLOCK = 1 << 16  # voices at once

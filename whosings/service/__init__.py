@@ -1,0 +1,1 @@
+"""A service and a page: the same answers over HTTP."""

@@ -1,0 +1,88 @@
+"""What routes share: who asks, what they may be given, how they answer."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, TypeAlias
+
+from fastapi import Depends, File, Form, Query, Request, UploadFile
+from pydantic import Field
+from starlette.responses import Response
+
+from whosings.console import json_text
+from whosings.service.desk import Desk
+from whosings.service.problems import MEDIA_TYPE
+from whosings.service.rows import Job
+from whosings.service.tokens import Caller
+
+_MOST_S = 24 * 3600.0
+_MOST_ID = (1 << 63) - 1
+
+_PROBLEMS = {
+    400: "The request is not in the form that HTTP or this route asks for.",
+    401: "A valid token is missing.",
+    403: "The token, or the site that asks, may not do this.",
+    404: "There is no such thing, or no longer.",
+    408: "The request came too slowly.",
+    409: "It cannot be done as things are.",
+    413: "The upload is too large, or the recording too long.",
+    422: "The recording or a value cannot be used.",
+    429: "The caller has too many jobs that wait.",
+    503: "The service has as much to do as it takes, or cannot use its files now.",
+}
+_MACHINE_READABLE: dict[str, Any] = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Responses of a route besides its answer, for OpenAPI; what any route may say is included."""
+    told = sorted({400, 401, 403, 408, 413, 422, 503, *statuses})
+    return {status: {"description": _PROBLEMS[status], "content": _MACHINE_READABLE} for status in told}
+
+
+def answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Responses of a route that may make a job of what is asked."""
+    job: dict[int | str, dict[str, Any]] = {
+        202: {"model": Job, "description": "It takes longer; this is the job that does it."}
+    }
+    return {**problems(409, 429, *statuses), **job}
+
+
+def _desk_of(request: Request) -> Desk:
+    desk: Desk = request.app.state.desk
+    return desk
+
+
+def _caller_of(request: Request) -> Caller:
+    caller: Caller = request.state.caller
+    return caller
+
+
+TheDesk: TypeAlias = Annotated[Desk, Depends(_desk_of)]
+TheCaller: TypeAlias = Annotated[Caller, Depends(_caller_of)]
+Recording: TypeAlias = Annotated[UploadFile, File(description="A recording: WAV, FLAC, MP3, OGG, Opus, AIFF or M4A.")]
+Top: TypeAlias = Annotated[int, Query(ge=1, le=50, description="Number of candidates.")]
+FalseAccepts: TypeAlias = Annotated[
+    float | None,
+    Query(gt=0, lt=1, description="Share of strangers that may be given a name; 0.01 unless given.", examples=[0.01]),
+]
+AsJob: TypeAlias = Annotated[bool, Query(description="Answer with a job at once, whatever the length.")]
+Offset: TypeAlias = Annotated[int, Query(ge=0, le=_MOST_ID, description="How many to leave out.")]
+Limit: TypeAlias = Annotated[int, Query(ge=1, le=500, description="How many to tell at most.")]
+SomeText: TypeAlias = Annotated[str, Query(max_length=500, description="A text in the name, whatever the case.")]
+SingerQuery: TypeAlias = Annotated[str, Query(max_length=500, description="A singer's name.", examples=["Ann"])]
+SingerField: TypeAlias = Annotated[str, Form(max_length=500, description="A singer's name.", examples=["Ann"])]
+Sha256: TypeAlias = Annotated[str, Query(max_length=200, description="Of a recording's content.")]
+Number: TypeAlias = Annotated[int, Field(ge=0, le=_MOST_ID)]
+Seconds: TypeAlias = Annotated[
+    float, Query(ge=0, le=_MOST_S, allow_inf_nan=False, description="Seconds into the recording.")
+]
+SomeSeconds: TypeAlias = Annotated[
+    float | None, Query(ge=0, le=_MOST_S, allow_inf_nan=False, description="Seconds into the recording.")
+]
+
+
+def said(result: Any, status: int = 200) -> Response:
+    """A result as the command line prints it as JSON; a job with where to ask for it."""
+    headers = None
+    if isinstance(result, Job):
+        status, headers = 202, {"Location": f"/v1/jobs/{result.id}"}
+    return Response(json_text(result), status, headers, "application/json")

@@ -1,0 +1,241 @@
+"""Before anything of a request is read: who asks, whether there is room, and how much may come.
+
+FastAPI reads a body before it looks at anything else. So who may ask, and how much, is settled here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+from fastapi.routing import APIRoute
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Send
+from starlette.types import Scope as AsgiScope
+
+from whosings.service.jobs import busy
+from whosings.service.limits import Limits
+from whosings.service.problems import Problem, Refusal, problem_response
+from whosings.service.telemetry import Line, Telemetry
+from whosings.service.tokens import EVERYBODY, Caller, Scope, Tokens
+
+_SCOPE, _LISTENS = "x-scope", "x-listens"
+_NOBODY = Caller("", frozenset())
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "X-Frame-Options": "DENY",
+    "Cache-Control": "no-store",
+}
+_HOST = re.compile(r"(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d+)?")
+
+
+def needs(scope: Scope, listens: bool = False) -> dict[str, Any]:
+    """What a route asks of its callers, as its ``openapi_extra``.
+
+    Args:
+        listens: a recording is worked on, of which only so many are taken at once.
+    """
+    return {_SCOPE: scope.value, _LISTENS: listens, "security": [{"token": []}]}
+
+
+@dataclass(frozen=True)
+class _Door:
+    """A route: the methods and paths it is for, and what it asks of callers; None where everybody may."""
+
+    methods: frozenset[str]
+    path: re.Pattern[str]
+    template: str
+    scope: Scope | None
+    listens: bool
+
+
+@dataclass
+class _Visit:
+    """A request while it is in the house."""
+
+    id: str
+    began: float
+    template: str = "none"
+    caller: Caller = _NOBODY
+    bytes: int = 0
+    status: int = 0
+    error: str = ""
+    begun: bool = False
+
+
+class Gate:
+    """The application behind checks; an ASGI application itself.
+
+    Args:
+        app: what answers.
+        routes: all that it knows.
+        tokens: None where everybody on this machine may do everything.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        routes: Iterable[APIRoute],
+        limits: Limits,
+        tokens: Tokens | None,
+        telemetry: Telemetry,
+        debug: bool = False,
+    ) -> None:
+        self._app, self._limits, self._tokens, self._telemetry = app, limits, tokens, telemetry
+        self._debug = debug
+        self._doors = tuple(_door(route) for route in routes)
+        self._listening = 0
+        telemetry.gauge("whosings_in_work", "Requests with recordings in work.", lambda: {"": self._listening})
+
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
+        """Answer a request, or let the application."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        visit = _Visit(uuid4().hex, time.monotonic())
+        scope["state"] = {**scope.get("state", {}), "request_id": visit.id, "caller": visit.caller}
+        outgoing = self._outgoing(visit, send)
+        room = False
+        try:
+            door = self._settle(scope, visit)
+            scope["state"]["caller"] = visit.caller
+            if door is not None and door.listens:
+                if self._listening >= self._limits.waiting:
+                    raise busy()
+                self._listening += 1
+                room = True
+            await self._app(scope, self._incoming(visit, receive), outgoing)
+        except Refusal as refusal:
+            await self._refuse(visit, refusal, scope, receive, outgoing)
+        except Exception as error:  # a fault of ours: told in the log, and to the client without what is inside
+            self._tell_fault(visit, error)
+            sentence = f"Something went wrong inside; tell who runs the service: request {visit.id}."
+            await self._refuse(visit, Refusal(500, "Fault", sentence), scope, receive, outgoing)
+        finally:
+            self._listening -= room
+            seconds = round(time.monotonic() - visit.began, 4)
+            self._telemetry.request(
+                Line(
+                    visit.id,
+                    str(scope["method"]),
+                    visit.template,
+                    visit.status or 499,
+                    seconds,
+                    visit.bytes,
+                    visit.caller.name,
+                    visit.error,
+                )
+            )
+
+    def caller_of(self, headers: Headers) -> Caller:
+        """Who asks; nobody in particular where the token is missing or wrong."""
+        if self._tokens is None:
+            return EVERYBODY
+        kind, _, token = headers.get("authorization", "").partition(" ")
+        found = self._tokens.caller(token.strip()) if kind.lower() == "bearer" else None
+        return found or _NOBODY
+
+    def _settle(self, scope: AsgiScope, visit: _Visit) -> _Door | None:
+        """Whether the caller may ask this.
+
+        Raises:
+            Refusal: not so.
+        """
+        headers, path, method = Headers(scope=scope), str(scope["path"]), str(scope["method"])
+        door = next((one for one in self._doors if method in one.methods and one.path.match(path)), None)
+        if door is not None:
+            visit.template = door.template
+        self._refuse_strangers(headers, method)
+        visit.caller = self.caller_of(headers)
+        if door is not None and door.scope is not None and door.scope not in visit.caller.may:
+            if not visit.caller.may:
+                refusal = Refusal(401, "NoToken", "A valid token is needed: Authorization: Bearer TOKEN.")
+                raise _with(refusal, {"WWW-Authenticate": "Bearer"})
+            raise Refusal(403, "NotAllowed", f"The token of {visit.caller.name} does not allow to {door.scope.value}.")
+        length = headers.get("content-length", "0")
+        if length.isdecimal() and int(length[:20]) > self._limits.upload_bytes:
+            raise self._too_large()
+        return door
+
+    def _refuse_strangers(self, headers: Headers, method: str) -> None:
+        """Without tokens, keep out pages of other sites that a browser on this machine shows."""
+        if self._tokens is not None:
+            return
+        host = headers.get("host", "")
+        if not _HOST.fullmatch(host):
+            raise Refusal(421, "OtherHost", "The service answers on this machine only; ask it as localhost.")
+        origin = headers.get("origin")
+        if method not in ("GET", "HEAD") and origin is not None and urlsplit(origin).netloc != host:
+            raise Refusal(403, "OtherSite", "Pages of other sites may not ask this service.")
+
+    def _incoming(self, visit: _Visit, receive: Receive) -> Receive:
+        """The body, counted and timed."""
+        limits, whole = self._limits, False
+
+        async def bounded() -> Message:
+            nonlocal whole
+            if whole:
+                return await receive()
+            left = limits.upload_s - (time.monotonic() - visit.began)
+            try:
+                message = await asyncio.wait_for(receive(), max(0.01, min(limits.idle_s, left)))
+            except TimeoutError:
+                visit.error = "SlowUpload"
+                sentence = "The request came too slowly; send it again over a faster line."
+                raise _with(Refusal(408, "SlowUpload", sentence), {"Connection": "close"}) from None
+            if message["type"] == "http.request":
+                visit.bytes += len(message.get("body", b""))
+                whole = not message.get("more_body", False)
+                if visit.bytes > limits.upload_bytes:
+                    raise self._too_large()
+            return message
+
+        return bounded
+
+    def _too_large(self) -> Refusal:
+        most = self._limits.upload_bytes / 1e6
+        sentence = f"The request is larger than {most:,.0f} MB; send a smaller or compressed file."
+        return _with(Refusal(413, "TooLarge", sentence), {"Connection": "close"})
+
+    def _outgoing(self, visit: _Visit, send: Send) -> Send:
+        async def marked(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                visit.status, visit.begun = int(message["status"]), True
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-Id"] = visit.id
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        return marked
+
+    async def _refuse(self, visit: _Visit, refusal: Refusal, scope: AsgiScope, receive: Receive, send: Send) -> None:
+        visit.error = refusal.title
+        if not visit.begun:
+            problem = Problem(refusal.title, refusal.status_code, refusal.detail, visit.id)
+            await problem_response(problem, refusal.headers)(scope, receive, send)
+
+    def _tell_fault(self, visit: _Visit, error: Exception) -> None:
+        import traceback
+
+        text = "".join(traceback.format_exception(error)) if self._debug else traceback.format_exception(error)[-2:]
+        self._telemetry.write("fault", request_id=visit.id, kind=type(error).__name__, where=text)
+
+
+def _door(route: APIRoute) -> _Door:
+    asked = route.openapi_extra or {}
+    scope = Scope(asked[_SCOPE]) if _SCOPE in asked else None
+    return _Door(frozenset(route.methods or ()), route.path_regex, route.path, scope, bool(asked.get(_LISTENS)))
+
+
+def _with(refusal: Refusal, headers: dict[str, str]) -> Refusal:
+    refusal.headers = {**(refusal.headers or {}), **headers}
+    return refusal

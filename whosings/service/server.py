@@ -1,0 +1,88 @@
+"""The server: uvicorn with patience for slow headers, and an end that waits for answers on their way."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from types import FrameType
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from whosings.errors import ConfigError
+from whosings.service.desk import Desk
+from whosings.service.gate import Gate
+
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+"""Hosts of this machine alone."""
+
+_HEADER_BYTES = 32 * 1024  # of a request's line and headers together
+_GRACE_S = 30
+
+
+class Server(uvicorn.Server):
+    """A server that tells its service at once when it is asked to stop, so that event streams end."""
+
+    def __init__(self, config: uvicorn.Config, desk: Desk) -> None:
+        super().__init__(config)
+        self._desk = desk
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to stop."""
+        self._desk.ready = False
+        self._desk.jobs.end_streams()
+        super().handle_exit(sig, frame)
+
+
+def bound(host: str, port: int) -> socket.socket:
+    """A socket that listens.
+
+    Args:
+        port: 0 takes any that is free.
+
+    Raises:
+        ConfigError: the address is not to be had.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    found = socket.socket(family, socket.SOCK_STREAM)
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        found.bind((host, port))
+    except OSError as error:
+        found.close()
+        remedy = "name another one with --host and --port"
+        raise ConfigError(f"{host}:{port}", f"cannot be listened at ({error.strerror})", remedy) from error
+    return found
+
+
+def server_of(app: Gate, desk: Desk) -> Server:
+    """A server for an application; run it with ``serve(sockets=[...])``."""
+    limits = desk.limits
+
+    class PatientProtocol(H11Protocol):
+        """HTTP/1.1, whose headers have to be there in time: uvicorn itself waits for ever."""
+
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            asyncio.get_running_loop().call_later(limits.idle_s, self._end_if_silent)
+
+        def _end_if_silent(self) -> None:
+            if self.cycle is None and not self.transport.is_closing():
+                self.transport.close()
+
+    config = uvicorn.Config(
+        app,
+        http=PatientProtocol,
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        limit_concurrency=limits.connections,
+        timeout_keep_alive=15,
+        timeout_graceful_shutdown=_GRACE_S,
+        h11_max_incomplete_event_size=_HEADER_BYTES,
+    )
+    return Server(config, desk)
