@@ -56,12 +56,14 @@ RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
     pip --python /opt/whosings/bin/python install --no-cache-dir --no-compile --no-index --find-links /wheels \
         --root-user-action ignore "whosings[serve,m4a]" \
     && python -m compileall -q --invalidation-mode unchecked-hash /opt/whosings/lib/python3*/site-packages/whosings
-# The models are inside: nothing is asked for on a network.
+# The models are inside: nothing is asked for on a network. Temporary files, uploads of any size among them, lie in the
+# volume, since /tmp counts as memory.
 ENV PATH=/opt/whosings/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
     HF_HUB_OFFLINE=1 \
-    HOME=/tmp
+    HOME=/tmp \
+    TMPDIR=/data
 ARG PYTHON_IMAGE
 ARG REVISION=""
 LABEL org.opencontainers.image.title="whosings" \
@@ -75,7 +77,7 @@ WORKDIR /data
 USER 10001:10001
 EXPOSE 8000
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=30s --timeout=5s --start-period=60s --retries=3 \
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
     CMD ["python", "-I", "-c", "from urllib.request import *; \
 build_opener(ProxyHandler({})).open('http://127.0.0.1:8000/healthz', timeout=4)"]
 ENTRYPOINT ["whosings"]
