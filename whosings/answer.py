@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from html import escape
 
-from whosings.opinion import Opinion
+from whosings.opinion_rows import Opinion
 from whosings.spans import Span
 
 NOTICE = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from whosings.answer import Answer, Outcome, Verdict, Voice
-from whosings.opinion import Opinion
+from whosings.opinion_rows import Opinion
 
 
 def verdict_line(answer: Answer) -> str:

@@ -25,7 +25,8 @@ from whosings import audio
 from whosings.audio import FloatArray
 from whosings.encoder.checkpoint import DEFAULT, Checkpoint
 from whosings.errors import AudioError, CheckpointError, MissingExtraError, SilentAudioError
-from whosings.opinion import Opinion, SecondOpinion
+from whosings.opinion import SecondOpinion
+from whosings.opinion_rows import Opinion
 from whosings.progress import Progress, silent, stage
 from whosings.segment_embedding import Encoder, SegmentEmbedder, SegmentsToVectors, TrackVectors, Windows
 from whosings.spool import STRETCH_S, Cuts, Sound, Spool, pieces

@@ -18,9 +18,9 @@ from whosings.clips import as_flac, clip_of, embedded, levelled, player
 from whosings.console import json_text
 from whosings.enrolled_files import EnrolledFiles
 from whosings.errors import AudioError, ConfigError
-from whosings.evidence import EvidenceFile, Match, RecordingEvidence, VoiceEvidence
+from whosings.evidence_rows import EvidenceFile, Match, RecordingEvidence, VoiceEvidence
 from whosings.files import atomic_folder, write_atomic
-from whosings.opinion import opinion_sentence
+from whosings.opinion_rows import opinion_sentence
 from whosings.picture import PictureRow, draw
 from whosings.safe_text import to_html
 from whosings.spans import Span

@@ -12,7 +12,7 @@ from whosings.audio import FloatArray
 from whosings.calibration import Calibration
 from whosings.diarization import VoiceWindows, diarize, spans
 from whosings.embedding import Embeddings
-from whosings.opinion import Opinion
+from whosings.opinion_rows import Opinion
 from whosings.segment_embedding import Windows
 from whosings.spans import Span, joined
 
@@ -111,3 +111,11 @@ def _covered_s(probe: Embeddings) -> float:
         return 0.0
     gaps: NDArray[np.float64] = np.minimum(np.diff(probe.start_s, append=np.inf), probe.segment_s)
     return float(gaps.sum())
+
+
+def sound_alike(one: HeardTrack, other: HeardTrack) -> bool:
+    """Whether two recordings hold the same sound: their voices were heard alike, to rounding."""
+    return len(one.voices) == len(other.voices) > 0 and all(
+        left.spans == right.spans and np.allclose(left.mean, right.mean, atol=1e-3)
+        for left, right in zip(one.voices, other.voices, strict=True)
+    )

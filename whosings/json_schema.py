@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
 
 from whosings.answer import Answer
-from whosings.evidence import EvidenceFile
+from whosings.evidence_rows import EvidenceFile
 
 _ATTRIBUTE = re.compile(r"^    (\w+(?:, \w+)*): (.*(?:\n     .*)*)", re.MULTILINE)  # one line may describe several
 _DIALECT = GenerateJsonSchema.schema_dialect

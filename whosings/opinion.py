@@ -21,7 +21,6 @@ import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from enum import StrEnum
 from functools import cached_property
 from importlib.resources import files
 from itertools import pairwise
@@ -35,6 +34,7 @@ from torch import Tensor, nn
 
 from whosings.audio import SAMPLE_RATE, FloatArray
 from whosings.errors import CheckpointError
+from whosings.opinion_rows import Opinion, Sound
 from whosings.tensor_file import halved, opened, write_tensors
 
 FORMAT = "whosings-opinion-1"
@@ -48,57 +48,10 @@ LEAST_S = 1.0
 STATED_RATE = 0.05
 """Largest share of a measured group that was on the wrong side of a threshold."""
 
-CAUTION = (
-    "This is no verdict: studio pitch correction, vocoder effects and unusual recordings sound processed too, "
-    "and good clones may not."
-)
-
 _FFT, _HOP = 512, 160
 _FLOOR = 1e-6  # of power, against a segment's mean: 60 dB down
 _MEAN, _STD = -6.0, 4.0  # of log powers over that floor
 _SILENT = 1e-6  # root mean square
-
-
-class Sound(StrEnum):
-    """What a second opinion says of a voice."""
-
-    RESYNTHESISED = "resynthesised"
-    NATURAL = "natural"
-    NO_OPINION = "no opinion"
-
-
-@dataclass(frozen=True)
-class Opinion:
-    """How processed a voice sounds; an indication beside an identity, which it never changes.
-
-    Attributes:
-        score: 0 (as natural voices sound) to 1 (as resynthesised ones do); see ``docs/second-opinion.md`` for what
-            it is worth.
-        false_alarm: share of natural recordings that score as high or higher, in the measured material where it is
-            largest (at high scores: real songs).
-        found: share of the processed recordings measured that score as high or higher.
-        segments: how many were listened to.
-        sound: what is said of it; no opinion where the score lies between the thresholds.
-        caution: what it cannot tell.
-    """
-
-    score: float
-    false_alarm: float
-    found: float
-    segments: int
-    sound: Sound = Sound.NO_OPINION
-    caution: str = CAUTION
-
-
-def opinion_sentence(opinion: Opinion) -> str:
-    """One sentence for people, which accuses nobody; "" where there is no opinion."""
-    return _SENTENCES.get(opinion.sound, "")
-
-
-_SENTENCES = {
-    Sound.RESYNTHESISED: "The voice sounds resynthesised, as it does after studio processing or in a clone.",
-    Sound.NATURAL: "The voice sounds natural, though a good clone may sound natural, too.",
-}
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from whosings.errors import LibraryError, SilentAudioError, UnreadableAudioError
 from whosings.heard import HeardTrack, HeardVoice
 from whosings.library.library_file import Library
 from whosings.library.library_rows import LibraryFile
-from whosings.opinion import Opinion
+from whosings.opinion_rows import Opinion
 from whosings.spans import Span
 
 PRINT = "a" * 64

@@ -14,7 +14,7 @@ from whosings.identification import Identifier
 from whosings.library.library_file import Library
 from whosings.library.library_rows import LibraryFile
 from whosings.library.matching import Matcher
-from whosings.opinion import Opinion
+from whosings.opinion_rows import Opinion
 from whosings.spans import Span
 
 

@@ -11,7 +11,7 @@ from whosings.calibration import Logistic
 from whosings.evidence import MOST_MATCHES, EvidenceFinder, enrolled_spans, seconds_of
 from whosings.gallery import Gallery
 from whosings.identification import Identifier
-from whosings.opinion import Opinion, Sound
+from whosings.opinion_rows import Opinion, Sound
 from whosings.spans import Span
 
 CENTRED = replace(KNOWN, centre=tuple(OFFSET / 10))

@@ -18,8 +18,8 @@ from whosings.answer import NOTICE, Outcome, Verdict, Voice
 from whosings.clips import clip_of, levelled
 from whosings.enrolled_files import EnrolledFiles
 from whosings.errors import AudioError, ConfigError
-from whosings.evidence import Match, RecordingEvidence, RunnerUp, VoiceEvidence
 from whosings.evidence_page import Explained, refuse_foreign, write_evidence
+from whosings.evidence_rows import Match, RecordingEvidence, RunnerUp, VoiceEvidence
 from whosings.files import content_hash
 from whosings.spans import Span
 

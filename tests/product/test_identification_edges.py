@@ -13,7 +13,7 @@ from whosings.calibration import Calibration, Logistic
 from whosings.errors import GalleryError
 from whosings.gallery import Gallery
 from whosings.identification import Identifier, Verifier
-from whosings.opinion import Opinion
+from whosings.opinion_rows import Opinion
 
 
 @pytest.fixture

@@ -18,20 +18,17 @@ from whosings.errors import CheckpointError
 from whosings.gallery import Gallery
 from whosings.identification import Identifier
 from whosings.opinion import (
-    CAUTION,
     MOST_SEGMENTS,
     SHIPPED,
     STATED_RATE,
     ArtefactNetwork,
     MeasuredGroup,
-    Opinion,
     Scale,
     SecondOpinion,
-    Sound,
     Spoken,
-    opinion_sentence,
     save_opinion,
 )
+from whosings.opinion_rows import CAUTION, Opinion, Sound, opinion_sentence
 from whosings.tensor_file import write_tensors
 
 ROOT = Path(__file__).parents[2]

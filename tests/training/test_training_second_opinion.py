@@ -10,7 +10,8 @@ import torch
 
 from tests.conftest import RATE, singing
 from whosings.errors import TooShortError, TrainingError
-from whosings.opinion import ArtefactNetwork, Scale, SecondOpinion, Sound, save_opinion
+from whosings.opinion import ArtefactNetwork, Scale, SecondOpinion, save_opinion
+from whosings.opinion_rows import Sound
 from whosings.training.distillation.bank import to_int16
 from whosings.training.opinion_bank import AGAIN, BAND, NATURAL, Bank, Clip, Kind, Take, coded, processed
 from whosings.training.opinion_rates import (

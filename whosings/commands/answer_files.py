@@ -81,8 +81,8 @@ class AnswerFiles:
 
     def add(self, run: Report, path: Path, answer: Answer, probe: Embeddings) -> None:
         """Take an answer; evidence that cannot be found is a failure among others."""
-        from whosings.evidence import RecordingEvidence
         from whosings.evidence_page import Explained
+        from whosings.evidence_rows import RecordingEvidence
 
         if self._export is not None:
             self._answers.append(answer)

@@ -215,7 +215,7 @@ def identify(
 
 def _print_details(run: Report, answer: Answer, verbose: bool, timeline: bool) -> None:
     from whosings.answer_text import opinion_line, voice_lines
-    from whosings.opinion import opinion_sentence
+    from whosings.opinion_rows import opinion_sentence
 
     if answer.opinion is not None and (sentence := opinion_sentence(answer.opinion)):
         run.out.print(f"  {sentence}")

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
-import numpy as np
-
-from whosings.heard import HeardTrack
+from whosings.answer import Outcome, Terms
 
 TABLES = (
     """CREATE TABLE IF NOT EXISTS decisions (
@@ -33,6 +32,8 @@ TABLES = (
     "CREATE TABLE IF NOT EXISTS same_sound (before TEXT PRIMARY KEY, now TEXT NOT NULL)",
 )
 """Statements that make the tables of decisions and groups."""
+
+_CLOSE_NATS = math.log(20)  # by which a runner-up is near, as the caveats of evidence have it
 
 
 class Deed(StrEnum):
@@ -102,17 +103,54 @@ class FoundGroup:
     voices: tuple[VoiceKey, ...]
 
 
+@dataclass(frozen=True)
+class LikelyName:
+    """Who a group may be.
+
+    Attributes:
+        source: ``"tags"`` or ``"gallery"``.
+        share: of its recordings whose tags name the singer, or the probability that it is the enrolled singer.
+    """
+
+    name: str
+    source: str
+    share: float
+
+
+@dataclass(frozen=True)
+class Said:
+    """What the model says of a voice.
+
+    Attributes:
+        encoder: fingerprint of the encoder that listened.
+        singer: the likeliest enrolled singer.
+        probability: that it is this singer.
+        nats: log-odds of that singer against somebody who is not enrolled, at even prior odds.
+        runner_up, runner_up_nats: the next one; None where nobody else is enrolled.
+        terms: when a name is given.
+        singers: how many are enrolled.
+    """
+
+    encoder: str
+    singer: str
+    outcome: Outcome
+    probability: float
+    nats: float
+    runner_up: str | None
+    runner_up_nats: float | None
+    terms: Terms
+    singers: int
+
+    @property
+    def close(self) -> bool:
+        """Whether a voice is named while the runner-up is nearly as likely."""
+        near = self.runner_up_nats is not None and self.nats - self.runner_up_nats < _CLOSE_NATS
+        return near and self.outcome is Outcome.NAMED
+
+
 def plain_keys(keys: Sequence[VoiceKey]) -> list[dict[str, Any]]:
     """Voices as plain values."""
     return [asdict(key) for key in keys]
-
-
-def sound_alike(one: HeardTrack, other: HeardTrack) -> bool:
-    """Whether two recordings hold the same sound: their voices were heard alike, to rounding."""
-    return len(one.voices) == len(other.voices) > 0 and all(
-        left.spans == right.spans and np.allclose(left.mean, right.mean, atol=1e-3)
-        for left, right in zip(one.voices, other.voices, strict=True)
-    )
 
 
 def line_digest(before: str, line: Sequence[Any]) -> str:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from whosings.errors import LibraryError
+from whosings.heard import sound_alike
 from whosings.library.decision_rows import (
     TABLES,
     Decision,
@@ -28,7 +29,6 @@ from whosings.library.decision_rows import (
     VoiceKey,
     line_digest,
     plain_keys,
-    sound_alike,
 )
 from whosings.library.library_file import Library
 from whosings.library.library_rows import LibraryFile, LibraryVoices

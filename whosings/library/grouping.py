@@ -19,7 +19,7 @@ from whosings.answer import Terms
 from whosings.calibration import UNKNOWN_PRIOR, Calibration, evidence, singer_posteriors
 from whosings.enrolled import Voices
 from whosings.library.clustering import clusters
-from whosings.library.decision_rows import Decision, Deed, FoundGroup, KeptGroup, VoiceKey
+from whosings.library.decision_rows import Decision, Deed, FoundGroup, KeptGroup, LikelyName, VoiceKey
 from whosings.library.decisions import DecidedLibrary
 from whosings.library.library_rows import LibraryVoices
 from whosings.progress import Progress, silent
@@ -62,20 +62,6 @@ class Clip:
 
     path: str
     span: Span
-
-
-@dataclass(frozen=True)
-class LikelyName:
-    """Who a group may be.
-
-    Attributes:
-        source: ``"tags"`` or ``"gallery"``.
-        share: of its recordings whose tags name the singer, or the probability that it is the enrolled singer.
-    """
-
-    name: str
-    source: str
-    share: float
 
 
 @dataclass(frozen=True)

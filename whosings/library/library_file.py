@@ -25,7 +25,7 @@ from whosings.audio import FloatArray
 from whosings.errors import AudioError, LibraryError
 from whosings.heard import HeardTrack
 from whosings.library.library_rows import LibraryFile, LibraryVoices, Problem, Recording, of_voice, to_voice
-from whosings.opinion import Opinion
+from whosings.opinion_rows import Opinion
 from whosings.sqlite_file import Fault, SqliteFile
 
 FORMAT = "1"

@@ -13,7 +13,7 @@ from whosings import errors
 from whosings.audio import FloatArray
 from whosings.errors import AudioError, LibraryError
 from whosings.heard import HeardVoice
-from whosings.opinion import Opinion
+from whosings.opinion_rows import Opinion
 from whosings.spans import Span
 
 

@@ -24,7 +24,7 @@ from whosings.enrolled import Voices
 from whosings.errors import ConfigError
 from whosings.files import write_atomic
 from whosings.gallery_rates import Trial
-from whosings.library.decision_rows import Decision, Deed, VoiceKey
+from whosings.library.decision_rows import Decision, Deed, Said, VoiceKey
 from whosings.library.decisions import DecidedLibrary
 from whosings.ranking import ReadyVoices
 from whosings.safe_text import to_cell
@@ -34,7 +34,6 @@ from whosings.spans import Span
 ON_VOICES = (Deed.CONFIRM, Deed.REJECT, Deed.SOMEBODY_ELSE, Deed.NOT_SUNG)
 """What can be decided on a voice."""
 
-_CLOSE_NATS = math.log(20)  # by which a runner-up is near, as the caveats of evidence have it
 _BLOCK = 1 << 23  # scores at once
 _COLUMNS = (
     "decided_at",
@@ -56,37 +55,6 @@ _COLUMNS = (
     "measured_on",
     "encoder",
 )
-
-
-@dataclass(frozen=True)
-class Said:
-    """What the model says of a voice.
-
-    Attributes:
-        encoder: fingerprint of the encoder that listened.
-        singer: the likeliest enrolled singer.
-        probability: that it is this singer.
-        nats: log-odds of that singer against somebody who is not enrolled, at even prior odds.
-        runner_up, runner_up_nats: the next one; None where nobody else is enrolled.
-        terms: when a name is given.
-        singers: how many are enrolled.
-    """
-
-    encoder: str
-    singer: str
-    outcome: Outcome
-    probability: float
-    nats: float
-    runner_up: str | None
-    runner_up_nats: float | None
-    terms: Terms
-    singers: int
-
-    @property
-    def close(self) -> bool:
-        """Whether a voice is named while the runner-up is nearly as likely."""
-        near = self.runner_up_nats is not None and self.nats - self.runner_up_nats < _CLOSE_NATS
-        return near and self.outcome is Outcome.NAMED
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,8 @@ from whosings.errors import WhosingsError
 from whosings.service import answer_routes, job_routes, library_routes, singer_routes
 from whosings.service.desk import Desk
 from whosings.service.gate import Gate
-from whosings.service.problems import Problem, Refusal, problem_response
+from whosings.service.problems import Refusal, problem_response
+from whosings.service.rows import Problem
 from whosings.service.telemetry import Telemetry
 from whosings.service.tokens import Tokens
 
@@ -72,6 +73,7 @@ def build_app(desk: Desk, telemetry: Telemetry, tokens: Tokens | None, debug: bo
         lifespan=lifespan,
         form_limits={"max_fields": _MOST_FIELDS, "max_files": _MOST_FILES, "max_part_size": _MOST_PART},
         swagger_ui_oauth2_redirect_url=None,
+        generate_unique_id_function=lambda route: route.name,  # as the client calls it
     )
     app.state.desk, app.state.needs_token = desk, tokens is not None
     for router in _ROUTERS:

@@ -25,6 +25,7 @@ _PROBLEMS = {
     408: "The request came too slowly.",
     409: "It cannot be done as things are.",
     413: "The upload is too large, or the recording too long.",
+    416: "The recording has no such bytes.",
     422: "The recording or a value cannot be used.",
     429: "The caller has too many jobs that wait.",
     503: "The service has as much to do as it takes, or cannot use its files now.",
@@ -54,6 +55,12 @@ def _desk_of(request: Request) -> Desk:
 def _caller_of(request: Request) -> Caller:
     caller: Caller = request.state.caller
     return caller
+
+
+def sounds(*kinds: str) -> dict[int | str, dict[str, Any]]:
+    """Responses of a route that answers with sound, for OpenAPI."""
+    sound = {"schema": {"type": "string", "format": "binary"}}
+    return {200: {"description": "The sound.", "content": dict.fromkeys(kinds or ("audio/flac",), sound)}}
 
 
 TheDesk: TypeAlias = Annotated[Desk, Depends(_desk_of)]

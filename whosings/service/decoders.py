@@ -85,17 +85,22 @@ class Decoders:
         """Wait until a process can work."""
         await self._run("the decoder", _is_ready, ())
 
-    async def decode(self, path: Path, name: str, into: Path, channels: Channels = 1) -> DecodedFile:
+    async def decode(
+        self, path: Path, name: str, into: Path, channels: Channels = 1, longest_s: float | None = None
+    ) -> DecodedFile:
         """Decode an upload.
 
         Args:
             name: what its sender calls it.
             into: the file that is written.
+            longest_s: seconds after which it is given up; those of the limits unless given.
 
         Raises:
+            TooLongError: it is longer.
             AudioError: it cannot be used, or takes too long or too much memory.
         """
-        found = await self._run(name, _decode, (path, into, channels, self._limits.duration_s), path)
+        longest_s = self._limits.duration_s if longest_s is None else longest_s
+        found = await self._run(name, _decode, (path, into, channels, longest_s), path)
         return replace(found, track_id=name)
 
     async def duration_s(self, path: Path, name: str) -> float:
@@ -146,6 +151,11 @@ class Decoders:
         self._pool.join()
 
 
+def too_long(name: str | Path, longest_s: float) -> TooLongError:
+    """What is said of a recording that is longer than the service takes."""
+    return TooLongError(name, f"is longer than {longest_s / 60:g} minutes", "cut it into shorter files")
+
+
 def _begin(most_bytes: int) -> None:
     """In a new process: bounded memory, no core dumps; a terminal's interrupt is the service's to handle."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -165,8 +175,7 @@ def _decode(path: Path, into: Path, channels: Channels, longest_s: float) -> Dec
             for block in audio.blocks(path, channels=channels):
                 samples += block.shape[1]
                 if samples > longest_s * SAMPLE_RATE:
-                    limit = f"is longer than {longest_s / 60:g} minutes"
-                    raise TooLongError(path, limit, "cut it into shorter files")
+                    raise too_long(path, longest_s)
                 file.write(np.ascontiguousarray(block.T).data)
     except OSError as error:
         into.unlink(missing_ok=True)

@@ -14,19 +14,20 @@ from uuid import uuid4
 
 from starlette.exceptions import HTTPException
 
-from whosings.errors import TooLongError, WhosingsError
+from whosings.errors import WhosingsError
 from whosings.gallery import Gallery
 from whosings.library.decisions import DecidedLibrary
 from whosings.library.grouping import regroup
 from whosings.progress import Progress
+from whosings.service.decoders import too_long
 from whosings.service.jobs import Course, JobQueue
 from whosings.service.jobs_file import StoredJob
 from whosings.service.limits import Limits, Places
 from whosings.service.listening import Heard, Listening, LongError, Upload
 from whosings.service.names import safe_name
-from whosings.service.problems import Problem, Refusal, refusal_of
+from whosings.service.problems import Refusal, refusal_of
 from whosings.service.recordings import Recordings
-from whosings.service.rows import Groups, Job
+from whosings.service.rows import Groups, Job, Problem
 from whosings.service.singers import Singers
 from whosings.service.telemetry import Telemetry
 
@@ -150,8 +151,7 @@ class Desk:
         try:
             return await self.heard(upload)
         except LongError:
-            most = f"is longer than {self.limits.answer_at_once_s / 60:g} minutes"
-            raise TooLongError(upload.name, most, "send the part that matters") from None
+            raise too_long(upload.name, self.limits.answer_at_once_s) from None
 
     def group_anew(self, owner: str) -> Job:
         """A job that groups the library's voices that nobody has named."""

@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -19,9 +20,11 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Send
 from starlette.types import Scope as AsgiScope
 
+from whosings.console import json_text
 from whosings.service.jobs import busy
 from whosings.service.limits import Limits
-from whosings.service.problems import Problem, Refusal, problem_response
+from whosings.service.problems import MEDIA_TYPE, Refusal, problem_response
+from whosings.service.rows import Problem
 from whosings.service.telemetry import Line, Telemetry
 from whosings.service.tokens import EVERYBODY, Caller, Scope, Tokens
 
@@ -206,13 +209,20 @@ class Gate:
         return _with(Refusal(413, "TooLarge", sentence), {"Connection": "close"})
 
     def _outgoing(self, visit: _Visit, send: Send) -> Send:
+        instead: bytes | None = None
+
         async def marked(message: Message) -> None:
+            nonlocal instead
             if message["type"] == "http.response.start":
                 visit.status, visit.begun = int(message["status"]), True
                 headers = MutableHeaders(scope=message)
+                if visit.status >= 400 and headers.get("content-type") != MEDIA_TYPE:
+                    instead = _in_our_words(visit, headers)
                 headers["X-Request-Id"] = visit.id
                 for name, value in _HEADERS.items():
                     headers.setdefault(name, value)
+            elif message["type"] == "http.response.body" and instead is not None:
+                message, instead = {**message, "body": instead}, b""
             await send(message)
 
         return marked
@@ -234,6 +244,15 @@ def _door(route: APIRoute) -> _Door:
     asked = route.openapi_extra or {}
     scope = Scope(asked[_SCOPE]) if _SCOPE in asked else None
     return _Door(frozenset(route.methods or ()), route.path_regex, route.path, scope, bool(asked.get(_LISTENS)))
+
+
+def _in_our_words(visit: _Visit, headers: MutableHeaders) -> bytes:
+    """The body of a problem, in the place of what a library says; its headers are made fit."""
+    status = HTTPStatus(visit.status)
+    visit.error = status.phrase.title().replace(" ", "")
+    body = json_text(Problem(visit.error, visit.status, f"{status.phrase}.", visit.id)).encode()
+    headers["Content-Type"], headers["Content-Length"] = MEDIA_TYPE, str(len(body))
+    return body
 
 
 def _with(refusal: Refusal, headers: dict[str, str]) -> Refusal:

@@ -37,7 +37,7 @@ async def job(desk: TheDesk, caller: TheCaller, id: _Id) -> Response:
 
 
 @router.delete("/v1/jobs/{id}", status_code=204, responses=problems(404), openapi_extra=_READ)
-async def remove(desk: TheDesk, caller: TheCaller, id: _Id) -> Response:
+async def remove_job(desk: TheDesk, caller: TheCaller, id: _Id) -> Response:
     """Take a job back, or forget its result."""
     desk.jobs.remove(caller.name, id)
     return Response(status_code=204)
@@ -49,7 +49,7 @@ async def remove(desk: TheDesk, caller: TheCaller, id: _Id) -> Response:
     responses={**problems(404), 200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
     openapi_extra=_READ,
 )
-async def events(desk: TheDesk, caller: TheCaller, id: _Id) -> StreamingResponse:
+async def job_events(desk: TheDesk, caller: TheCaller, id: _Id) -> StreamingResponse:
     """How far a job is, as server-sent events: ``progress``, and at last ``done`` or ``failed``, each with the job.
 
     Each event tells everything, so that a stream that broke is resumed by asking again.

@@ -16,7 +16,8 @@ from whosings.service import rows
 from whosings.service.jobs_file import JobsFile, State, StoredJob
 from whosings.service.limits import Limits, Places
 from whosings.service.listening import Upload
-from whosings.service.problems import BUSY_S, Problem, Refusal
+from whosings.service.problems import BUSY_S, Refusal
+from whosings.service.rows import Problem
 
 Work = Callable[[StoredJob, Upload | None, "Course"], Awaitable[Any]]
 """Does a job, given its upload if it has one."""

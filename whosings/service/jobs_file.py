@@ -14,7 +14,7 @@ from typing import Any
 from uuid import uuid4
 
 from whosings.errors import WhosingsError
-from whosings.service.problems import Problem
+from whosings.service.rows import Problem
 from whosings.sqlite_file import Fault, SqliteFile
 
 FORMAT = "1"

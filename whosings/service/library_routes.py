@@ -25,6 +25,7 @@ from whosings.service.asking import (
     answers,
     problems,
     said,
+    sounds,
 )
 from whosings.service.desk import Ask, Kind
 from whosings.service.gate import needs
@@ -49,6 +50,7 @@ _KINDS = {
     ".aiff": "audio/aiff",
 }
 _OTHERS = "application/octet-stream"  # a stranger's ending never decides what a browser makes of a file
+_WHOLE = sounds(*sorted({*_KINDS.values(), _OTHERS}))
 _Id = Annotated[int, Path(ge=0, le=(1 << 63) - 1)]
 _SomeSinger = Annotated[str | None, Query(max_length=500, description="A singer's name.")]
 _Outcome = Annotated[
@@ -109,7 +111,7 @@ def _who(caller: Caller, by: str | None) -> str:
     responses=answers(),
     openapi_extra=needs(Scope.REVIEW, listens=True),
 )
-async def add(
+async def add_recording(
     desk: TheDesk,
     caller: TheCaller,
     file: Recording,
@@ -123,7 +125,7 @@ async def add(
 
 
 @router.get("/v1/library", tags=["library"], response_model=rows.LibraryPage, responses=problems(), openapi_extra=_READ)
-async def page(
+async def library(
     desk: TheDesk,
     q: SomeText = "",
     singer: _SomeSinger = None,
@@ -150,7 +152,7 @@ async def recording(desk: TheDesk, id: _Id) -> Response:
 @router.delete(
     "/v1/library/recordings/{id}", tags=["library"], status_code=204, responses=problems(404), openapi_extra=_REVIEW
 )
-async def remove(desk: TheDesk, id: _Id) -> Response:
+async def remove_recording(desk: TheDesk, id: _Id) -> Response:
     """Forget a recording, and its sound if the service kept it; the log of decisions stays."""
     await desk.listening.at_desk(desk.recordings.remove, id)
     return Response(status_code=204)
@@ -160,10 +162,10 @@ async def remove(desk: TheDesk, id: _Id) -> Response:
     "/v1/library/recordings/{id}/audio",
     tags=["library"],
     response_class=FileResponse,
-    responses=problems(404),
+    responses={**problems(404, 416), **_WHOLE, 206: {**_WHOLE[200], "description": "The part that ``Range`` names."}},
     openapi_extra=_READ,
 )
-async def audio(desk: TheDesk, id: _Id) -> Response:
+async def recording_audio(desk: TheDesk, id: _Id) -> Response:
     """A recording's sound, as its file has it; parts of it by ``Range``."""
     path: FilePath = await desk.listening.at_desk(desk.recordings.file_of, id)
     kind = _KINDS.get(path.suffix.lower(), _OTHERS)
@@ -174,10 +176,10 @@ async def audio(desk: TheDesk, id: _Id) -> Response:
     "/v1/library/recordings/{id}/clip",
     tags=["library"],
     response_class=Response,
-    responses=problems(404),
+    responses={**problems(404), **sounds()},
     openapi_extra=_READ,
 )
-async def clip(desk: TheDesk, id: _Id, start_s: Seconds, stop_s: Seconds) -> Response:
+async def recording_clip(desk: TheDesk, id: _Id, start_s: Seconds, stop_s: Seconds) -> Response:
     """A few seconds of a recording around a passage, as FLAC, levelled."""
     path = await desk.listening.at_desk(desk.recordings.file_of, id)
     content = await desk.listening.decoders.clip(path, path.name, Span(start_s, max(start_s, stop_s)))

@@ -20,12 +20,13 @@ import torch
 
 from whosings.calibration import Calibration, calibration_of
 from whosings.embedding import Embeddings, TrackEmbedder
+from whosings.errors import TooLongError
 from whosings.heard import HeardTrack, hear
 from whosings.onnx_segments import open_segments
 from whosings.opinion import SecondOpinion
 from whosings.parallel import cores
 from whosings.progress import Progress, silent
-from whosings.service.decoders import DecodedFile, Decoders
+from whosings.service.decoders import DecodedFile, Decoders, too_long
 from whosings.service.limits import Limits, Places
 
 P = ParamSpec("P")
@@ -72,7 +73,7 @@ class Listening:
         self.embedder = TrackEmbedder(open_segments(encoder, device), second_opinion=SecondOpinion())
         self.calibration: Calibration = calibration_of(self.embedder.checkpoint)
         self.decoders = Decoders(limits)
-        self._places = places
+        self._places, self._limits = places, limits
         self._quick = ThreadPoolExecutor(limits.listeners or cores(), "listening")
         self._long = ThreadPoolExecutor(1, "long")
         self._clerk = ThreadPoolExecutor(1, "clerk")
@@ -103,17 +104,25 @@ class Listening:
             AudioError: it cannot be used.
             LongError: it is longer than ``most_s``.
         """
-        if most_s is not None and await self.decoders.duration_s(upload.path, upload.name) > most_s:
-            raise LongError
         into = self._places.work / f"{uuid4().hex}.f32"
+        longest_s = self._limits.duration_s
+        if most_s is not None:
+            by_header = await self.decoders.duration_s(upload.path, upload.name)
+            if by_header > longest_s:
+                raise too_long(upload.name, longest_s)
+            if by_header > most_s:
+                raise LongError
+            longest_s = min(most_s, longest_s)
         channels = self.embedder.front_end.channels
         try:
-            decoded = await self.decoders.decode(upload.path, upload.name, into, channels)
-            if most_s is not None and decoded.duration_s > most_s:  # whatever its header promised
-                raise LongError
+            decoded = await self.decoders.decode(upload.path, upload.name, into, channels, longest_s)
             lane = self._quick if progress is None else self._long
             loop = asyncio.get_running_loop()
             return await loop.run_in_executor(lane, self._listen, decoded, progress or silent)
+        except TooLongError as error:
+            if longest_s < self._limits.duration_s:  # whatever its header promised
+                raise LongError from error
+            raise
         finally:
             with suppress(OSError):
                 into.unlink(missing_ok=True)

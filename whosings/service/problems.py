@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
@@ -19,27 +19,11 @@ from whosings.errors import (
     TooLongError,
     WhosingsError,
 )
+from whosings.service.rows import Problem
 
 MEDIA_TYPE = "application/problem+json"
 BUSY_S = 5
 """Seconds after which somebody who was told to come again should."""
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Why a request was not answered.
-
-    Attributes:
-        title: the kind of problem.
-        status: of HTTP.
-        detail: one sentence: what is named, what is wrong with it, what to do.
-        request_id: by which the service's log has it.
-    """
-
-    title: str
-    status: int
-    detail: str
-    request_id: str = ""
 
 
 class Refusal(HTTPException):

@@ -77,11 +77,10 @@ class Recordings:
         """
         known = self.library.with_content(decoded.sha256)
         place = self._places.kept(decoded.sha256, decoded.track_id)
-        about = upload.stat()
         if keep and not place.exists():
             place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             shutil.move(upload, place)
-            about = place.stat()
+        about = (place if place.exists() else upload).stat()  # the file may have been kept before
         without = replace(track, voices=tuple(replace(voice, embeddings=None) for voice in track.voices))
         file = LibraryFile(str(place), about.st_size, about.st_mtime_ns, decoded.tags)
         number = self.library.add(file, decoded.sha256, without, again=True)
@@ -97,7 +96,7 @@ class Recordings:
             outcome: ``named``, ``worth a look``, ``unknown`` or ``no vocals``: the best of its voices.
         """
         wanted = query.casefold()
-        found = [row for row in self._usable() if wanted in self._name(row).casefold()]
+        found = [row for row in self._usable() if not wanted or wanted in self._name(row).casefold()]
         if singer is not None or outcome is not None:
             fit = {
                 gist.recording
@@ -182,7 +181,8 @@ class Recordings:
             AudioError: nobody sings there.
         """
         chosen = voices_within(track, from_s, to_s)
-        return self._found_like(track, [place for place, one in enumerate(track.voices) if one in chosen], None, top)
+        places = [place for place, one in enumerate(track.voices) if any(one is other for other in chosen)]
+        return self._found_like(track, places, None, top)
 
     def _found_like(self, track: HeardTrack, places: Iterable[int], leave_out: int | None, top: int) -> rows.Found:
         found = []

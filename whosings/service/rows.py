@@ -6,12 +6,26 @@ from dataclasses import dataclass
 from typing import Any
 
 from whosings.answer import NOTICE, Answer
-from whosings.evidence import RecordingEvidence
-from whosings.library.decision_rows import Decision
-from whosings.library.grouping import LikelyName
-from whosings.library.review import Said
-from whosings.service.problems import Problem
+from whosings.evidence_rows import RecordingEvidence
+from whosings.library.decision_rows import Decision, LikelyName, Said
 from whosings.spans import Span
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why a request was not answered.
+
+    Attributes:
+        title: the kind of problem.
+        status: of HTTP.
+        detail: one sentence: what is named, what is wrong with it, what to do.
+        request_id: by which the service's log has it.
+    """
+
+    title: str
+    status: int
+    detail: str
+    request_id: str = ""
 
 
 @dataclass(frozen=True)

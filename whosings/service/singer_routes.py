@@ -22,6 +22,7 @@ from whosings.service.asking import (
     answers,
     problems,
     said,
+    sounds,
 )
 from whosings.service.desk import Ask, Kind
 from whosings.service.gate import needs
@@ -73,7 +74,7 @@ async def singers(desk: TheDesk, q: SomeText = "", offset: Offset = 0, limit: Li
 
 
 @router.delete("/v1/singers", status_code=204, responses=problems(404), openapi_extra=_ENROL)
-async def remove(desk: TheDesk, name: SingerQuery) -> Response:
+async def remove_singer(desk: TheDesk, name: SingerQuery) -> Response:
     """Forget a singer: recordings, voice, what was fitted and measured with them, sounds kept for them, job results."""
     spelt = await desk.listening.at_desk(desk.singers.remove, name)
     desk.jobs.forget_results_with(spelt)
@@ -81,20 +82,25 @@ async def remove(desk: TheDesk, name: SingerQuery) -> Response:
 
 
 @router.get("/v1/singers/recordings", response_model=SingerRecordings, responses=problems(404), openapi_extra=_READ)
-async def recordings(desk: TheDesk, name: SingerQuery) -> Response:
+async def singer_recordings(desk: TheDesk, name: SingerQuery) -> Response:
     """What is enrolled of a singer."""
     return said(await desk.listening.at_desk(desk.singers.recordings, name))
 
 
 @router.delete("/v1/singers/recordings", status_code=204, responses=problems(404), openapi_extra=_ENROL)
-async def remove_recording(desk: TheDesk, name: SingerQuery, sha256: Sha256) -> Response:
+async def remove_singer_recording(desk: TheDesk, name: SingerQuery, sha256: Sha256) -> Response:
     """Forget a recording of a singer, and the singer with the last one."""
     await desk.listening.at_desk(desk.singers.remove_recording, name, sha256)
     return Response(status_code=204)
 
 
-@router.get("/v1/singers/clip", response_class=Response, responses=problems(404), openapi_extra=_READ)
-async def clip(desk: TheDesk, name: SingerQuery, sha256: Sha256, start_s: Seconds, stop_s: Seconds) -> Response:
+@router.get(
+    "/v1/singers/clip",
+    response_class=Response,
+    responses={**problems(404), **sounds()},
+    openapi_extra=_READ,
+)
+async def singer_clip(desk: TheDesk, name: SingerQuery, sha256: Sha256, start_s: Seconds, stop_s: Seconds) -> Response:
     """A few seconds of an enrolled recording around a passage, as FLAC, levelled."""
     path = await desk.listening.at_desk(desk.singers.file_of, name, sha256)
     content = await desk.listening.decoders.clip(path, path.name, Span(start_s, max(start_s, stop_s)))
@@ -102,12 +108,12 @@ async def clip(desk: TheDesk, name: SingerQuery, sha256: Sha256, start_s: Second
 
 
 @router.post("/v1/singers/rename", response_model=SingerRow, responses=problems(404, 409), openapi_extra=_ENROL)
-async def rename(desk: TheDesk, renaming: Renaming) -> Response:
+async def rename_singer(desk: TheDesk, renaming: Renaming) -> Response:
     """Give a singer another name."""
     return said(await desk.listening.at_desk(desk.singers.rename, renaming.name, renaming.to))
 
 
 @router.post("/v1/singers/merge", response_model=SingerRow, responses=problems(404, 409), openapi_extra=_ENROL)
-async def merge(desk: TheDesk, merging: Merging) -> Response:
+async def merge_singers(desk: TheDesk, merging: Merging) -> Response:
     """Give all recordings of one singer to another."""
     return said(await desk.listening.at_desk(desk.singers.merge, merging.name, merging.into))

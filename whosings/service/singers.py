@@ -13,7 +13,8 @@ from whosings.embedding import Embeddings, TrackEmbedder
 from whosings.enrolled import EnrolledTrack
 from whosings.enrolled_files import EnrolledFiles
 from whosings.errors import AudioError, ConfigError, GalleryError
-from whosings.evidence import EvidenceFinder, RecordingEvidence, enrolled_spans, seconds_of
+from whosings.evidence import EvidenceFinder, enrolled_spans, seconds_of
+from whosings.evidence_rows import RecordingEvidence
 from whosings.gallery import Gallery
 from whosings.gallery_audit import audit
 from whosings.heard import HeardTrack
