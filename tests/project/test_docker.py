@@ -133,9 +133,19 @@ def test_what_is_copied_is_there_and_sent():
 
 
 @pytest.mark.parametrize(
-    "path", ["singers.gallery", "whosings-tokens.toml", ".git/config", ".venv/bin/python", "songs/a.flac", "tests/a.py"]
+    "path",
+    [
+        "singers.gallery",
+        "whosings-tokens.toml",
+        ".git/config",
+        ".venv/bin/python",
+        "songs/a.flac",
+        "tests/a.py",
+        "whosings/__pycache__/cli.cpython-311.pyc",
+        "whosings/library/__pycache__/scan.cpython-311.pyc",
+    ],
 )
-def test_what_is_private_or_large_is_not_sent(path):
+def test_what_is_private_or_large_or_made_here_is_not_sent(path):
     assert not _is_sent(path)
 
 
@@ -195,9 +205,11 @@ def _answering(status: int) -> Iterator[int]:
     with HTTPServer(("127.0.0.1", 0), handler) as server:
         thread = Thread(target=server.serve_forever)
         thread.start()
-        yield server.server_port
-        server.shutdown()
-        thread.join()
+        try:
+            yield server.server_port
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def _look(port: int) -> int:
