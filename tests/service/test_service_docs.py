@@ -1,10 +1,12 @@
 """The page on the service tells the truth: limits as they are, and tests that exist."""
 
 import re
+import shutil
 from pathlib import Path
 
 from fastapi.routing import APIRoute
 
+from tests.service.conftest import serving
 from whosings.service import app as application
 from whosings.service.limits import Limits
 
@@ -33,3 +35,13 @@ def test_every_route_is_told():
             assert isinstance(route, APIRoute)
             place = route.path.split("/{id}")[0]
             assert place in TEXT or place.rsplit("/", 1)[0] in TEXT, route.path
+
+
+def test_the_block_of_python_runs(tmp_path, songs, monkeypatch, capsys):
+    (block,) = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+    for number in (1, 2):
+        shutil.copy(songs("Ann", number), tmp_path / f"ann-{number}.flac")
+    with serving(tmp_path / "service") as found:
+        monkeypatch.chdir(tmp_path)
+        exec(block.replace("http://localhost:8765", found.address), {})
+    assert capsys.readouterr().out.startswith("singer ['Ann']")
