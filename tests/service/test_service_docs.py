@@ -15,7 +15,9 @@ TEXT = (ROOT / "docs/service.md").read_text()
 
 
 def test_limits_are_told_as_they_are():
-    told = {name: float(value.replace(",", "")) for name, value in re.findall(r"^\| `(\w+)` \| ([\d,]+) \|", TEXT, re.M)}
+    told = {
+        name: float(value.replace(",", "")) for name, value in re.findall(r"^\| `(\w+)` \| ([\d,]+) \|", TEXT, re.M)
+    }
     assert told == {name: float(value) for name, value in Limits().model_dump().items()}
 
 

@@ -21,7 +21,7 @@ from whosings.errors import WhosingsError
 from whosings.service import answer_routes, job_routes, library_routes, singer_routes
 from whosings.service.desk import Desk
 from whosings.service.gate import Gate
-from whosings.service.problems import Refusal, problem_response
+from whosings.service.problems import Refusal, no_room, problem_response
 from whosings.service.rows import Problem
 from whosings.service.telemetry import Telemetry
 from whosings.service.tokens import Tokens
@@ -89,7 +89,7 @@ def _add_page(app: FastAPI) -> None:
     page = Path(str(files("whosings"))) / "service" / "page"
     headers = {"Content-Security-Policy": _POLICY, "Cache-Control": "no-cache"}
 
-    @app.get("/", include_in_schema=False)
+    @app.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
     async def index() -> FileResponse:
         return FileResponse(page / "index.html", media_type="text/html", headers=headers)
 
@@ -114,6 +114,8 @@ def _add_problems(app: FastAPI, desk: Desk) -> None:
 
     @app.exception_handler(HTTPException)
     async def refused(request: Request, error: HTTPException) -> Response:
+        if isinstance(error.__cause__, OSError):  # FastAPI takes a full disk for a fault of the body
+            error = no_room(error.__cause__)
         problem = desk.problem_of(error)
         if not isinstance(error, Refusal):
             problem = Problem(_title(error.status_code), error.status_code, f"{error.detail}.".replace("..", "."))

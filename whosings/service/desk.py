@@ -25,7 +25,7 @@ from whosings.service.jobs_file import StoredJob
 from whosings.service.limits import Limits, Places
 from whosings.service.listening import Heard, Listening, Upload
 from whosings.service.names import safe_name
-from whosings.service.problems import Refusal, refusal_of
+from whosings.service.problems import Refusal, no_room, refusal_of
 from whosings.service.recordings import Recordings
 from whosings.service.rows import Groups, Job, Problem
 from whosings.service.singers import Singers
@@ -111,8 +111,7 @@ class Desk:
             await asyncio.to_thread(_copy, file, upload.path)
             yield upload
         except OSError as error:
-            sentence = f"The service cannot keep the upload ({error.strerror}); ask again later."
-            raise Refusal(503, "NoRoom", sentence, 60) from error
+            raise no_room(error) from error
         finally:
             upload.path.unlink(missing_ok=True)
 

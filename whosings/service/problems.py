@@ -64,6 +64,11 @@ def refusal_of(error: WhosingsError) -> Refusal:
     return Refusal(500, title, sentence)
 
 
+def no_room(error: OSError) -> Refusal:
+    """What is said where an upload cannot be kept, as on a full disk."""
+    return Refusal(503, "NoRoom", f"The service cannot keep the upload ({error.strerror}); ask again later.", 60)
+
+
 @contextmanager
 def refused_with(status: int, *kinds: type[WhosingsError]) -> Iterator[None]:
     """Errors of some kinds inside, any of ours unless given, are refusals with this status."""
