@@ -7,7 +7,6 @@ from fastapi.responses import PlainTextResponse
 
 from whosings import __version__
 from whosings.answer import NOTICE, Answer, Verification
-from whosings.service import examples
 from whosings.service.asking import AsJob, FalseAccepts, Recording, TheCaller, TheDesk, Top, answers, problems, said
 from whosings.service.desk import Ask, Kind
 from whosings.service.gate import needs
@@ -24,7 +23,7 @@ LISTEN = needs(Scope.READ, listens=True)
     "/v1/identify",
     tags=["answers"],
     response_model=Answer,
-    responses={**answers(), **examples.ANSWER},
+    responses=answers(),
     openapi_extra=LISTEN,
 )
 async def identify(
@@ -60,7 +59,7 @@ async def evidence(
     "/v1/verify",
     tags=["answers"],
     response_model=Verification,
-    responses={**problems(), **examples.VERIFICATION},
+    responses=problems(),
     openapi_extra=LISTEN,
 )
 async def verify(desk: TheDesk, first: Recording, second: Recording, false_accepts: FalseAccepts = None) -> Response:

@@ -20,6 +20,7 @@ from whosings.answer import NOTICE
 from whosings.errors import WhosingsError
 from whosings.service import answer_routes, job_routes, library_routes, singer_routes
 from whosings.service.desk import Desk
+from whosings.service.document import completed
 from whosings.service.gate import Gate
 from whosings.service.problems import Refusal, problem_response
 from whosings.service.rows import Problem
@@ -33,6 +34,7 @@ _ROUTERS: tuple[APIRouter, ...] = (
     job_routes.router,
 )
 _MOST_FIELDS, _MOST_FILES, _MOST_PART = 10, 2, 10_000  # of a form
+_MOST_TOLD = 200  # letters of a field's name, which strangers may choose
 _POLICY = (
     "default-src 'self'; img-src 'self' data:; media-src 'self' blob:; style-src 'self' 'unsafe-inline'; "
     "connect-src 'self' blob:; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -81,7 +83,7 @@ def build_app(desk: Desk, telemetry: Telemetry, tokens: Tokens | None, debug: bo
     _add_page(app)
     _add_problems(app, desk)
     routes = [route for router in _ROUTERS for route in router.routes if isinstance(route, APIRoute)]
-    _add_security(app)
+    _complete_document(app)
     return Gate(app, routes, desk.limits, tokens, telemetry, debug)
 
 
@@ -128,8 +130,10 @@ def _add_problems(app: FastAPI, desk: Desk) -> None:
     @app.exception_handler(RequestValidationError)
     async def unfit(request: Request, error: RequestValidationError) -> Response:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"][1:]) or "the request"
-        sentence = f"{where}: {first['msg'].lower()}; correct the request."
+        if first["type"] == "json_invalid":
+            return response(request, Problem("UnfitRequest", 422, "The request's body is no JSON; correct it."))
+        where = ".".join(str(part) for part in first["loc"][1:])[:_MOST_TOLD] or "the request"
+        sentence = f"{where}: {first['msg'].removeprefix('Value error, ').lower()}; correct the request."
         return response(request, Problem("UnfitRequest", 422, sentence))
 
 
@@ -137,14 +141,12 @@ def _title(status: int) -> str:
     return {404: "NoSuchPage", 405: "NoSuchMethod"}.get(status, "Refused")
 
 
-def _add_security(app: FastAPI) -> None:
-    """Say in the OpenAPI document that tokens are asked for, and what a problem looks like."""
+def _complete_document(app: FastAPI) -> None:
     made = app.openapi
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            found = made()
-            found.setdefault("components", {})["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+            completed(made())
         return made()
 
     app.openapi = openapi  # type: ignore[method-assign]

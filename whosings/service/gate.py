@@ -10,7 +10,7 @@ import re
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from http import HTTPStatus
+from http import HTTPMethod, HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -128,7 +128,7 @@ class Gate:
             self._telemetry.request(
                 Line(
                     visit.id,
-                    str(scope["method"]),
+                    _known(str(scope["method"])),
                     visit.template,
                     visit.status or 499,
                     seconds,
@@ -153,10 +153,15 @@ class Gate:
             Refusal: not so.
         """
         headers, path, method = Headers(scope=scope), str(scope["path"]), str(scope["method"])
-        door = next((one for one in self._doors if method in one.methods and one.path.match(path)), None)
-        if door is not None:
-            visit.template = door.template
+        here = [one for one in self._doors if one.path.match(path)]
+        door = next((one for one in here if method in one.methods), None)
+        if here:
+            visit.template = here[0].template
         self._refuse_strangers(headers, method)
+        if here and door is None:
+            allowed = ", ".join(sorted({one for other in here for one in other.methods}))
+            refusal = Refusal(405, "NoSuchMethod", f"This place is not asked that way; ask with {allowed}.")
+            raise _with(refusal, {"Allow": allowed})
         visit.caller = self.caller_of(headers)
         if door is not None and door.scope is not None and door.scope not in visit.caller.may:
             if not visit.caller.may:
@@ -253,6 +258,11 @@ def _in_our_words(visit: _Visit, headers: MutableHeaders) -> bytes:
     body = json_text(Problem(visit.error, visit.status, f"{status.phrase}.", visit.id)).encode()
     headers["Content-Type"], headers["Content-Length"] = MEDIA_TYPE, str(len(body))
     return body
+
+
+def _known(method: str) -> str:
+    """A method for the log and the metrics, which strangers' words do not swell."""
+    return method if method in HTTPMethod.__members__ else "other"
 
 
 def _with(refusal: Refusal, headers: dict[str, str]) -> Refusal:

@@ -9,7 +9,9 @@ from pydantic import Field
 
 from whosings.service.asking import (
     AsJob,
+    Flag,
     Limit,
+    NewName,
     Offset,
     Recording,
     Seconds,
@@ -41,7 +43,7 @@ class Renaming(Strict):
     """A singer's name, and the new one."""
 
     name: _Name
-    to: _Name
+    to: NewName
 
 
 class Merging(Strict):
@@ -57,7 +59,7 @@ async def enrol(
     caller: TheCaller,
     singer: SingerField,
     file: Recording,
-    keep: Annotated[bool, Form(description="Keep the sound, so that it can be played as evidence.")] = False,
+    keep: Annotated[Flag, Form(description="Keep the sound, so that it can be played as evidence.")] = False,
     job: AsJob = False,
 ) -> Response:
     """Add a recording of a singer. Its sound is not kept unless that is asked for."""
