@@ -107,7 +107,7 @@ NewName: TypeAlias = Annotated[
 ]
 SingerField: TypeAlias = Annotated[NewName, Form()]
 Sha256: TypeAlias = Annotated[str, Query(max_length=200, description="Of a recording's content.")]
-Number: TypeAlias = Annotated[int, BeforeValidator(_whole), Field(ge=0, le=MOST_ID)]
+Number: TypeAlias = Annotated[int, Field(ge=0, le=MOST_ID), BeforeValidator(_whole)]
 Seconds: TypeAlias = Annotated[
     float, Query(ge=0, le=_MOST_S, allow_inf_nan=False, description="Seconds into the recording.")
 ]
