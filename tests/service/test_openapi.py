@@ -101,7 +101,9 @@ def test_every_documented_kind_of_problem_comes(served, songs, two_singers, tmp_
         ask("POST", "/v1/singers/merge", 409, json={"name": "Ann", "into": "ann"})
         ask("POST", "/v1/identify", 413, files={"file": bytes(3_000_000)})
         ask("GET", "/v1/singers", 421, address=served.address, headers={"Host": "example.org"})
+        ask("POST", "/v1/identify", 415, content=song, headers={"Content-Type": "audio/flac"})
         ask("POST", "/v1/identify", 422, files={"file": b"no sound"})
+        ask("GET", "/v1/singers", 431, params={"q": "x" * 40_000})
         with Client(other.address, other.tokens["all"]) as client:
             recording = client.add_recording(songs("Bob", 1)).recording
         ask("GET", f"/v1/library/recordings/{recording}/audio", 206, headers={"Range": "bytes=10-19"})

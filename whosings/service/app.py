@@ -22,7 +22,7 @@ from whosings.service import answer_routes, job_routes, library_routes, singer_r
 from whosings.service.desk import Desk
 from whosings.service.document import completed
 from whosings.service.gate import Gate
-from whosings.service.problems import Refusal, problem_response
+from whosings.service.problems import Refusal, no_room, problem_response
 from whosings.service.rows import Problem
 from whosings.service.telemetry import Telemetry
 from whosings.service.tokens import Tokens
@@ -75,6 +75,7 @@ def build_app(desk: Desk, telemetry: Telemetry, tokens: Tokens | None, debug: bo
         lifespan=lifespan,
         form_limits={"max_fields": _MOST_FIELDS, "max_files": _MOST_FILES, "max_part_size": _MOST_PART},
         swagger_ui_oauth2_redirect_url=None,
+        redirect_slashes=False,  # to wherever a header says that this is
         generate_unique_id_function=lambda route: route.name,  # as the client calls it
     )
     app.state.desk, app.state.needs_token = desk, tokens is not None
@@ -116,6 +117,8 @@ def _add_problems(app: FastAPI, desk: Desk) -> None:
 
     @app.exception_handler(HTTPException)
     async def refused(request: Request, error: HTTPException) -> Response:
+        if isinstance(error.__cause__, OSError):  # FastAPI takes all that happens to a body for its sender's doing
+            error = no_room(error.__cause__)
         problem = desk.problem_of(error)
         if not isinstance(error, Refusal):
             problem = Problem(_title(error.status_code), error.status_code, f"{error.detail}.".replace("..", "."))
@@ -132,6 +135,9 @@ def _add_problems(app: FastAPI, desk: Desk) -> None:
         first = error.errors()[0]
         if first["type"] == "json_invalid":
             return response(request, Problem("UnfitRequest", 422, "The request's body is no JSON; correct it."))
+        if "UploadFile" in first["msg"]:
+            sentence = "The form has a text where a file belongs; send the file with its name, as multipart/form-data."
+            return response(request, Problem("UnfitRequest", 422, sentence))
         where = ".".join(str(part) for part in first["loc"][1:])[:_MOST_TOLD] or "the request"
         sentence = f"{where}: {first['msg'].removeprefix('Value error, ').lower()}; correct the request."
         return response(request, Problem("UnfitRequest", 422, sentence))

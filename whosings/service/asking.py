@@ -10,11 +10,12 @@ from starlette.responses import Response
 
 from whosings.console import json_text
 from whosings.service.desk import Desk
-from whosings.service.problems import MEDIA_TYPE
+from whosings.service.problems import MEDIA_TYPE, Refusal
 from whosings.service.rows import Job
 from whosings.service.singers import LONGEST_NAME
 from whosings.service.tokens import Caller
 
+_MOST_TOLD = 100  # letters of a name that a stranger chose
 _MOST_S = 24 * 3600.0
 MOST_ID = (1 << 53) - 1  # the largest whole number that every reader of JSON knows exactly
 
@@ -28,9 +29,11 @@ _PROBLEMS = {
     408: "The request came too slowly.",
     409: "It cannot be done as things are.",
     413: "The upload is too large, or the recording too long.",
+    415: "The body is no form of parts.",
     416: "The recording has no such bytes.",
     421: "The service is asked by a name of another machine.",
     422: "The recording or a value cannot be used.",
+    431: "The address and the headers are too long.",
     429: "The caller has too many jobs that wait.",
     503: "The service has as much to do as it takes, or cannot use its files now.",
 }
@@ -42,7 +45,7 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
     ``document.completed`` takes out again what cannot come: of tokens where none is asked for, of bodies where none is.
     """
-    told = sorted({400, 401, 403, 408, 413, 421, 422, 503, *statuses})
+    told = sorted({400, 401, 403, 408, 413, 415, 421, 422, 431, 503, *statuses})
     return {status: {"description": _PROBLEMS[status], "content": _MACHINE_READABLE} for status in told}
 
 
@@ -81,6 +84,16 @@ def _whole(given: object) -> object:
         raise ValueError("say a whole number")
     return given
 
+
+async def _one_of_each(request: Request) -> None:
+    """Refuse a form with two parts of one name, of which the route would take the last."""
+    names = [name for name, _ in (await request.form()).multi_items()]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise Refusal(422, "UnfitRequest", f"The form has {twice[:_MOST_TOLD]} more than once; send one.")
+
+
+FORM = [Depends(_one_of_each)]
+"""Dependencies of a route that takes a form."""
 
 TheDesk: TypeAlias = Annotated[Desk, Depends(_desk_of)]
 TheCaller: TypeAlias = Annotated[Caller, Depends(_caller_of)]

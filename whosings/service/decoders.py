@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
+import os
 import resource
 import signal
 import sys
@@ -26,7 +27,7 @@ from whosings.clips import as_flac, clip_of, levelled
 from whosings.errors import AudioError, TooLongError, WhosingsError
 from whosings.files import content_hash
 from whosings.service.limits import Limits
-from whosings.service.problems import Refusal, named_anew
+from whosings.service.problems import Refusal, named_anew, no_room
 from whosings.spans import Span
 
 T = TypeVar("T")
@@ -102,9 +103,15 @@ class Decoders:
         """How long a recording is by its header, in seconds.
 
         Raises:
+            TooLongError: longer than what is taken.
             AudioError: it cannot be used.
         """
-        return await self._run(name, _duration_s, (path,), path)
+        found = await self._run(name, _duration_s, (path,), path)
+        if found > self._limits.duration_s:
+            unit, size = ("hours", 3600.0) if self._limits.duration_s >= 3600 else ("minutes", 60.0)
+            problem = f"lasts {found / size:.1f} {unit}, more than {self._limits.duration_s / size:g}"
+            raise TooLongError(name, problem, "cut it into shorter files")
+        return found
 
     async def clip(self, path: Path, name: str, span: Span, within: Sequence[Span] = ()) -> bytes:
         """A few seconds around a passage, as FLAC, levelled.
@@ -147,11 +154,12 @@ class Decoders:
 
 
 def _begin(most_bytes: int) -> None:
-    """In a new process: bounded memory, no core dumps; a terminal's interrupt is the service's to handle."""
+    """In a new process: bounded memory, no core dumps, silence; a terminal's interrupt is the service's to handle."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform != "darwin":  # where address space has no limit
         resource.setrlimit(resource.RLIMIT_AS, (most_bytes, most_bytes))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())  # where libraries in C write what they think
 
 
 def _is_ready() -> bool:
@@ -161,16 +169,16 @@ def _is_ready() -> bool:
 def _decode(path: Path, into: Path, channels: Channels, longest_s: float) -> DecodedFile:
     sha256, samples = content_hash(path), 0
     try:
-        with into.open("xb") as file:
+        with into.open("wb") as file:  # which may hold what a process left that died
             for block in audio.blocks(path, channels=channels):
                 samples += block.shape[1]
                 if samples > longest_s * SAMPLE_RATE:
-                    limit = f"is longer than {longest_s / 60:g} minutes"
-                    raise TooLongError(path, limit, "cut it into shorter files")
+                    problem = f"is longer than {longest_s / 60:g} minutes"  # whatever its header said
+                    raise TooLongError(path, problem, "cut it into shorter files")
                 file.write(np.ascontiguousarray(block.T).data)
     except OSError as error:
         into.unlink(missing_ok=True)
-        raise AudioError(path, f"cannot be kept decoded ({error.strerror})", "tell who runs the service") from error
+        raise no_room(error) from error
     except BaseException:
         into.unlink(missing_ok=True)
         raise

@@ -66,6 +66,8 @@ def _operations(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
 def _never(operation: dict[str, Any]) -> set[str]:
     """Statuses that an operation cannot have, whatever all of them are said to have."""
     never = set() if operation.get("security") else {"401", "403"}
+    if "multipart/form-data" not in operation.get("requestBody", {}).get("content", {}):
+        never.add("415")
     if "requestBody" not in operation:
         never |= {"408"} if "416" in operation["responses"] else {"400", "408"}  # a range may be of no form, too
         never |= set() if operation.get("parameters") else {"422"}

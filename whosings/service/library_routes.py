@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 from whosings.library.decision_rows import Decision, Deed
 from whosings.service import rows
 from whosings.service.asking import (
+    FORM,
     MOST_ID,
     AsJob,
     Flag,
@@ -105,6 +106,7 @@ def _who(caller: Caller, by: str | None) -> str:
     tags=["library"],
     response_model=rows.Kept,
     responses=answers(),
+    dependencies=FORM,
     openapi_extra=needs(Scope.REVIEW, listens=True),
 )
 async def add_recording(
@@ -205,6 +207,7 @@ async def search(
     tags=["search"],
     response_model=rows.Found,
     responses=problems(),
+    dependencies=FORM,
     openapi_extra=needs(Scope.READ, listens=True),
 )
 async def search_with(

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Form, Response
 from pydantic import Field
 
 from whosings.service.asking import (
+    FORM,
     AsJob,
     Flag,
     Limit,
@@ -53,7 +54,13 @@ class Merging(Strict):
     into: _Name
 
 
-@router.post("/v1/enrol", response_model=Enrolled, responses=answers(), openapi_extra=needs(Scope.ENROL, listens=True))
+@router.post(
+    "/v1/enrol",
+    response_model=Enrolled,
+    responses=answers(),
+    dependencies=FORM,
+    openapi_extra=needs(Scope.ENROL, listens=True),
+)
 async def enrol(
     desk: TheDesk,
     caller: TheCaller,
