@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import io
 import json
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,11 +12,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import httpx
-import jsonschema
 import pytest
 import soundfile
 
 from tests.service.conftest import serving
+from tests.service.documented import Document
 from whosings.answer import Outcome, Verdict
 from whosings.library.decision_rows import Deed
 from whosings.service import rows
@@ -32,36 +31,15 @@ class Watched:
     """A client whose every answer is held against the OpenAPI document of its service."""
 
     def __init__(self, address: str) -> None:
-        self.client = Client(address)
-        self.document = httpx.get(f"{address}/openapi.json").json()
+        self.client, self.document = Client(address), Document(address)
         self.seen: set[str] = set()
         self.tests: set[str] = set()
         self.client._line._http.event_hooks["response"].append(self._check)
 
     def _check(self, response: httpx.Response) -> None:
-        method, path = response.request.method.lower(), response.request.url.path
-        template, operation = operation_of(self.document, method, path)
-        told = operation["responses"].get(str(response.status_code))
-        assert told is not None, f"{method} {template} answers {response.status_code}, which is not documented"
-        kind = response.headers.get("content-type", "").partition(";")[0]
-        if response.status_code == 204:
-            assert "content" not in told
-        else:
-            assert kind in told["content"], f"{method} {template} answers {kind}"
-        if kind.endswith("json"):
-            response.read()
-            schema = {**told["content"][kind]["schema"], "components": self.document["components"]}
-            jsonschema.validate(response.json(), schema, jsonschema.Draft202012Validator)
+        operation = self.document.check(response)
         if response.is_success:
             self.seen.add(operation["operationId"])
-
-
-def operation_of(document: dict[str, Any], method: str, path: str) -> tuple[str, dict[str, Any]]:
-    """The documented operation of a request; fixed paths come before those with values in them."""
-    for template in sorted(document["paths"], key=lambda one: one.count("{")):
-        if method in document["paths"][template] and re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template), path):
-            return template, document["paths"][template][method]
-    raise AssertionError(f"no operation for {method} {path}")
 
 
 @pytest.fixture(scope="module")
@@ -80,12 +58,8 @@ def client(watched, request):
     return watched.client
 
 
-def documented(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    return {operation["operationId"]: operation for ways in document["paths"].values() for operation in ways.values()}
-
-
 def test_every_operation_has_a_method_and_every_method_is_an_operation(watched):
-    assert set(documented(watched.document)) == METHODS
+    assert set(watched.document.operations) == METHODS
 
 
 def body_of(document: dict[str, Any], operation: dict[str, Any]) -> tuple[set[str], set[str]]:
@@ -119,10 +93,10 @@ def test_a_method_sends_what_its_operation_takes(watched, name):
         found = getattr(client, name)(**given)
         next(iter(found))
     (sent,) = asked
-    _, operation = operation_of(watched.document, sent.method, sent.path)
+    operation = watched.document.operation_of(sent.method, sent.path)
     assert operation["operationId"] == name
     assert sent.query == {one["name"] for one in operation.get("parameters", ()) if one["in"] == "query"}
-    assert (sent.parts, sent.plain) == body_of(watched.document, operation)
+    assert (sent.parts, sent.plain) == body_of(watched.document.plain, operation)
 
 
 def test_who_sings(client, songs):

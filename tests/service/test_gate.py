@@ -187,10 +187,11 @@ def test_problems_are_sentences_with_a_request_id(tmp_path):
         for method, path, status in (
             ("GET", "/nothing", 404),
             ("PUT", "/v1/identify", 405),
-            ("POST", "/v1/identify", 422),
+            ("POST", "/v1/identify", 415),
             ("GET", "/v1/singers?limit=none", 422),
             ("GET", "/v1/library/recordings/-1", 422),
-            ("GET", "/v1/library/recordings/9223372036854775807", 404),
+            ("GET", "/v1/library/recordings/9223372036854775807", 422),
+            ("GET", "/v1/library/recordings/900719925474099", 404),
             ("GET", "/v1/jobs/none", 404),
         ):
             told = found.client.request(method, path)
@@ -262,7 +263,7 @@ def gate():
             "path": path,
             "raw_path": path.encode(),
             "query_string": b"",
-            "headers": [(b"host", b"localhost:1")],
+            "headers": [(b"host", b"localhost:1"), (b"content-type", b"multipart/form-data; boundary=b")],
             "root_path": "",
             "http_version": "1.1",
             "scheme": "http",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -104,6 +106,22 @@ class Telemetry:
     def metrics(self) -> bytes:
         """All numbers as Prometheus reads them."""
         return generate_latest(self._registry)
+
+
+class LogLines(logging.Handler):
+    """What libraries warn of, as lines of the log."""
+
+    def __init__(self, telemetry: Telemetry) -> None:
+        super().__init__(logging.WARNING)
+        self._telemetry = telemetry
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a line."""
+        fault = record.exc_info[1] if record.exc_info else None
+        where = [] if fault is None else traceback.format_exception(fault)[-2:]
+        self._telemetry.write(
+            "warning", of=record.name, level=record.levelname, message=record.getMessage(), where=where
+        )
 
 
 class _Gauge(Collector):
