@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install demo test mutation bench docs reproduce clean
+.PHONY: install demo test browser mutation bench docs reproduce clean
 
 install: $(VENV)/installed
 
@@ -17,12 +17,17 @@ $(VENV)/installed: pyproject.toml
 demo: install
 	$(BIN)/whosings demo
 
-test: install
+test: install browser
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/mypy --explicit-package-bases beetsplug
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal --slow
+
+# A Chromium for the tests of the page: one that is there, Playwright's, or the system's package where we are root.
+# Without any, those tests are skipped, and say so.
+browser: install
+	@$(BIN)/python tests/service/browser.py --install
 
 # Small changes to the code on which answers rest, one by one, and whether its fast tests notice (pyproject.toml says
 # which); hours on few cores, and it goes on where it stopped. Not part of CI, nor of the test extra.

@@ -192,6 +192,12 @@ class Gallery(GalleryCare):
         """Who is enrolled, by name."""
         return tuple(EnrolledSinger(row.name, row.tracks, row.segments) for row in self._singer_rows())
 
+    def anybody(self) -> bool:
+        """Whether somebody is enrolled; who that is is not read."""
+        with self._faults():
+            found = self._db.execute("SELECT 1 FROM singers LIMIT 1").fetchone()
+        return found is not None or bool(self.singers())  # which tells of a damaged file
+
     @cached_property
     def voices(self) -> Voices:
         """Everyone's mean voice, read once and kept until this object changes the gallery.
@@ -227,13 +233,20 @@ class Gallery(GalleryCare):
                 yield WholeSinger(row.name, row.tracks, row.segments, row.vector, tracks)
 
     def tracks(self, singers: Collection[str] | None = None) -> tuple[EnrolledTrack, ...]:
-        """Everything that is enrolled, or that of some singers, by singer and in the order of enrolment."""
+        """Everything that is enrolled, or that of some singers, by singer and in the order of enrolment.
+
+        Of other singers nothing is read.
+        """
 
         def read() -> tuple[EnrolledTrack, ...]:
-            rows = [row for row in self._singer_rows() if singers is None or row.name in singers]
-            names = {row.number: row.name for row in rows}
-            found = self._track_rows(rows, self._matrix(rows).shape[1]) if rows else ()
-            return tuple(EnrolledTrack.of(names[track.singer], track) for track in found)
+            if singers is None:
+                rows = self._singer_rows()
+            else:
+                rows = [found[0] for name in sorted(singers) if (found := self._find(name)) is not None]
+            if not rows:
+                return ()
+            names, width = {row.number: row.name for row in rows}, self._matrix(rows).shape[1]
+            return tuple(EnrolledTrack.of(names[track.singer], track) for track in self._track_rows(rows, width))
 
         return self._steadily(read)
 
@@ -249,6 +262,11 @@ class Gallery(GalleryCare):
             return tuple(EnrolledTrack.of(row.name, track) for track in self._track_rows([row], row.vector.size))
 
         return self._steadily(read)
+
+    def has_source(self, source: str) -> bool:
+        """Whether some recording was enrolled from a place; rows are not checked against their digests."""
+        with self._faults():
+            return self._db.execute("SELECT 1 FROM tracks WHERE source = ? LIMIT 1", (source,)).fetchone() is not None
 
     def keep_head(self, fitted: FittedHead | None) -> None:
         """Store a head for ``identify`` to vote with, in the place of another one; None forgets it.

@@ -101,7 +101,7 @@ def audit(gallery: Gallery, calibration: Calibration, added: Collection[tuple[st
     Raises:
         GalleryError: the gallery is damaged.
     """
-    if (added is not None and not added) or not gallery.singers():
+    if not (gallery.singers() if added is None else added):
         return Doubts((), ())
     voices = EnrolledVoices(ReadyVoices.of(gallery.voices, calibration))
     singers = None if added is None else {singer for singer, _ in added}

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -42,7 +43,7 @@ class SingerRow:
         """The voice as numbers."""
         return np.frombuffer(self.voice, np.float32)
 
-    @property
+    @cached_property
     def digest(self) -> int:
         """Over all of it."""
         return digest_of(self.number, self.name, self.tracks, self.segments, self.voice, self.content)
@@ -82,12 +83,9 @@ class TrackRow:
 
 def digest_of(*fields: object) -> int:
     """SHA-256 over values and where each ends."""
-    found = hashlib.sha256()
-    for field in fields:
-        content = field if isinstance(field, bytes) else repr(field).encode()
-        found.update(b"%d " % len(content))
-        found.update(content)
-    return int.from_bytes(found.digest(), "big")
+    contents = [field if isinstance(field, bytes) else repr(field).encode() for field in fields]
+    whole = b"".join([part for content in contents for part in (b"%d " % len(content), content)])
+    return int.from_bytes(hashlib.sha256(whole).digest(), "big")
 
 
 def singer_row(name: str, tracks: int, segments: float, voice: FloatArray, content: int) -> SingerRow:

@@ -53,10 +53,11 @@ def serve(
         return
     if may is not None:
         raise typer.BadParameter("--may counts for --add-token")
-    for module in ("fastapi", "uvicorn", "pebble", "prometheus_client", "python_multipart"):
+    for module in ("fastapi", "uvicorn", "prometheus_client", "python_multipart"):
         MissingExtraError.require(module, "serving", "serve")
     import asyncio
     import logging
+    import tempfile
 
     from whosings.service.app import build_app
     from whosings.service.desk import Desk
@@ -74,6 +75,7 @@ def serve(
     telemetry = Telemetry(sys.stderr)
     listening = bound(host, port)
     desk = Desk(Places(gallery, library, data), limits, encoder, device, telemetry)
+    tempfile.tempdir = str(desk.places.work)  # where large uploads lie while they come
     server = server_of(build_app(desk, telemetry, known, debug), desk)
     shown = f"[{host}]" if ":" in host else host
     address = f"http://{shown}:{listening.getsockname()[1]}/"

@@ -92,7 +92,7 @@ def _add_page(app: FastAPI) -> None:
     page = Path(str(files("whosings"))) / "service" / "page"
     headers = {"Content-Security-Policy": _POLICY, "Cache-Control": "no-cache"}
 
-    @app.get("/", include_in_schema=False)
+    @app.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
     async def index() -> FileResponse:
         return FileResponse(page / "index.html", media_type="text/html", headers=headers)
 
@@ -117,7 +117,7 @@ def _add_problems(app: FastAPI, desk: Desk) -> None:
 
     @app.exception_handler(HTTPException)
     async def refused(request: Request, error: HTTPException) -> Response:
-        if isinstance(error.__cause__, OSError):  # FastAPI takes all that happens to a body for its sender's doing
+        if isinstance(error.__cause__, OSError):  # FastAPI takes a full disk for a fault of the body
             error = no_room(error.__cause__)
         problem = desk.problem_of(error)
         if not isinstance(error, Refusal):

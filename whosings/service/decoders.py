@@ -7,18 +7,14 @@ the service reads a piece at a time.
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
-import os
-import resource
-import signal
-import sys
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, TypeVar
 
 import numpy as np
-from pebble import ProcessExpired, ProcessPool
 
 from whosings import audio
 from whosings.audio import SAMPLE_RATE, Channels, Segment
@@ -27,12 +23,19 @@ from whosings.clips import as_flac, clip_of, levelled
 from whosings.errors import AudioError, TooLongError, WhosingsError
 from whosings.files import content_hash
 from whosings.service.limits import Limits
-from whosings.service.problems import Refusal, named_anew, no_room
+from whosings.service.problems import BUSY_S, Refusal, named_anew, no_room
+from whosings.service.processes import DiedError, Process
 from whosings.spans import Span
 
 T = TypeVar("T")
 _TRIES = 2  # of a file at whose decoding a process died, which may have been somebody else's doing
+_STARTS = 4  # of processes for a file, of which some may end before they begin with it
+_MOST_FILES = 500  # of one process: what a decoder leaks is bounded
 _VALUE = np.dtype(np.float32).itemsize
+
+
+class LongError(Exception):
+    """A recording takes longer than a request should."""
 
 
 @dataclass(frozen=True)
@@ -77,41 +80,35 @@ class Decoders:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        context = multiprocessing.get_context("spawn")
-        # Each ends after some files: what a decoder leaks is bounded.
-        self._pool = ProcessPool(limits.decoders, 500, _begin, [limits.decode_bytes], context)
+        self._processes: set[Process] = set()
+        self._free: SimpleQueue[Process] = SimpleQueue()
+        for _ in range(limits.decoders):
+            self._free.put(self._new())
+        self._threads = ThreadPoolExecutor(limits.decoders, "decoding")  # each waits for one process
+        self._closed = False
         self.died = 0
 
     async def start(self) -> None:
         """Wait until a process can work."""
-        await self._run("the decoder", _is_ready, ())
+        await self._run("the decoder", _prepare, ())
 
-    async def decode(self, path: Path, name: str, into: Path, channels: Channels = 1) -> DecodedFile:
+    async def decode(
+        self, path: Path, name: str, into: Path, channels: Channels = 1, most_s: float | None = None
+    ) -> DecodedFile:
         """Decode an upload.
 
         Args:
             name: what its sender calls it.
             into: the file that is written.
+            most_s: seconds of a recording that is decoded now.
 
         Raises:
+            LongError: it is longer than that, by its header or in truth.
+            TooLongError: it is longer than the service takes.
             AudioError: it cannot be used, or takes too long or too much memory.
         """
-        found = await self._run(name, _decode, (path, into, channels, self._limits.duration_s), path)
+        found = await self._run(name, _decode, (path, into, channels, most_s, self._limits.duration_s), path)
         return replace(found, track_id=name)
-
-    async def duration_s(self, path: Path, name: str) -> float:
-        """How long a recording is by its header, in seconds.
-
-        Raises:
-            TooLongError: longer than what is taken.
-            AudioError: it cannot be used.
-        """
-        found = await self._run(name, _duration_s, (path,), path)
-        if found > self._limits.duration_s:
-            unit, size = ("hours", 3600.0) if self._limits.duration_s >= 3600 else ("minutes", 60.0)
-            problem = f"lasts {found / size:.1f} {unit}, more than {self._limits.duration_s / size:g}"
-            raise TooLongError(name, problem, "cut it into shorter files")
-        return found
 
     async def clip(self, path: Path, name: str, span: Span, within: Sequence[Span] = ()) -> bytes:
         """A few seconds around a passage, as FLAC, levelled.
@@ -127,14 +124,14 @@ class Decoders:
     async def _run(
         self, name: str, function: Callable[..., T], arguments: tuple[Any, ...], path: Path | None = None
     ) -> T:
-        for _ in range(_TRIES):
+        loop = asyncio.get_running_loop()
+        deaths = 0
+        for _ in range(_STARTS):
             try:
-                future = self._pool.schedule(function, arguments, timeout=self._limits.decode_s)
-                return await asyncio.wrap_future(future)
-            except ProcessExpired:
-                self.died += 1
+                return await loop.run_in_executor(self._threads, self._ask, function, arguments)
+            except DiedError as death:
+                deaths += death.at_work
             except TimeoutError as error:
-                self.died += 1
                 problem = f"takes more than {self._limits.decode_s:g} seconds to decode"
                 raise AudioError(name, problem, "send a shorter recording, or in a plainer format") from error
             except WhosingsError as error:
@@ -143,38 +140,66 @@ class Decoders:
                 raise AudioError(
                     name, "needs more memory than the service allows", "convert it to FLAC or WAV"
                 ) from error
-            except RuntimeError as error:  # the pool is closed
-                raise Refusal(503, "Stopping", "The service is stopping; ask again in a moment.", 5) from error
-        raise AudioError(name, "ends the process that decodes it", "convert it to FLAC or WAV")
+            if self._closed:
+                raise Refusal(503, "Stopping", "The service is stopping; ask again in a moment.", BUSY_S)
+            if deaths == _TRIES:
+                raise AudioError(name, "ends the process that decodes it", "convert it to FLAC or WAV")
+        raise Refusal(503, "NoDecoder", "The service cannot decode now; ask again in a moment.", BUSY_S)
+
+    def _ask(self, function: Callable[..., T], arguments: tuple[Any, ...]) -> T:
+        """In a thread: ask a process that is free, of which there are as many as threads."""
+        process = self._usable(self._free.get())
+        try:
+            return process.ask(function, arguments, self._limits.decode_s)
+        except (DiedError, TimeoutError):
+            process.end()
+            raise
+        finally:
+            self._free.put(self._usable(process))
+
+    def _usable(self, process: Process) -> Process:
+        """The process, or a new one where it has ended or done its share."""
+        lives = process.lives
+        if self._closed or (lives and process.asked < _MOST_FILES):
+            return process
+        self.died += not lives
+        self._processes.discard(process)
+        process.end()
+        return self._new()
+
+    def _new(self) -> Process:
+        process = Process(_prepare, self._limits.decode_bytes)
+        self._processes.add(process)
+        return process
 
     def close(self) -> None:
         """End all processes; what they are at is lost."""
-        self._pool.stop()  # type: ignore[no-untyped-call]
-        self._pool.join()
+        self._closed = True
+        for process in tuple(self._processes):
+            process.kill()
+        self._threads.shutdown(cancel_futures=True)
+        for process in self._processes:
+            process.end()
 
 
-def _begin(most_bytes: int) -> None:
-    """In a new process: bounded memory, no core dumps, silence; a terminal's interrupt is the service's to handle."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if sys.platform != "darwin":  # where address space has no limit
-        resource.setrlimit(resource.RLIMIT_AS, (most_bytes, most_bytes))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())  # where libraries in C write what they think
+def too_long(name: str | Path, longest_s: float) -> TooLongError:
+    """What is said of a recording that is longer than the service takes."""
+    return TooLongError(name, f"is longer than {longest_s / 60:g} minutes", "cut it into shorter files")
 
 
-def _is_ready() -> bool:
-    return True
+def _prepare() -> None:
+    """In a new process: what decoding needs is imported by now."""
 
 
-def _decode(path: Path, into: Path, channels: Channels, longest_s: float) -> DecodedFile:
+def _decode(path: Path, into: Path, channels: Channels, most_s: float | None, longest_s: float) -> DecodedFile:
+    if most_s is not None:
+        _refuse_long(path, audio.probe(path).duration_s, most_s, longest_s)
     sha256, samples = content_hash(path), 0
     try:
-        with into.open("wb") as file:  # which may hold what a process left that died
+        with into.open("wb") as file:  # a process that was killed may have begun it
             for block in audio.blocks(path, channels=channels):
                 samples += block.shape[1]
-                if samples > longest_s * SAMPLE_RATE:
-                    problem = f"is longer than {longest_s / 60:g} minutes"  # whatever its header said
-                    raise TooLongError(path, problem, "cut it into shorter files")
+                _refuse_long(path, samples / SAMPLE_RATE, most_s, longest_s)  # whatever its header promised
                 file.write(np.ascontiguousarray(block.T).data)
     except OSError as error:
         into.unlink(missing_ok=True)
@@ -186,8 +211,11 @@ def _decode(path: Path, into: Path, channels: Channels, longest_s: float) -> Dec
     return DecodedFile(str(path), into, sha256, tags, samples, channels)
 
 
-def _duration_s(path: Path) -> float:
-    return audio.probe(path).duration_s
+def _refuse_long(path: Path, duration_s: float, most_s: float | None, longest_s: float) -> None:
+    if duration_s > longest_s:
+        raise too_long(path, longest_s)
+    if most_s is not None and duration_s > most_s:
+        raise LongError
 
 
 def _clip(path: Path, span: Span, within: tuple[Span, ...]) -> bytes:

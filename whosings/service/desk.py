@@ -14,15 +14,16 @@ from uuid import uuid4
 
 from starlette.exceptions import HTTPException
 
-from whosings.errors import TooLongError, WhosingsError
+from whosings.errors import WhosingsError
 from whosings.gallery import Gallery
 from whosings.library.decisions import DecidedLibrary
 from whosings.library.grouping import regroup
 from whosings.progress import Progress
+from whosings.service.decoders import LongError, too_long
 from whosings.service.jobs import Course, JobQueue
 from whosings.service.jobs_file import JobsError, StoredJob
 from whosings.service.limits import Limits, Places
-from whosings.service.listening import Heard, Listening, LongError, Upload
+from whosings.service.listening import Heard, Listening, Upload
 from whosings.service.names import safe_name
 from whosings.service.problems import BUSY_S, Refusal, no_room, refusal_of
 from whosings.service.recordings import Recordings
@@ -79,7 +80,7 @@ class Desk:
         self.ready = False
         telemetry.gauge("whosings_jobs", "Jobs by state.", lambda: dict(self.jobs.lengths()), "state")
         died = self.listening.decoders
-        telemetry.gauge("whosings_decoders_died", "Processes that died decoding.", lambda: {"": died.died})
+        telemetry.gauge("whosings_decoders_died", "Decoding processes that died.", lambda: {"": died.died})
 
     async def start(self) -> None:
         """Get ready to answer."""
@@ -149,8 +150,7 @@ class Desk:
         try:
             return await self.heard(upload)
         except LongError:
-            most = f"is longer than {self.limits.answer_at_once_s / 60:g} minutes"
-            raise TooLongError(upload.name, most, "send the part that matters") from None
+            raise too_long(upload.name, self.limits.answer_at_once_s) from None
 
     def group_anew(self, owner: str) -> Job:
         """A job that groups the library's voices that nobody has named."""
@@ -181,7 +181,7 @@ class Desk:
     def _regroup(self, course: Progress) -> Groups:
         """In a thread of its own, with connections of its own."""
         with DecidedLibrary(self.places.library) as library, Gallery(self.places.gallery) as gallery:
-            if gallery.singers():
+            if gallery.anybody():
                 identifier = self.singers.identifier_of(gallery)
                 regroup(library, self.listening.calibration, gallery.voices, identifier.terms, course)
             else:

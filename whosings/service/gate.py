@@ -276,7 +276,7 @@ def _too_large(most: int) -> Refusal:
 def _in_our_words(visit: _Visit, headers: MutableHeaders) -> bytes:
     """The body of a problem, in the place of what a library says; its headers are made fit."""
     status = HTTPStatus(visit.status)
-    visit.error = status.phrase.title().replace(" ", "")
+    visit.error = visit.error or status.phrase.title().replace(" ", "")
     sentence = _SENTENCES.get(status, f"{status.phrase}.")
     body = json_text(Problem(visit.error, visit.status, sentence, visit.id)).encode()
     headers["Content-Type"], headers["Content-Length"] = MEDIA_TYPE, str(len(body))

@@ -32,10 +32,6 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class LongError(Exception):
-    """A recording takes longer than a request should."""
-
-
 @dataclass(frozen=True)
 class Upload:
     """A file that was sent.
@@ -69,9 +65,9 @@ class Listening:
     """
 
     def __init__(self, places: Places, limits: Limits, encoder: str = "default", device: str = "auto") -> None:
+        self.decoders = Decoders(limits)  # they start while the model is loaded
         self.embedder = TrackEmbedder(open_segments(encoder, device), second_opinion=SecondOpinion())
         self.calibration: Calibration = calibration_of(self.embedder.checkpoint)
-        self.decoders = Decoders(limits)
         self._places = places
         self._quick = ThreadPoolExecutor(limits.listeners or cores(), "listening")
         self._long = ThreadPoolExecutor(1, "long")
@@ -103,14 +99,10 @@ class Listening:
             AudioError: it cannot be used.
             LongError: it is longer than ``most_s``.
         """
-        if most_s is not None and await self.decoders.duration_s(upload.path, upload.name) > most_s:
-            raise LongError
         into = self._places.work / f"{uuid4().hex}.f32"
         channels = self.embedder.front_end.channels
         try:
-            decoded = await self.decoders.decode(upload.path, upload.name, into, channels)
-            if most_s is not None and decoded.duration_s > most_s:  # whatever its header promised
-                raise LongError
+            decoded = await self.decoders.decode(upload.path, upload.name, into, channels, most_s)
             lane = self._quick if progress is None else self._long
             loop = asyncio.get_running_loop()
             return await loop.run_in_executor(lane, self._listen, decoded, progress or silent)

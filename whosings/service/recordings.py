@@ -96,7 +96,7 @@ class Recordings:
             outcome: ``named``, ``worth a look``, ``unknown`` or ``no vocals``: the best of its voices.
         """
         wanted = query.casefold()
-        found = [row for row in self._usable() if wanted in self._name(row).casefold()]
+        found = [row for row in self._usable() if not wanted or wanted in self._name(row).casefold()]
         if singer is not None or outcome is not None:
             fit = {
                 gist.recording
@@ -181,7 +181,8 @@ class Recordings:
             AudioError: nobody sings there.
         """
         chosen = voices_within(track, from_s, to_s)
-        return self._found_like(track, [place for place, one in enumerate(track.voices) if one in chosen], None, top)
+        places = [place for place, one in enumerate(track.voices) if any(one is other for other in chosen)]
+        return self._found_like(track, places, None, top)
 
     def _found_like(self, track: HeardTrack, places: Iterable[int], leave_out: int | None, top: int) -> rows.Found:
         found = []

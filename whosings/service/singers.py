@@ -10,7 +10,7 @@ from pathlib import Path
 from whosings.answer import Answer, Verification
 from whosings.calibration import Calibration
 from whosings.embedding import Embeddings, TrackEmbedder
-from whosings.enrolled import EnrolledTrack
+from whosings.enrolled import EnrolledSinger, EnrolledTrack
 from whosings.enrolled_files import EnrolledFiles
 from whosings.errors import AudioError, ConfigError, GalleryError
 from whosings.evidence import EvidenceFinder, enrolled_spans, seconds_of
@@ -22,7 +22,7 @@ from whosings.identification import Identifier, Verifier
 from whosings.service.limits import Places
 from whosings.service.problems import Refusal, refused_with
 from whosings.service.rows import Enrolled, Explained, SingerPage, SingerRecording, SingerRecordings, SingerRow
-from whosings.singer_names import name_key, singer_name
+from whosings.singer_names import singer_name
 
 _MOST_TERMS = 8  # rates at which names were asked for lately
 _NAME = "the singer's name"
@@ -44,6 +44,7 @@ class Singers:
     def __init__(self, places: Places, embedder: TrackEmbedder, calibration: Calibration) -> None:
         self._places, self._embedder, self._calibration = places, embedder, calibration
         self.gallery = Gallery(places.gallery, embedder.fingerprint, embedder.name)
+        self._listed: tuple[str, tuple[EnrolledSinger, ...]] = ("", ())
         self._identifiers: OrderedDict[float | None, Identifier] = OrderedDict()
         self._finder = EvidenceFinder(self.gallery, calibration, embedder.front_end.segment_s)
 
@@ -53,7 +54,7 @@ class Singers:
 
     def count(self) -> int:
         """How many singers are enrolled."""
-        return len(self.gallery.singers())
+        return len(self._singers())
 
     def identifier(self, false_accepts: float | None = None) -> Identifier | None:
         """What answers from the gallery as it is now; None while nobody is enrolled.
@@ -62,7 +63,7 @@ class Singers:
             ConfigError: no such rate of false accepts was measured.
         """
         self.gallery.refresh()
-        if not self.gallery.singers():
+        if not self.gallery.anybody():
             return None
         if false_accepts not in self._identifiers:
             found = Identifier(self.gallery, self._embedder, None, self._calibration, false_accepts)
@@ -120,6 +121,7 @@ class Singers:
         added = self.gallery.add(name, probe, sha256, place if keep is not None else probe.track_id)
         if keep is not None and not added:
             self._remove_sounds([(str(place), sha256)])
+        self.gallery.refresh()  # now, so that what is read for doubts serves the next answers, too
         tracks = self.gallery.tracks_of(name)
         doubts = audit(self.gallery, self._calibration, {(name, sha256)}) if added else None
         said = () if doubts is None else (*doubts.misfits, *doubts.duplicates)
@@ -130,7 +132,7 @@ class Singers:
     def page(self, query: str, offset: int, limit: int) -> SingerPage:
         """Singers whose names hold a text, whatever the case."""
         wanted = query.casefold()
-        found = [singer for singer in self.gallery.singers() if wanted in singer.name.casefold()]
+        found = [singer for singer in self._singers() if wanted in singer.name.casefold()]
         segment_s = self._segment_s
         rows = (SingerRow(one.name, one.tracks, one.segments * segment_s) for one in found[offset : offset + limit])
         return SingerPage(len(found), tuple(rows))
@@ -212,15 +214,14 @@ class Singers:
 
     def uses(self, path: Path) -> bool:
         """Whether an enrolled recording has its sound at a path."""
-        return any(track.source == str(path) for track in self.gallery.tracks())
+        return self.gallery.has_source(str(path))
 
     def _remove_sounds(self, gone: list[tuple[str, str]]) -> None:
         """Remove files that were kept for recordings that nobody has any more."""
         own = self._places.recordings.absolute()
         places = [Path(source) for source, _ in gone if Path(source).is_relative_to(own)]
-        used = {track.source for track in self.gallery.tracks()} if places else set()
         for place in places:
-            if str(place) not in used and not self._in_library(place):
+            if not self.uses(place) and not self._in_library(place):
                 place.unlink(missing_ok=True)
                 if place.parent.is_dir() and not any(place.parent.iterdir()):
                     place.parent.rmdir()
@@ -239,19 +240,31 @@ class Singers:
     def _segment_s(self) -> float:
         return self.gallery.segment_s or self._embedder.front_end.segment_s
 
+    def _singers(self) -> tuple[EnrolledSinger, ...]:
+        """Who is enrolled, read once for as long as the gallery stays the same."""
+        version = self.gallery.version
+        if version != self._listed[0]:
+            self._listed = (version, self.gallery.singers())
+        return self._listed[1]
+
     def _singer(self, name: str) -> SingerRow:
         spelt = self.gallery.spelling(name)
-        found = next(one for one in self.gallery.singers() if one.name == spelt)
+        found = next(one for one in self._singers() if one.name == spelt)
         return SingerRow(found.name, found.tracks, found.segments * self._segment_s)
 
     def _tracks(self, name: str) -> tuple[EnrolledTrack, ...]:
         self.gallery.refresh()
-        key = name_key(name)
-        if not any(name_key(one.name) == key for one in self.gallery.singers()):
+        if not self._holds(name):
             raise Refusal(
                 404, "NoSuchSinger", f"Nobody named {name[:LONGEST_NAME]} is enrolled; list the singers first."
             )
         return self.gallery.tracks_of(name)
+
+    def _holds(self, name: str) -> bool:
+        try:
+            return bool(self.gallery.contents(singer_name(name, _NAME, ConfigError)))
+        except ConfigError:  # nobody can have such a name
+            return False
 
     def _row(self, track: EnrolledTrack, files: EnrolledFiles) -> SingerRecording:
         spans = enrolled_spans(track, self._segment_s)

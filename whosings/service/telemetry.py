@@ -23,6 +23,7 @@ from prometheus_client import (
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+_PROBES = ("/healthz", "/readyz", "/metrics")  # asked every few seconds
 _SECONDS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
 
 
@@ -85,7 +86,8 @@ class Telemetry:
         """Count a request, and write its line."""
         self._requests.labels(line.method, line.route, str(line.status)).inc()
         self._seconds.labels(line.method, line.route).observe(line.seconds)
-        self.write("request", **asdict(line))
+        if line.route not in _PROBES:
+            self.write("request", **asdict(line))
 
     def heard(self, seconds: float) -> None:
         """Count a recording that was listened to."""
