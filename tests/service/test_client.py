@@ -5,11 +5,15 @@ from __future__ import annotations
 import inspect
 import io
 import json
+import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -283,6 +287,26 @@ def test_tokens(two_singers, tmp_path):
             with pytest.raises(ServiceError) as refused:
                 reader.rename_singer("Ann", "Anna")
             assert (refused.value.status, refused.value.title) == (403, "NotAllowed")
+
+
+@pytest.mark.slow
+def test_a_job_is_followed_through_a_restart_of_the_service(two_singers, songs, tmp_path):
+    """The service ends while jobs wait and is started again at the same place; whoever follows one gets its result."""
+    song, found = songs("Ann", 1, 30.0), []
+    with serving(tmp_path, gallery=two_singers) as before, Client(before.address) as client:
+        jobs = [client.identify(song, wait=False) for _ in range(6)]
+        thread = threading.Thread(target=lambda: found.append(client.wait(jobs[-1])))
+        thread.start()
+        time.sleep(0.5)
+        before.process.send_signal(signal.SIGINT)
+        before.process.wait(60)
+        assert not found
+        port = str(urlsplit(before.address).port)
+        with serving(tmp_path, "--port", port, "--gallery", two_singers.name) as after:
+            assert after.address == before.address
+            thread.join(90)
+            assert [job.id for job in found] == [jobs[-1].id] and found[0].result["verdict"] == "singer"
+            assert {job.state for job in client.jobs()} == {"done"}
 
 
 def test_importing_the_client_loads_nothing_heavy():

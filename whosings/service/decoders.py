@@ -7,8 +7,6 @@ the service reads a piece at a time.
 from __future__ import annotations
 
 import asyncio
-import os
-import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
@@ -199,9 +197,7 @@ def too_long(name: str | Path, longest_s: float, lasts_s: float | None = None) -
 
 
 def _prepare() -> None:
-    """In a new process: what decoding needs is imported by now, and libraries in C write what they think nowhere."""
-    with Path(os.devnull).open("wb") as nowhere:
-        os.dup2(nowhere.fileno(), sys.stderr.fileno())
+    """In a new process: what decoding needs is imported by now."""
 
 
 def _decode(path: Path, into: Path, channels: Channels, most_s: float | None, longest_s: float) -> DecodedFile:

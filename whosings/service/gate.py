@@ -176,11 +176,7 @@ class Gate:
                 refusal = Refusal(401, "NoToken", "A valid token is needed: Authorization: Bearer TOKEN.")
                 raise _with(refusal, {"WWW-Authenticate": "Bearer"})
             raise Refusal(403, "NotAllowed", f"The token of {visit.caller.name} does not allow to {door.scope.value}.")
-        if (
-            sum(len(name) + len(value) + 4 for name, value in headers.raw)
-            + len(scope["raw_path"] + scope["query_string"])
-            > _MOST_HEADERS
-        ):
+        if _head_bytes(scope) > _MOST_HEADERS:
             raise Refusal(431, "LargeHeaders", "The request's address and headers are too long; shorten them.")
         length, most = headers.get("content-length", "0"), self._most_bytes(door)
         if length.isdecimal() and int(length[:20]) > most:
@@ -264,6 +260,12 @@ def _door(route: APIRoute) -> _Door:
     asked = route.openapi_extra or {}
     scope = Scope(asked[_SCOPE]) if _SCOPE in asked else None
     return _Door(frozenset(route.methods or ()), route.path_regex, route.path, scope, bool(asked.get(_LISTENS)))
+
+
+def _head_bytes(scope: AsgiScope) -> int:
+    """How long a request's address and headers are."""
+    headers = sum(len(name) + len(value) + 4 for name, value in scope["headers"])
+    return headers + len(scope["raw_path"]) + len(scope["query_string"])
 
 
 def _too_large(most: int) -> Refusal:

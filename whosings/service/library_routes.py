@@ -92,7 +92,8 @@ class Deciding(Strict):
     @model_validator(mode="after")
     def _names_who_sings(self) -> Deciding:
         if (self.singer is not None) != (self.decision == "somebody else"):
-            raise ValueError("singer is who sings, for somebody else, and for nothing else")
+            needs = "needs the singer's name" if self.singer is None else "takes no singer's name"
+            raise ValueError(f"{self.decision} {needs}")
         return self
 
 

@@ -22,11 +22,9 @@ def safe_name(given: str | None) -> str:
     last = re.split(r"[/\\]", given or "")[-1]
     text = unicodedata.normalize("NFC", last.encode("utf-8", "replace").decode("utf-8"))
     seen = (letter for letter in text if letter in _JOINERS or unicodedata.category(letter) not in _UNSEEN)
-    text = _UNFIT.sub("", "".join(seen)).rstrip(_EDGES).lstrip()
+    text = _UNFIT.sub("", "".join(seen)).rstrip(_EDGES)
     stem, dot, ending = text.rpartition(".")
     if not dot or not 0 < len(ending.encode()) <= _LONGEST_ENDING or not ending.isalnum():
         stem, dot, ending = text, "", ""
-    stem = (
-        stem.lstrip(_EDGES).encode()[: _MOST_BYTES - len(ending.encode()) - 1].decode("utf-8", "ignore").strip(_EDGES)
-    )
+    stem = stem.strip(_EDGES).encode()[: _MOST_BYTES - len(ending.encode()) - 1].decode("utf-8", "ignore").strip(_EDGES)
     return f"{stem or _NAMELESS}{dot}{ending}"
