@@ -15,7 +15,7 @@ from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
+import httpx2
 import pytest
 import soundfile
 
@@ -40,7 +40,7 @@ class Watched:
         self.tests: set[str] = set()
         self.client._line._http.event_hooks["response"].append(self._check)
 
-    def _check(self, response: httpx.Response) -> None:
+    def _check(self, response: httpx2.Response) -> None:
         operation = self.document.check(response)
         if response.is_success:
             self.seen.add(operation["operationId"])
@@ -312,7 +312,7 @@ def test_a_job_is_followed_through_a_restart_of_the_service(two_singers, songs, 
 def test_importing_the_client_loads_nothing_heavy():
     code = "import sys, whosings.service.client; print(*(name.partition('.')[0] for name in sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    heavy = {"torch", "numpy", "scipy", "soundfile", "fastapi", "starlette", "uvicorn", "httpx", "pydantic"}
+    heavy = {"torch", "numpy", "scipy", "soundfile", "fastapi", "starlette", "uvicorn", "httpx2", "pydantic"}
     assert not heavy & set(done.stdout.split())
 
 
