@@ -113,7 +113,7 @@ class Client(threading.Thread):
     # ------------------------------------------------------------------ what it does
 
     def ask(self, deed: str, method: str, path: str, **given: Any) -> httpx2.Response | None:
-        """The answer; None where it was another one than a good one, which is counted. Busy services are asked again."""
+        """The answer; None where it was no good one, which is counted. A busy service is asked again."""
         while True:
             answer = self._line.request(method, path, **given)
             self._found.saw(deed, answer.status_code)
@@ -396,7 +396,8 @@ def report(service: Running, found: Found, at_rest: tuple[int, int]) -> list[str
     told += [f"{count}x status {status} in the log" for status, count in logged.items() if worse(status)]
     told += left(service, at_rest)
     print(
-        f"{sum(found.statuses.values())} requests, {sum(found.checked.values())} answers looked at, {found.killed} kills"
+        f"{sum(found.statuses.values())} requests, {sum(found.checked.values())} answers looked at, "
+        f"{found.killed} kills"
     )
     print(f"looked at: {dict(found.checked)}\nin the log: {dict(logged)}\n")
     return told
