@@ -187,10 +187,10 @@ def test_problems_are_sentences_with_a_request_id(tmp_path):
         for method, path, status in (
             ("GET", "/nothing", 404),
             ("PUT", "/v1/identify", 405),
-            ("POST", "/v1/identify", 422),
+            ("POST", "/v1/identify", 415),
             ("GET", "/v1/singers?limit=none", 422),
             ("GET", "/v1/library/recordings/-1", 422),
-            ("GET", "/v1/library/recordings/9223372036854775807", 404),
+            ("GET", "/v1/library/recordings/9007199254740991", 404),
             ("GET", "/v1/jobs/none", 404),
         ):
             told = found.client.request(method, path)
