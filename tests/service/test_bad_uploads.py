@@ -292,6 +292,7 @@ def odd_forms(song: bytes) -> dict[str, tuple[bytes, int]]:
         "a text": (form(part(b"file", song[:100])), 422),
         "two files": (form(whole, whole), 422),
         "three files": (form(whole, whole, whole), 400),
+        "an empty text": (form(whole, part(b"keep", b"")), 422),
         "another file": (form(whole, part(b"other", song, b"b.wav")), 200),
         "1,000 parts": (form(*(part(b"p%d" % number, b"x") for number in range(1000)), whole), 400),
         "a long text": (form(part(b"more", b"x" * 20_000), whole), 400),
