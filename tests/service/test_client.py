@@ -22,6 +22,7 @@ import soundfile
 from tests.service.conftest import serving
 from tests.service.documented import Document
 from whosings.answer import Outcome, Verdict
+from whosings.errors import MissingExtraError
 from whosings.library.decision_rows import Deed
 from whosings.service import rows
 from whosings.service.client import Client
@@ -307,6 +308,12 @@ def test_a_job_is_followed_through_a_restart_of_the_service(two_singers, songs, 
             thread.join(90)
             assert [job.id for job in found] == [jobs[-1].id] and found[0].result["verdict"] == "singer"
             assert {job.state for job in client.jobs()} == {"done"}
+
+
+def test_without_httpx_the_message_says_how_to_get_it(monkeypatch):
+    monkeypatch.setattr("whosings.errors.find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'whosings\[client\]'"):
+        Client("http://127.0.0.1:9")
 
 
 def test_importing_the_client_loads_nothing_heavy():

@@ -86,8 +86,13 @@ def _whole(given: object) -> object:
 
 
 async def _one_of_each(request: Request) -> None:
-    """Refuse a form with two parts of one name, of which the route would take the last."""
-    names = [name for name, _ in (await request.form()).multi_items()]
+    """Refuse a form with two parts of one name, of which the route would take the last, or with an empty text."""
+    parts = (await request.form()).multi_items()
+    if empty := next((name for name, value in parts if value == ""), None):
+        raise Refusal(
+            422, "UnfitRequest", f"The form has {empty[:_MOST_TOLD]} without a value; give one, or leave it out."
+        )
+    names = [name for name, _ in parts]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise Refusal(422, "UnfitRequest", f"The form has {twice[:_MOST_TOLD]} more than once; send one.")
 

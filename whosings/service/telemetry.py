@@ -23,6 +23,8 @@ from prometheus_client import (
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from whosings.safe_text import printable
+
 _PROBES = ("/healthz", "/readyz", "/metrics")  # asked every few seconds
 _SECONDS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
 
@@ -96,7 +98,8 @@ class Telemetry:
     def write(self, event: str, **fields: object) -> None:
         """Write a line into the log."""
         if self._log.isatty():
-            text = f"{time.strftime('%H:%M:%S')} {event} " + " ".join(f"{key}={value}" for key, value in fields.items())
+            words = " ".join(f"{key}={value}" for key, value in fields.items())
+            text = printable(f"{time.strftime('%H:%M:%S')} {event} {words}")
         else:
             at = datetime.now(UTC).isoformat(timespec="milliseconds")
             text = json.dumps({"time": at, "event": event, **fields}, default=str)
