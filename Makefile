@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install demo test browser mutation bench docs reproduce clean
+.PHONY: install demo test long browser mutation bench docs reproduce clean
 
 install: $(VENV)/installed
 
@@ -24,6 +24,10 @@ test: install browser
 	$(BIN)/mypy --explicit-package-bases beetsplug
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal --slow
 
+# Tests that take minutes together, and change their mind seldom: recipes, the whole way from a choir to an answer.
+long: install
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal --slow --long -m long
+
 # A Chromium for the tests of the page: one that is there, Playwright's, or the system's package where we are root.
 # Without any, those tests are skipped, and say so.
 browser: install
@@ -41,7 +45,7 @@ docs: install
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 bench: install
-	for script in segments nt_xent embedding training_step distillation_step augment gallery annotations activity opinion prepare separation choir heads; do $(BIN)/python benchmarks/$$script.py || exit 1; done
+	for script in service segments nt_xent embedding training_step distillation_step augment gallery annotations activity opinion prepare separation choir heads; do $(BIN)/python benchmarks/$$script.py || exit 1; done
 
 # The paper's experiment, and the figures of the encoders that ship: SINGING names a folder singer/recording with RAVDESS'
 # names. How the encoders are made: recipes/voice_bank.py.

@@ -21,7 +21,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import httpx
+import httpx2
 import measure
 import numpy as np
 import service_soak
@@ -182,7 +182,7 @@ class Crowd:
 
         def client() -> list[float]:
             seconds = []
-            with httpx.Client(base_url=self._service.address, timeout=600) as line:
+            with httpx2.Client(base_url=self._service.address, timeout=600) as line:
                 while (number := self._next(numbers)) is not None:
                     clip = self.clips[number % len(self.clips)]
                     began = time.perf_counter()
@@ -198,7 +198,7 @@ class Crowd:
         with self._lock:
             return next(numbers, None)
 
-    def _look_at(self, clip: Clip, answer: httpx.Response) -> None:
+    def _look_at(self, clip: Clip, answer: httpx2.Response) -> None:
         said = answer.raise_for_status().json()
         named = [(one["singer"], round(one["probability"], 2)) for one in said["top"][:2]]
         with self._lock:

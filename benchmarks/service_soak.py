@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import measure
 import numpy as np
 from served import Clip, Running, as_file, clips_of, name_of, sung_song
@@ -75,7 +75,7 @@ class Client(threading.Thread):
         super().__init__(name=f"client {number}")
         self._number, self._service, self._clips, self._song, self._found = number, service, clips, song, found
         self._random = random.Random(number)
-        self._line = httpx.Client(base_url=service.address, timeout=300)
+        self._line = httpx2.Client(base_url=service.address, timeout=300)
         self._ended, self._turn = threading.Event(), 0
         self._own = sung_song(STRANGER, 1 + number, 16.0)[: 8 * 16_000]
 
@@ -105,15 +105,15 @@ class Client(threading.Thread):
             deed = self._random.choices(list(deeds), list(deeds.values()))[0]
             try:
                 deed()
-            except (httpx.TransportError, OSError) as error:
+            except (httpx2.TransportError, OSError) as error:
                 with self._found.lock:
                     self._found.broken[f"{deed.__name__}: {type(error).__name__} {error}"[:150]] += 1
         self._line.close()
 
     # ------------------------------------------------------------------ what it does
 
-    def ask(self, deed: str, method: str, path: str, **given: Any) -> httpx.Response | None:
-        """The answer; None where it was no good one, which is counted. Busy services are asked again."""
+    def ask(self, deed: str, method: str, path: str, **given: Any) -> httpx2.Response | None:
+        """The answer; None where it was no good one, which is counted. A busy service is asked again."""
         while True:
             answer = self._line.request(method, path, **given)
             self._found.saw(deed, answer.status_code)
@@ -259,7 +259,7 @@ class Client(threading.Thread):
         listen: bool | None = None,
     ) -> int:
         """Send a file in parts; the status, or 0 where nobody listens."""
-        address = httpx.URL(self._service.address)
+        address = httpx2.URL(self._service.address)
         listen = stop_at is None if listen is None else listen
         head = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.flac"\r\n\r\n'
         body = head + content + b"\r\n--x--\r\n"
@@ -303,7 +303,7 @@ def run(encoder: str, minutes: float, clients: int) -> dict[str, float | str | b
             faults = report(service, found)
             faults += left(service, at_rest)
             faults += killed_in_the_middle(service, encoder, song)
-        except httpx.TransportError:
+        except httpx2.TransportError:
             print(f"the service: {service.process.poll()}, {service.log.read_text()[-3000:]}")
             raise
         finally:
@@ -327,7 +327,7 @@ def run(encoder: str, minutes: float, clients: int) -> dict[str, float | str | b
 
 def prepare(service: Running, folder: Path) -> tuple[list[Clip], bytes]:
     """Enrol singers; clips whose singer a quiet service names first, and a long song of singer 0."""
-    with httpx.Client(base_url=service.address, timeout=300) as line:
+    with httpx2.Client(base_url=service.address, timeout=300) as line:
         for singer in range(SINGERS):
             files = {"file": (f"{singer}.flac", as_file(sung_song(singer, 0, 45.0), "FLAC"))}
             form = {"singer": name_of(singer), "keep": "true"}
@@ -432,21 +432,21 @@ def left(service: Running, at_rest: tuple[int, int]) -> list[str]:
 
 def unfinished(service: Running) -> int:
     """How many jobs wait or run."""
-    jobs = httpx.get(f"{service.address}/v1/jobs", timeout=60).json()["jobs"]
+    jobs = httpx2.get(f"{service.address}/v1/jobs", timeout=60).json()["jobs"]
     return sum(job["state"] in ("waiting", "running") for job in jobs)
 
 
 def singers_of(service: Running) -> list[str]:
     """Who is enrolled."""
-    found = httpx.get(f"{service.address}/v1/singers", params={"limit": 500}, timeout=60).json()["singers"]
+    found = httpx2.get(f"{service.address}/v1/singers", params={"limit": 500}, timeout=60).json()["singers"]
     return [singer["name"] for singer in found]
 
 
 def killed_in_the_middle(service: Running, encoder: str, song: bytes) -> list[str]:
     """Kill the service at a job, and start another one: the job is done."""
     files = {"file": ("long.mp3", song)}
-    id = httpx.post(f"{service.address}/v1/identify", files=files, timeout=300).raise_for_status().json()["id"]
-    while httpx.get(f"{service.address}/v1/jobs/{id}", timeout=60).json()["state"] == "waiting":
+    id = httpx2.post(f"{service.address}/v1/identify", files=files, timeout=300).raise_for_status().json()["id"]
+    while httpx2.get(f"{service.address}/v1/jobs/{id}", timeout=60).json()["state"] == "waiting":
         time.sleep(0.02)
     time.sleep(0.3)
     children = service.children()
@@ -459,7 +459,7 @@ def killed_in_the_middle(service: Running, encoder: str, song: bytes) -> list[st
     service.process, service.address = again.process, again.address
     until = time.monotonic() + WAIT_S
     while True:
-        job = httpx.get(f"{again.address}/v1/jobs/{id}", timeout=60).json()
+        job = httpx2.get(f"{again.address}/v1/jobs/{id}", timeout=60).json()
         if job["state"] in ("done", "failed") or time.monotonic() > until:
             break
         time.sleep(0.2)

@@ -120,7 +120,8 @@ def test_upload_look_decide_and_find_it_in_the_log(tmp_path, songs):
         other = {**deciding, "decision": "somebody else", "singer": "Cy"}
         assert found.client.post("/v1/review", json=other).json()["singer"] == "Cy"
         nameless = found.client.post("/v1/review", json={**deciding, "decision": "somebody else"})
-        assert (nameless.status_code, "needs the singer's name" in nameless.json()["detail"]) == (422, True)
+        assert nameless.status_code == 422
+        assert "needs the singer's name" in nameless.json()["detail"]
         with DecidedLibrary(found.places.library) as library:  # the same log as the command line's
             assert [one.who for one in library.decisions()] == ["Ida", "Ida"]
 
@@ -246,3 +247,14 @@ def _ended(found, id):
                 names.append(line.removeprefix("event: "))
     assert names[-1] == "done"
     return found.client.get(f"/v1/jobs/{id}").json()
+
+
+def test_a_sound_never_comes_as_what_a_browser_would_run(tmp_path, songs):
+    with house(tmp_path) as found:
+        for name, kind in (("page.html", "application/octet-stream"), ("song.flac", "audio/flac")):
+            path = songs["Singer A" if name == "page.html" else "Singer B"][0]
+            kept = found.send("/v1/library", path, name).json()
+            sound = found.client.get(f"/v1/library/recordings/{kept['recording']}/audio")
+            assert sound.headers["content-type"] == kind
+            assert sound.headers["x-content-type-options"] == "nosniff"
+            assert sound.headers["content-security-policy"].startswith("sandbox")

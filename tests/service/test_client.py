@@ -5,20 +5,24 @@ from __future__ import annotations
 import inspect
 import io
 import json
-import re
+import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import urlsplit
 
-import httpx
-import jsonschema
+import httpx2
 import pytest
 import soundfile
 
 from tests.service.conftest import serving
+from tests.service.documented import Document
 from whosings.answer import Outcome, Verdict
+from whosings.errors import MissingExtraError
 from whosings.library.decision_rows import Deed
 from whosings.service import rows
 from whosings.service.client import Client
@@ -32,36 +36,15 @@ class Watched:
     """A client whose every answer is held against the OpenAPI document of its service."""
 
     def __init__(self, address: str) -> None:
-        self.client = Client(address)
-        self.document = httpx.get(f"{address}/openapi.json").json()
+        self.client, self.document = Client(address), Document(address)
         self.seen: set[str] = set()
         self.tests: set[str] = set()
         self.client._line._http.event_hooks["response"].append(self._check)
 
-    def _check(self, response: httpx.Response) -> None:
-        method, path = response.request.method.lower(), response.request.url.path
-        template, operation = operation_of(self.document, method, path)
-        told = operation["responses"].get(str(response.status_code))
-        assert told is not None, f"{method} {template} answers {response.status_code}, which is not documented"
-        kind = response.headers.get("content-type", "").partition(";")[0]
-        if response.status_code == 204:
-            assert "content" not in told
-        else:
-            assert kind in told["content"], f"{method} {template} answers {kind}"
-        if kind.endswith("json"):
-            response.read()
-            schema = {**told["content"][kind]["schema"], "components": self.document["components"]}
-            jsonschema.validate(response.json(), schema, jsonschema.Draft202012Validator)
+    def _check(self, response: httpx2.Response) -> None:
+        operation = self.document.check(response)
         if response.is_success:
             self.seen.add(operation["operationId"])
-
-
-def operation_of(document: dict[str, Any], method: str, path: str) -> tuple[str, dict[str, Any]]:
-    """The documented operation of a request; fixed paths come before those with values in them."""
-    for template in sorted(document["paths"], key=lambda one: one.count("{")):
-        if method in document["paths"][template] and re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template), path):
-            return template, document["paths"][template][method]
-    raise AssertionError(f"no operation for {method} {path}")
 
 
 @pytest.fixture(scope="module")
@@ -80,12 +63,8 @@ def client(watched, request):
     return watched.client
 
 
-def documented(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    return {operation["operationId"]: operation for ways in document["paths"].values() for operation in ways.values()}
-
-
 def test_every_operation_has_a_method_and_every_method_is_an_operation(watched):
-    assert set(documented(watched.document)) == METHODS
+    assert set(watched.document.operations) == METHODS
 
 
 def body_of(document: dict[str, Any], operation: dict[str, Any]) -> tuple[set[str], set[str]]:
@@ -119,10 +98,10 @@ def test_a_method_sends_what_its_operation_takes(watched, name):
         found = getattr(client, name)(**given)
         next(iter(found))
     (sent,) = asked
-    _, operation = operation_of(watched.document, sent.method, sent.path)
+    operation = watched.document.operation_of(sent.method, sent.path)
     assert operation["operationId"] == name
     assert sent.query == {one["name"] for one in operation.get("parameters", ()) if one["in"] == "query"}
-    assert (sent.parts, sent.plain) == body_of(watched.document, operation)
+    assert (sent.parts, sent.plain) == body_of(watched.document.plain, operation)
 
 
 def test_who_sings(client, songs):
@@ -311,10 +290,36 @@ def test_tokens(two_singers, tmp_path):
             assert (refused.value.status, refused.value.title) == (403, "NotAllowed")
 
 
+@pytest.mark.slow
+def test_a_job_is_followed_through_a_restart_of_the_service(two_singers, songs, tmp_path):
+    """The service ends while jobs wait and is started again at the same place; whoever follows one gets its result."""
+    song, found = songs("Ann", 1, 30.0), []
+    with serving(tmp_path, gallery=two_singers) as before, Client(before.address) as client:
+        jobs = [client.identify(song, wait=False) for _ in range(6)]
+        thread = threading.Thread(target=lambda: found.append(client.wait(jobs[-1])))
+        thread.start()
+        time.sleep(0.5)
+        before.process.send_signal(signal.SIGINT)
+        before.process.wait(60)
+        assert not found
+        port = str(urlsplit(before.address).port)
+        with serving(tmp_path, "--port", port, "--gallery", two_singers.name) as after:
+            assert after.address == before.address
+            thread.join(90)
+            assert [job.id for job in found] == [jobs[-1].id] and found[0].result["verdict"] == "singer"
+            assert {job.state for job in client.jobs()} == {"done"}
+
+
+def test_without_httpx_the_message_says_how_to_get_it(monkeypatch):
+    monkeypatch.setattr("whosings.errors.find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'whosings\[client\]'"):
+        Client("http://127.0.0.1:9")
+
+
 def test_importing_the_client_loads_nothing_heavy():
     code = "import sys, whosings.service.client; print(*(name.partition('.')[0] for name in sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    heavy = {"torch", "numpy", "scipy", "soundfile", "fastapi", "starlette", "uvicorn", "httpx", "pydantic"}
+    heavy = {"torch", "numpy", "scipy", "soundfile", "fastapi", "starlette", "uvicorn", "httpx2", "pydantic"}
     assert not heavy & set(done.stdout.split())
 
 

@@ -10,7 +10,7 @@ import threading
 import time
 from pathlib import Path
 
-import httpx
+import httpx2
 import numpy as np
 import pytest
 import soundfile
@@ -45,7 +45,7 @@ def _open_files(process):
 
 def _ask(found, path, line=None, **query):
     files = {"file": (path.name, path.read_bytes())}
-    return (line or httpx).post(f"{found.address}/v1/identify", params=query, files=files, timeout=60)
+    return (line or httpx2).post(f"{found.address}/v1/identify", params=query, files=files, timeout=60)
 
 
 def _until(true, seconds=30.0):
@@ -81,7 +81,7 @@ def test_while_processes_are_killed_everybody_gets_the_answer_or_is_told_to_come
     statuses, wrong, over = [], [], threading.Event()
 
     def client(number):
-        with httpx.Client() as line:
+        with httpx2.Client() as line:
             while not over.is_set():
                 singer = "Ann" if number % 2 else "Bob"
                 answer = _ask(found, songs(singer, 1), line)
@@ -109,12 +109,12 @@ def test_while_processes_are_killed_everybody_gets_the_answer_or_is_told_to_come
         assert _ask(found, songs("Ann", 1)).status_code == 200
         assert not _work(found)
         assert not found.faults
-        metrics = httpx.get(f"{found.address}/metrics").text
+        metrics = httpx2.get(f"{found.address}/metrics").text
         assert "whosings_decoders_died 0.0" not in metrics
 
 
 def test_clients_that_go_away_leave_nothing(served, songs):
-    content, address = songs("Ann", 1).read_bytes(), httpx.URL(served.address)
+    content, address = songs("Ann", 1).read_bytes(), httpx2.URL(served.address)
     before, number = _open_files(served.process), len(served.lines)
     body = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.flac"\r\n\r\n' + content + b"\r\n--x--\r\n"
     head = (
@@ -138,7 +138,7 @@ def test_memory_and_files_stay_the_same(served, songs):
     bad = songs("Ann", 1).parent / "bad.flac"
     bad.write_bytes(b"no sound" * 1000)
     sizes = []
-    with httpx.Client() as line:
+    with httpx2.Client() as line:
         for _ in range(4):
             for path in itertools.islice(itertools.cycle([*clips, bad]), 63):
                 assert _ask(served, path, line).status_code == (422 if path is bad else 200)
@@ -152,7 +152,7 @@ def test_a_job_of_a_killed_service_is_done_by_the_next_one(tmp_path, two_singers
     with serving(tmp_path, gallery=two_singers) as found:
         id = _ask(found, long_song, job=True).json()["id"]
         later = _ask(found, long_song, job=True).json()["id"]
-        _until(lambda: httpx.get(f"{found.address}/v1/jobs/{id}").json()["state"] == "running")
+        _until(lambda: httpx2.get(f"{found.address}/v1/jobs/{id}").json()["state"] == "running")
         decoders = _decoders(found.process)
         found.process.kill()
         found.process.wait()
@@ -161,8 +161,8 @@ def test_a_job_of_a_killed_service_is_done_by_the_next_one(tmp_path, two_singers
     with serving(tmp_path, gallery=two_singers) as found:
         assert not (tmp_path / "whosings-service" / "work" / "left").exists()
         for one in (id, later):
-            _until(lambda one=one: httpx.get(f"{found.address}/v1/jobs/{one}").json()["state"] == "done", 60)
-            result = httpx.get(f"{found.address}/v1/jobs/{one}").json()["result"]
+            _until(lambda one=one: httpx2.get(f"{found.address}/v1/jobs/{one}").json()["state"] == "done", 60)
+            result = httpx2.get(f"{found.address}/v1/jobs/{one}").json()["result"]
             assert result["top"][0]["singer"] == "Ann"
         assert not any((tmp_path / "whosings-service" / "waiting").iterdir())
         assert not _work(found)
@@ -175,7 +175,7 @@ def test_a_service_that_is_asked_to_end_finishes_requests_and_closes_streams(tmp
         answers.append(_ask(found, songs("Ann", 1, 40.0)))
 
     def follow():
-        with httpx.stream("GET", f"{found.address}/v1/jobs/{id}/events", timeout=60) as stream:
+        with httpx2.stream("GET", f"{found.address}/v1/jobs/{id}/events", timeout=60) as stream:
             events.extend(stream.iter_lines())
         ended.append(time.monotonic())
 
@@ -185,7 +185,7 @@ def test_a_service_that_is_asked_to_end_finishes_requests_and_closes_streams(tmp
         threads = [threading.Thread(target=ask), threading.Thread(target=follow)]
         for thread in threads:
             thread.start()
-        _until(lambda: "whosings_in_work 1.0" in httpx.get(f"{found.address}/metrics").text)
+        _until(lambda: "whosings_in_work 1.0" in httpx2.get(f"{found.address}/metrics").text)
         _until(lambda: events)
         found.process.send_signal(signal.SIGTERM)
         asked = time.monotonic()
@@ -198,4 +198,4 @@ def test_a_service_that_is_asked_to_end_finishes_requests_and_closes_streams(tmp
         assert not found.faults
         assert found.lines[-1]["event"] == "stopped"
     with serving(tmp_path, gallery=two_singers) as found:  # what was not done is done now
-        _until(lambda: httpx.get(f"{found.address}/v1/jobs/{id}").json()["state"] == "done", 60)
+        _until(lambda: httpx2.get(f"{found.address}/v1/jobs/{id}").json()["state"] == "done", 60)

@@ -1,6 +1,7 @@
 """Who may ask what, how much may come, and what is told of it."""
 
 import asyncio
+import errno
 import json
 
 import pytest
@@ -159,15 +160,38 @@ def test_bodies_have_a_size(tmp_path):
         assert found.clean()
 
 
+def test_a_full_disk_is_no_fault_of_the_client(tmp_path, monkeypatch):
+    song = write_songs(tmp_path, singers=1, takes=1)["Singer A"][0]
+    full = OSError(errno.ENOSPC, "No space left on device")
+    with house(tmp_path / "house") as found:
+        for place in ("whosings.service.desk._copy", "starlette.datastructures.UploadFile.write"):
+            with monkeypatch.context() as patch:
+                patch.setattr(place, lambda *given, **named: (_ for _ in ()).throw(full))
+                told = found.send("/v1/identify", song)
+            assert (told.status_code, told.json()["title"]) == (503, "NoRoom"), place
+            assert "No space left" in told.json()["detail"]
+            assert int(told.headers["retry-after"]) > 0
+        assert found.clean()
+
+
+def test_who_looks_whether_it_lives_is_not_logged(tmp_path):
+    with house(tmp_path) as found:
+        for path in ("/healthz", "/readyz", "/metrics", "/v1/about"):
+            assert found.client.get(path).status_code == 200
+        assert [line["route"] for line in found.lines() if line["event"] == "request"] == ["/v1/about"]
+        assert 'route="/healthz"' in found.client.get("/metrics").text
+
+
 def test_problems_are_sentences_with_a_request_id(tmp_path):
     with house(tmp_path) as found:
         for method, path, status in (
             ("GET", "/nothing", 404),
             ("PUT", "/v1/identify", 405),
-            ("POST", "/v1/identify", 422),
+            ("POST", "/v1/identify", 415),
             ("GET", "/v1/singers?limit=none", 422),
             ("GET", "/v1/library/recordings/-1", 422),
-            ("GET", "/v1/library/recordings/9223372036854775807", 404),
+            ("GET", "/v1/library/recordings/9223372036854775807", 422),
+            ("GET", "/v1/library/recordings/900719925474099", 404),
             ("GET", "/v1/jobs/none", 404),
         ):
             told = found.client.request(method, path)
@@ -239,7 +263,7 @@ def gate():
             "path": path,
             "raw_path": path.encode(),
             "query_string": b"",
-            "headers": [(b"host", b"localhost:1")],
+            "headers": [(b"host", b"localhost:1"), (b"content-type", b"multipart/form-data; boundary=b")],
             "root_path": "",
             "http_version": "1.1",
             "scheme": "http",

@@ -56,12 +56,14 @@ def serve(
     for module in ("fastapi", "uvicorn", "prometheus_client", "python_multipart"):
         MissingExtraError.require(module, "serving", "serve")
     import asyncio
+    import logging
+    import tempfile
 
     from whosings.service.app import build_app
     from whosings.service.desk import Desk
     from whosings.service.limits import Limits, Places
     from whosings.service.server import LOOPBACK, bound, server_of
-    from whosings.service.telemetry import Telemetry
+    from whosings.service.telemetry import LogLines, Telemetry
     from whosings.service.tokens import Tokens
     from whosings.settings import load, parse_overrides
 
@@ -73,6 +75,7 @@ def serve(
     telemetry = Telemetry(sys.stderr)
     listening = bound(host, port)
     desk = Desk(Places(gallery, library, data), limits, encoder, device, telemetry)
+    tempfile.tempdir = str(desk.places.work)  # where large uploads lie while they come
     server = server_of(build_app(desk, telemetry, known, debug), desk)
     shown = f"[{host}]" if ":" in host else host
     address = f"http://{shown}:{listening.getsockname()[1]}/"
@@ -81,7 +84,12 @@ def serve(
     else:
         print_text(f"whosings answers at {address} (Ctrl-C ends it)")
     sys.stdout.flush()
-    asyncio.run(server.serve(sockets=[listening]))
+    warnings = LogLines(telemetry)
+    logging.getLogger().addHandler(warnings)
+    try:
+        asyncio.run(server.serve(sockets=[listening]))
+    finally:
+        logging.getLogger().removeHandler(warnings)
 
 
 def _add_token(path: Path | None, name: str, may: Sequence[str] | None, as_json: bool) -> None:

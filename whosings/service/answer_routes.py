@@ -7,8 +7,18 @@ from fastapi.responses import PlainTextResponse
 
 from whosings import __version__
 from whosings.answer import NOTICE, Answer, Verification
-from whosings.service import examples
-from whosings.service.asking import AsJob, FalseAccepts, Recording, TheCaller, TheDesk, Top, answers, problems, said
+from whosings.service.asking import (
+    FORM,
+    AsJob,
+    FalseAccepts,
+    Recording,
+    TheCaller,
+    TheDesk,
+    Top,
+    answers,
+    problems,
+    said,
+)
 from whosings.service.desk import Ask, Kind
 from whosings.service.gate import needs
 from whosings.service.problems import Refusal
@@ -24,7 +34,8 @@ LISTEN = needs(Scope.READ, listens=True)
     "/v1/identify",
     tags=["answers"],
     response_model=Answer,
-    responses={**answers(), **examples.ANSWER},
+    responses=answers(),
+    dependencies=FORM,
     openapi_extra=LISTEN,
 )
 async def identify(
@@ -41,7 +52,14 @@ async def identify(
         return said(await desk.ask(caller.name, ask, upload, job))
 
 
-@router.post("/v1/evidence", tags=["answers"], response_model=Explained, responses=answers(), openapi_extra=LISTEN)
+@router.post(
+    "/v1/evidence",
+    tags=["answers"],
+    response_model=Explained,
+    responses=answers(),
+    dependencies=FORM,
+    openapi_extra=LISTEN,
+)
 async def evidence(
     desk: TheDesk,
     caller: TheCaller,
@@ -60,7 +78,8 @@ async def evidence(
     "/v1/verify",
     tags=["answers"],
     response_model=Verification,
-    responses={**problems(), **examples.VERIFICATION},
+    responses=problems(),
+    dependencies=FORM,
     openapi_extra=LISTEN,
 )
 async def verify(desk: TheDesk, first: Recording, second: Recording, false_accepts: FalseAccepts = None) -> Response:

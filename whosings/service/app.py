@@ -20,8 +20,9 @@ from whosings.answer import NOTICE
 from whosings.errors import WhosingsError
 from whosings.service import answer_routes, job_routes, library_routes, singer_routes
 from whosings.service.desk import Desk
+from whosings.service.document import completed
 from whosings.service.gate import Gate
-from whosings.service.problems import Refusal, problem_response
+from whosings.service.problems import Refusal, no_room, problem_response
 from whosings.service.rows import Problem
 from whosings.service.telemetry import Telemetry
 from whosings.service.tokens import Tokens
@@ -33,6 +34,7 @@ _ROUTERS: tuple[APIRouter, ...] = (
     job_routes.router,
 )
 _MOST_FIELDS, _MOST_FILES, _MOST_PART = 10, 2, 10_000  # of a form
+_MOST_TOLD = 200  # letters of a field's name, which strangers may choose
 _POLICY = (
     "default-src 'self'; img-src 'self' data:; media-src 'self' blob:; style-src 'self' 'unsafe-inline'; "
     "connect-src 'self' blob:; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -73,6 +75,7 @@ def build_app(desk: Desk, telemetry: Telemetry, tokens: Tokens | None, debug: bo
         lifespan=lifespan,
         form_limits={"max_fields": _MOST_FIELDS, "max_files": _MOST_FILES, "max_part_size": _MOST_PART},
         swagger_ui_oauth2_redirect_url=None,
+        redirect_slashes=False,  # to wherever a header says that this is
         generate_unique_id_function=lambda route: route.name,  # as the client calls it
     )
     app.state.desk, app.state.needs_token = desk, tokens is not None
@@ -81,7 +84,7 @@ def build_app(desk: Desk, telemetry: Telemetry, tokens: Tokens | None, debug: bo
     _add_page(app)
     _add_problems(app, desk)
     routes = [route for router in _ROUTERS for route in router.routes if isinstance(route, APIRoute)]
-    _add_security(app)
+    _complete_document(app)
     return Gate(app, routes, desk.limits, tokens, telemetry, debug)
 
 
@@ -89,7 +92,7 @@ def _add_page(app: FastAPI) -> None:
     page = Path(str(files("whosings"))) / "service" / "page"
     headers = {"Content-Security-Policy": _POLICY, "Cache-Control": "no-cache"}
 
-    @app.get("/", include_in_schema=False)
+    @app.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
     async def index() -> FileResponse:
         return FileResponse(page / "index.html", media_type="text/html", headers=headers)
 
@@ -114,6 +117,8 @@ def _add_problems(app: FastAPI, desk: Desk) -> None:
 
     @app.exception_handler(HTTPException)
     async def refused(request: Request, error: HTTPException) -> Response:
+        if isinstance(error.__cause__, OSError):  # FastAPI takes all that happens to a body for its sender's doing
+            error = no_room(error.__cause__)
         problem = desk.problem_of(error)
         if not isinstance(error, Refusal):
             problem = Problem(_title(error.status_code), error.status_code, f"{error.detail}.".replace("..", "."))
@@ -128,8 +133,13 @@ def _add_problems(app: FastAPI, desk: Desk) -> None:
     @app.exception_handler(RequestValidationError)
     async def unfit(request: Request, error: RequestValidationError) -> Response:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"][1:]) or "the request"
-        sentence = f"{where}: {first['msg'].lower()}; correct the request."
+        if first["type"] == "json_invalid":
+            return response(request, Problem("UnfitRequest", 422, "The request's body is no JSON; correct it."))
+        if "UploadFile" in first["msg"]:
+            sentence = "The form has a text where a file belongs; send the file with its name, as multipart/form-data."
+            return response(request, Problem("UnfitRequest", 422, sentence))
+        where = ".".join(str(part) for part in first["loc"][1:])[:_MOST_TOLD] or "the request"
+        sentence = f"{where}: {first['msg'].removeprefix('Value error, ').lower()}; correct the request."
         return response(request, Problem("UnfitRequest", 422, sentence))
 
 
@@ -137,14 +147,12 @@ def _title(status: int) -> str:
     return {404: "NoSuchPage", 405: "NoSuchMethod"}.get(status, "Refused")
 
 
-def _add_security(app: FastAPI) -> None:
-    """Say in the OpenAPI document that tokens are asked for, and what a problem looks like."""
+def _complete_document(app: FastAPI) -> None:
     made = app.openapi
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            found = made()
-            found.setdefault("components", {})["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+            completed(made())
         return made()
 
     app.openapi = openapi  # type: ignore[method-assign]

@@ -21,11 +21,11 @@ from whosings.library.grouping import regroup
 from whosings.progress import Progress
 from whosings.service.decoders import LongError, too_long
 from whosings.service.jobs import Course, JobQueue
-from whosings.service.jobs_file import StoredJob
+from whosings.service.jobs_file import JobsError, StoredJob
 from whosings.service.limits import Limits, Places
 from whosings.service.listening import Heard, Listening, Upload
 from whosings.service.names import safe_name
-from whosings.service.problems import Refusal, refusal_of
+from whosings.service.problems import BUSY_S, Refusal, no_room, refusal_of
 from whosings.service.recordings import Recordings
 from whosings.service.rows import Groups, Job, Problem
 from whosings.service.singers import Singers
@@ -111,8 +111,7 @@ class Desk:
             await asyncio.to_thread(_copy, file, upload.path)
             yield upload
         except OSError as error:
-            sentence = f"The service cannot keep the upload ({error.strerror}); ask again later."
-            raise Refusal(503, "NoRoom", sentence, 60) from error
+            raise no_room(error) from error
         finally:
             upload.path.unlink(missing_ok=True)
 
@@ -195,6 +194,10 @@ class Desk:
         """An error as a client may see it."""
         if isinstance(error, WhosingsError):
             error = refusal_of(error)
+        if isinstance(error, OSError):
+            error = no_room(error)
+        if isinstance(error, JobsError):
+            error = Refusal(503, type(error).__name__, str(error), BUSY_S)
         if isinstance(error, HTTPException):
             title = error.title if isinstance(error, Refusal) else "Refused"
             return Problem(title, error.status_code, self.places.hidden(str(error.detail)))

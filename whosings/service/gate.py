@@ -10,7 +10,7 @@ import re
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from http import HTTPStatus
+from http import HTTPMethod, HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -24,6 +24,7 @@ from whosings.console import json_text
 from whosings.service.jobs import busy
 from whosings.service.limits import Limits
 from whosings.service.problems import MEDIA_TYPE, Refusal, problem_response
+from whosings.service.protocol import CROWDED
 from whosings.service.rows import Problem
 from whosings.service.telemetry import Line, Telemetry
 from whosings.service.tokens import EVERYBODY, Caller, Scope, Tokens
@@ -36,6 +37,11 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "X-Frame-Options": "DENY",
     "Cache-Control": "no-store",
+}
+_MOST_HEADERS, _MOST_PLAIN = 32_000, 1_000_000  # bytes
+_SENTENCES = {
+    HTTPStatus.BAD_REQUEST: "The request is of a form that is not known; correct it.",
+    HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE: "The recording has no such bytes; ask for others.",
 }
 _HOST = re.compile(r"(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d+)?")
 
@@ -111,12 +117,14 @@ class Gate:
         try:
             door = self._settle(scope, visit)
             scope["state"]["caller"] = visit.caller
+            if scope["state"].get(CROWDED):
+                raise busy()
             if door is not None and door.listens:
                 if self._listening >= self._limits.waiting:
                     raise busy()
                 self._listening += 1
                 room = True
-            await self._app(scope, self._incoming(visit, receive), outgoing)
+            await self._app(scope, self._incoming(visit, receive, self._most_bytes(door)), outgoing)
         except Refusal as refusal:
             await self._refuse(visit, refusal, scope, receive, outgoing)
         except Exception as error:  # a fault of ours: told in the log, and to the client without what is inside
@@ -129,7 +137,7 @@ class Gate:
             self._telemetry.request(
                 Line(
                     visit.id,
-                    str(scope["method"]),
+                    _known(str(scope["method"])),
                     visit.template,
                     499 if visit.left else visit.status or 499,
                     seconds,
@@ -154,20 +162,33 @@ class Gate:
             Refusal: not so.
         """
         headers, path, method = Headers(scope=scope), str(scope["path"]), str(scope["method"])
-        door = next((one for one in self._doors if method in one.methods and one.path.match(path)), None)
-        if door is not None:
-            visit.template = door.template
+        here = [one for one in self._doors if one.path.match(path)]
+        door = next((one for one in here if method in one.methods), None)
+        if here:
+            visit.template = here[0].template
         self._refuse_strangers(headers, method)
+        if here and door is None:
+            allowed = ", ".join(sorted({one for other in here for one in other.methods}))
+            refusal = Refusal(405, "NoSuchMethod", f"This place is not asked that way; ask with {allowed}.")
+            raise _with(refusal, {"Allow": allowed})
         visit.caller = self.caller_of(headers)
         if door is not None and door.scope is not None and door.scope not in visit.caller.may:
             if not visit.caller.may:
                 refusal = Refusal(401, "NoToken", "A valid token is needed: Authorization: Bearer TOKEN.")
                 raise _with(refusal, {"WWW-Authenticate": "Bearer"})
             raise Refusal(403, "NotAllowed", f"The token of {visit.caller.name} does not allow to {door.scope.value}.")
-        length = headers.get("content-length", "0")
-        if length.isdecimal() and int(length[:20]) > self._limits.upload_bytes:
-            raise self._too_large()
+        if _head_bytes(scope) > _MOST_HEADERS:
+            raise Refusal(431, "LargeHeaders", "The request's address and headers are too long; shorten them.")
+        length, most = headers.get("content-length", "0"), self._most_bytes(door)
+        if length.isdecimal() and int(length[:20]) > most:
+            raise _too_large(most)
+        if door is not None and door.listens and not headers.get("content-type", "").startswith("multipart/form-data"):
+            raise Refusal(415, "NoForm", "Send the recording with its name, as a part of multipart/form-data.")
         return door
+
+    def _most_bytes(self, door: _Door | None) -> int:
+        """Most bytes of a body: what holds no recording is short, and is held in memory."""
+        return self._limits.upload_bytes if door is not None and door.listens else _MOST_PLAIN
 
     def _refuse_strangers(self, headers: Headers, method: str) -> None:
         """Without tokens, keep out pages of other sites that a browser on this machine shows."""
@@ -180,7 +201,7 @@ class Gate:
         if method not in ("GET", "HEAD") and origin is not None and urlsplit(origin).netloc != host:
             raise Refusal(403, "OtherSite", "Pages of other sites may not ask this service.")
 
-    def _incoming(self, visit: _Visit, receive: Receive) -> Receive:
+    def _incoming(self, visit: _Visit, receive: Receive, most: int) -> Receive:
         """The body, counted and timed."""
         limits, whole = self._limits, False
 
@@ -199,16 +220,11 @@ class Gate:
             if message["type"] == "http.request":
                 visit.bytes += len(message.get("body", b""))
                 whole = not message.get("more_body", False)
-                if visit.bytes > limits.upload_bytes:
-                    raise self._too_large()
+                if visit.bytes > most:
+                    raise _too_large(most)
             return message
 
         return bounded
-
-    def _too_large(self) -> Refusal:
-        most = self._limits.upload_bytes / 1e6
-        sentence = f"The request is larger than {most:,.0f} MB; send a smaller or compressed file."
-        return _with(Refusal(413, "TooLarge", sentence), {"Connection": "close"})
 
     def _outgoing(self, visit: _Visit, send: Send) -> Send:
         instead: bytes | None = None
@@ -248,13 +264,30 @@ def _door(route: APIRoute) -> _Door:
     return _Door(frozenset(route.methods or ()), route.path_regex, route.path, scope, bool(asked.get(_LISTENS)))
 
 
+def _head_bytes(scope: AsgiScope) -> int:
+    """How long a request's address and headers are."""
+    headers = sum(len(name) + len(value) + 4 for name, value in scope["headers"])
+    return headers + len(scope["raw_path"]) + len(scope["query_string"])
+
+
+def _too_large(most: int) -> Refusal:
+    sentence = f"The request is larger than {most / 1e6:,.3g} MB; send a smaller or compressed file."
+    return Refusal(413, "TooLarge", sentence)
+
+
 def _in_our_words(visit: _Visit, headers: MutableHeaders) -> bytes:
     """The body of a problem, in the place of what a library says; its headers are made fit."""
     status = HTTPStatus(visit.status)
     visit.error = visit.error or status.phrase.title().replace(" ", "")
-    body = json_text(Problem(visit.error, visit.status, f"{status.phrase}.", visit.id)).encode()
+    sentence = _SENTENCES.get(status, f"{status.phrase}.")
+    body = json_text(Problem(visit.error, visit.status, sentence, visit.id)).encode()
     headers["Content-Type"], headers["Content-Length"] = MEDIA_TYPE, str(len(body))
     return body
+
+
+def _known(method: str) -> str:
+    """A method for the log and the metrics, which strangers' words do not swell."""
+    return method if method in HTTPMethod.__members__ else "other"
 
 
 def _with(refusal: Refusal, headers: dict[str, str]) -> Refusal:

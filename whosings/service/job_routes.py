@@ -20,6 +20,20 @@ router = APIRouter(tags=["jobs"])
 _READ = needs(Scope.READ)
 _ALIVE_S = 15.0  # between two signs of life
 _ENDED = ("done", "failed")
+_EVENT = {
+    "type": "object",
+    "description": "One event; there is one after another.",
+    "properties": {
+        "event": {"type": "string", "enum": ["progress", *_ENDED]},
+        "id": {"type": "string"},
+        "data": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "contentSchema": {"$ref": "#/components/schemas/Job"},
+        },
+    },
+    "required": ["event", "id", "data"],
+}
 _Id = Annotated[str, Path(max_length=100)]
 
 
@@ -46,7 +60,7 @@ async def remove_job(desk: TheDesk, caller: TheCaller, id: _Id) -> Response:
 @router.get(
     "/v1/jobs/{id}/events",
     response_class=StreamingResponse,
-    responses={**problems(404), 200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
+    responses={**problems(404), 200: {"content": {"text/event-stream": {"schema": _EVENT}}}},
     openapi_extra=_READ,
 )
 async def job_events(desk: TheDesk, caller: TheCaller, id: _Id) -> StreamingResponse:

@@ -7,13 +7,17 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Form, Path, Query, Response
 from fastapi.responses import FileResponse
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from whosings.library.decision_rows import Decision, Deed
 from whosings.service import rows
 from whosings.service.asking import (
+    FORM,
+    MOST_ID,
     AsJob,
+    Flag,
     Limit,
+    NewName,
     Number,
     Offset,
     Recording,
@@ -28,6 +32,7 @@ from whosings.service.asking import (
     sounds,
 )
 from whosings.service.desk import Ask, Kind
+from whosings.service.document import ANY_KIND, SOUND_KINDS
 from whosings.service.gate import needs
 from whosings.service.problems import Refusal
 from whosings.service.tokens import Caller, Scope
@@ -36,22 +41,8 @@ from whosings.spans import Span
 
 router = APIRouter()
 _READ, _REVIEW = needs(Scope.READ), needs(Scope.REVIEW)
-_KINDS = {
-    ".wav": "audio/wav",
-    ".flac": "audio/flac",
-    ".mp3": "audio/mpeg",
-    ".ogg": "audio/ogg",
-    ".oga": "audio/ogg",
-    ".opus": "audio/ogg",
-    ".m4a": "audio/mp4",
-    ".mp4": "audio/mp4",
-    ".aac": "audio/aac",
-    ".aif": "audio/aiff",
-    ".aiff": "audio/aiff",
-}
-_OTHERS = "application/octet-stream"  # a stranger's ending never decides what a browser makes of a file
-_WHOLE = sounds(*sorted({*_KINDS.values(), _OTHERS}))
-_Id = Annotated[int, Path(ge=0, le=(1 << 63) - 1)]
+_WHOLE = sounds(*sorted({*SOUND_KINDS.values(), ANY_KIND}))
+_Id = Annotated[int, Path(ge=0, le=MOST_ID)]
 _SomeSinger = Annotated[str | None, Query(max_length=500, description="A singer's name.")]
 _Outcome = Annotated[
     Literal["named", "worth a look", "unknown", "no vocals"] | None, Query(description="Of the best of its voices.")
@@ -64,7 +55,7 @@ _UNNAMED = "somebody at this machine"
 class Naming(Strict):
     """The singer of a group."""
 
-    name: Annotated[str, Field(max_length=500, examples=["Ann"])]
+    name: NewName
     by: _Who = None
 
 
@@ -95,8 +86,15 @@ class Deciding(Strict):
     recording: Number
     voice: Number = 0
     decision: Literal["confirm", "reject", "somebody else", "not sung"]
-    singer: Annotated[str | None, Field(max_length=500)] = None
+    singer: NewName | None = None
     by: _Who = None
+
+    @model_validator(mode="after")
+    def _names_who_sings(self) -> Deciding:
+        if (self.singer is not None) != (self.decision == "somebody else"):
+            needs = "needs the singer's name" if self.singer is None else "takes no singer's name"
+            raise ValueError(f"{self.decision} {needs}")
+        return self
 
 
 def _who(caller: Caller, by: str | None) -> str:
@@ -109,13 +107,14 @@ def _who(caller: Caller, by: str | None) -> str:
     tags=["library"],
     response_model=rows.Kept,
     responses=answers(),
+    dependencies=FORM,
     openapi_extra=needs(Scope.REVIEW, listens=True),
 )
 async def add_recording(
     desk: TheDesk,
     caller: TheCaller,
     file: Recording,
-    keep_audio: Annotated[bool, Form(description="Keep the sound, so that it can be played.")] = True,
+    keep_audio: Annotated[Flag, Form(description="Keep the sound, so that it can be played.")] = True,
     job: AsJob = False,
 ) -> Response:
     """Keep what is heard of a recording in the library, and its sound."""
@@ -168,7 +167,7 @@ async def remove_recording(desk: TheDesk, id: _Id) -> Response:
 async def recording_audio(desk: TheDesk, id: _Id) -> Response:
     """A recording's sound, as its file has it; parts of it by ``Range``."""
     path: FilePath = await desk.listening.at_desk(desk.recordings.file_of, id)
-    kind = _KINDS.get(path.suffix.lower(), _OTHERS)
+    kind = SOUND_KINDS.get(path.suffix.lower(), ANY_KIND)  # a stranger's ending decides no more than that
     return FileResponse(path, media_type=kind, headers={"Content-Security-Policy": "sandbox; default-src 'none'"})
 
 
@@ -192,8 +191,8 @@ async def recording_clip(desk: TheDesk, id: _Id, start_s: Seconds, stop_s: Secon
 async def search(
     desk: TheDesk,
     singer: _SomeSinger = None,
-    recording: Annotated[int | None, Query(ge=0, le=(1 << 63) - 1)] = None,
-    voice: Annotated[int, Query(ge=0, le=(1 << 31) - 1, description="Counted from 0.")] = 0,
+    recording: Annotated[int | None, Query(ge=0, le=MOST_ID)] = None,
+    voice: Annotated[int, Query(ge=0, le=MOST_ID, description="Counted from 0.")] = 0,
     top: _Most = 20,
 ) -> Response:
     """Recordings in which an enrolled singer, or a voice of a recording, may sing, the likeliest first."""
@@ -209,6 +208,7 @@ async def search(
     tags=["search"],
     response_model=rows.Found,
     responses=problems(),
+    dependencies=FORM,
     openapi_extra=needs(Scope.READ, listens=True),
 )
 async def search_with(
@@ -285,7 +285,12 @@ async def split_group(desk: TheDesk, caller: TheCaller, id: _Id, splitting: Spli
 
 
 @router.get("/v1/review", tags=["review"], response_model=rows.ReviewPage, responses=problems(), openapi_extra=_READ)
-async def review(desk: TheDesk, decided: bool = False, offset: Offset = 0, limit: Limit = 50) -> Response:
+async def review(
+    desk: TheDesk,
+    decided: Annotated[Flag, Query(description="Also what somebody decided on.")] = False,
+    offset: Offset = 0,
+    limit: Limit = 50,
+) -> Response:
     """What is worth a person's look."""
     return said(await desk.listening.at_desk(desk.recordings.review, decided, offset, limit))
 

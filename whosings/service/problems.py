@@ -37,10 +37,10 @@ class Refusal(HTTPException):
     def __init__(self, status: int, title: str, detail: str, retry_s: int | None = None) -> None:
         headers = None if retry_s is None else {"Retry-After": str(retry_s)}
         super().__init__(status, detail, headers)
-        self.title = title
+        self.title, self.retry_s = title, retry_s
 
-    def __reduce__(self) -> tuple[type[Refusal], tuple[int, str, str]]:
-        return (type(self), (self.status_code, self.title, self.detail))
+    def __reduce__(self) -> tuple[type[Refusal], tuple[int, str, str, int | None]]:
+        return (type(self), (self.status_code, self.title, self.detail, self.retry_s))
 
 
 def problem_response(problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
@@ -62,6 +62,11 @@ def refusal_of(error: WhosingsError) -> Refusal:
     if isinstance(error, GalleryError | LibraryError | CheckpointError):
         return Refusal(503, title, sentence, BUSY_S)
     return Refusal(500, title, sentence)
+
+
+def no_room(error: OSError) -> Refusal:
+    """What is said where the service cannot write what it has to."""
+    return Refusal(503, "NoRoom", f"The service cannot keep the upload ({error.strerror}); ask again later.", 60)
 
 
 @contextmanager

@@ -7,12 +7,14 @@ nothing but what it was at.
 from __future__ import annotations
 
 import multiprocessing
+import os
 import pickle
 import resource
 import signal
 import sys
 from collections.abc import Callable
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 T = TypeVar("T")
@@ -96,6 +98,8 @@ def _answer(line: Connection, prepare: Callable[[], object], most_bytes: int) ->
     """In the new process: answer until the service ends it, or has ended."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all at once, and the service handles it
     prepare()
+    with Path(os.devnull).open("wb") as nowhere:  # libraries in C write what they think, and the log is the service's
+        os.dup2(nowhere.fileno(), 2)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform != "darwin":  # where address space has no limit
         resource.setrlimit(resource.RLIMIT_AS, (most_bytes, most_bytes))

@@ -1,18 +1,16 @@
-"""The server: uvicorn with patience for slow headers, and an end that waits for answers on their way."""
+"""The server: uvicorn, and an end that waits for answers on their way."""
 
 from __future__ import annotations
 
-import asyncio
 import socket
 from types import FrameType
-from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from whosings.errors import ConfigError
 from whosings.service.desk import Desk
 from whosings.service.gate import Gate
+from whosings.service.protocol import PatientProtocol
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 """Hosts of this machine alone."""
@@ -59,29 +57,19 @@ def bound(host: str, port: int) -> socket.socket:
 
 def server_of(app: Gate, desk: Desk) -> Server:
     """A server for an application; run it with ``serve(sockets=[...])``."""
-    limits = desk.limits
 
-    class PatientProtocol(H11Protocol):
-        """HTTP/1.1, whose headers have to be there in time: uvicorn itself waits for ever."""
-
-        def connection_made(self, transport: Any) -> None:
-            super().connection_made(transport)
-            asyncio.get_running_loop().call_later(limits.idle_s, self._end_if_silent)
-
-        def _end_if_silent(self) -> None:
-            if self.cycle is None and not self.transport.is_closing():
-                self.transport.close()
+    class Protocol(PatientProtocol):
+        limits = desk.limits
 
     config = uvicorn.Config(
         app,
-        http=PatientProtocol,
+        http=Protocol,
         ws="none",
         lifespan="on",
         log_config=None,
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        limit_concurrency=limits.connections,
         timeout_keep_alive=15,
         timeout_graceful_shutdown=_GRACE_S,
         h11_max_incomplete_event_size=_HEADER_BYTES,

@@ -8,8 +8,11 @@ from fastapi import APIRouter, Form, Response
 from pydantic import Field
 
 from whosings.service.asking import (
+    FORM,
     AsJob,
+    Flag,
     Limit,
+    NewName,
     Offset,
     Recording,
     Seconds,
@@ -41,7 +44,7 @@ class Renaming(Strict):
     """A singer's name, and the new one."""
 
     name: _Name
-    to: _Name
+    to: NewName
 
 
 class Merging(Strict):
@@ -51,13 +54,19 @@ class Merging(Strict):
     into: _Name
 
 
-@router.post("/v1/enrol", response_model=Enrolled, responses=answers(), openapi_extra=needs(Scope.ENROL, listens=True))
+@router.post(
+    "/v1/enrol",
+    response_model=Enrolled,
+    responses=answers(),
+    dependencies=FORM,
+    openapi_extra=needs(Scope.ENROL, listens=True),
+)
 async def enrol(
     desk: TheDesk,
     caller: TheCaller,
     singer: SingerField,
     file: Recording,
-    keep: Annotated[bool, Form(description="Keep the sound, so that it can be played as evidence.")] = False,
+    keep: Annotated[Flag, Form(description="Keep the sound, so that it can be played as evidence.")] = False,
     job: AsJob = False,
 ) -> Response:
     """Add a recording of a singer. Its sound is not kept unless that is asked for."""

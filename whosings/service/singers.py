@@ -26,7 +26,8 @@ from whosings.singer_names import singer_name
 
 _MOST_TERMS = 8  # rates at which names were asked for lately
 _NAME = "the singer's name"
-_LONGEST_NAME = 200
+LONGEST_NAME = 200
+"""Letters of a singer's name at most."""
 
 
 class Singers:
@@ -255,7 +256,7 @@ class Singers:
         self.gallery.refresh()
         if not self._holds(name):
             raise Refusal(
-                404, "NoSuchSinger", f"Nobody named {name[:_LONGEST_NAME]} is enrolled; list the singers first."
+                404, "NoSuchSinger", f"Nobody named {name[:LONGEST_NAME]} is enrolled; list the singers first."
             )
         return self.gallery.tracks_of(name)
 
@@ -290,6 +291,6 @@ def clean_name(given: str) -> str:
     Raises:
         ConfigError: it is empty, no text, or too long.
     """
-    if len(given) > _LONGEST_NAME:
-        raise ConfigError(_NAME, f"has {len(given)} letters", f"give one of at most {_LONGEST_NAME}")
+    if len(given) > LONGEST_NAME:
+        raise ConfigError(_NAME, f"has {len(given)} letters", f"give one of at most {LONGEST_NAME}")
     return singer_name(given, _NAME, ConfigError)

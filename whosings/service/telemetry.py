@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -21,6 +23,9 @@ from prometheus_client import (
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from whosings.safe_text import printable
+
+_PROBES = ("/healthz", "/readyz", "/metrics")  # asked every few seconds
 _SECONDS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
 
 
@@ -83,7 +88,8 @@ class Telemetry:
         """Count a request, and write its line."""
         self._requests.labels(line.method, line.route, str(line.status)).inc()
         self._seconds.labels(line.method, line.route).observe(line.seconds)
-        self.write("request", **asdict(line))
+        if line.route not in _PROBES:
+            self.write("request", **asdict(line))
 
     def heard(self, seconds: float) -> None:
         """Count a recording that was listened to."""
@@ -92,7 +98,8 @@ class Telemetry:
     def write(self, event: str, **fields: object) -> None:
         """Write a line into the log."""
         if self._log.isatty():
-            text = f"{time.strftime('%H:%M:%S')} {event} " + " ".join(f"{key}={value}" for key, value in fields.items())
+            words = " ".join(f"{key}={value}" for key, value in fields.items())
+            text = printable(f"{time.strftime('%H:%M:%S')} {event} {words}")
         else:
             at = datetime.now(UTC).isoformat(timespec="milliseconds")
             text = json.dumps({"time": at, "event": event, **fields}, default=str)
@@ -102,6 +109,22 @@ class Telemetry:
     def metrics(self) -> bytes:
         """All numbers as Prometheus reads them."""
         return generate_latest(self._registry)
+
+
+class LogLines(logging.Handler):
+    """What libraries warn of, as lines of the log."""
+
+    def __init__(self, telemetry: Telemetry) -> None:
+        super().__init__(logging.WARNING)
+        self._telemetry = telemetry
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a line."""
+        fault = record.exc_info[1] if record.exc_info else None
+        where = [] if fault is None else traceback.format_exception(fault)[-2:]
+        self._telemetry.write(
+            "warning", of=record.name, level=record.levelname, message=record.getMessage(), where=where
+        )
 
 
 class _Gauge(Collector):
