@@ -41,7 +41,7 @@ docs: install
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 bench: install
-	for script in segments nt_xent embedding training_step distillation_step augment gallery annotations activity opinion prepare separation choir heads; do $(BIN)/python benchmarks/$$script.py || exit 1; done
+	for script in service segments nt_xent embedding training_step distillation_step augment gallery annotations activity opinion prepare separation choir heads; do $(BIN)/python benchmarks/$$script.py || exit 1; done
 
 # The paper's experiment, and the figures of the encoders that ship: SINGING names a folder singer/recording with RAVDESS'
 # names. How the encoders are made: recipes/voice_bank.py.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import httpx
+import httpx2
 import jsonschema
 
 
@@ -13,7 +13,7 @@ class Document:
     """The document of a service; ``plain`` is its JSON."""
 
     def __init__(self, address: str) -> None:
-        self.plain: dict[str, Any] = httpx.get(f"{address}/openapi.json").json()
+        self.plain: dict[str, Any] = httpx2.get(f"{address}/openapi.json").json()
         self.operations: dict[str, dict[str, Any]] = {
             operation["operationId"]: operation for ways in self.plain["paths"].values() for operation in ways.values()
         }
@@ -27,7 +27,7 @@ class Document:
                 return found
         raise AssertionError(f"no operation for {method} {path}")
 
-    def check(self, response: httpx.Response) -> dict[str, Any]:
+    def check(self, response: httpx2.Response) -> dict[str, Any]:
         """The operation of a response, whose status, media type and form are documented."""
         operation = self.operation_of(response.request.method, response.request.url.path)
         label = f"{operation['operationId']} ({response.status_code})"

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 from playwright.sync_api import JSHandle, Locator, Page
 
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking")
@@ -40,10 +40,10 @@ class Service:
     folder: Path
     token: str | None = None
 
-    def client(self) -> httpx.Client:
+    def client(self) -> httpx2.Client:
         """What asks it."""
         headers = {} if self.token is None else {"Authorization": f"Bearer {self.token}"}
-        return httpx.Client(base_url=self.address, headers=headers, timeout=60)
+        return httpx2.Client(base_url=self.address, headers=headers, timeout=60)
 
     def enrol(self, singer: str, *paths: Path) -> None:
         """Enrol recordings, with their sound."""
@@ -89,9 +89,9 @@ def _wait_until_ready(service: Service, most_s: float = 30.0) -> None:
     end = time.monotonic() + most_s
     while time.monotonic() < end:
         try:
-            if httpx.get(f"{service.address}readyz").status_code == 200:
+            if httpx2.get(f"{service.address}readyz").status_code == 200:
                 return
-        except httpx.TransportError:
+        except httpx2.TransportError:
             pass
         time.sleep(0.05)
     raise AssertionError("the service does not get ready")

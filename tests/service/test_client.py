@@ -15,7 +15,7 @@ from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
-import httpx
+import httpx2
 import pytest
 import soundfile
 
@@ -41,7 +41,7 @@ class Watched:
         self.tests: set[str] = set()
         self.client._line._http.event_hooks["response"].append(self._check)
 
-    def _check(self, response: httpx.Response) -> None:
+    def _check(self, response: httpx2.Response) -> None:
         operation = self.document.check(response)
         if response.is_success:
             self.seen.add(operation["operationId"])
@@ -319,7 +319,7 @@ def test_without_httpx_the_message_says_how_to_get_it(monkeypatch):
 def test_importing_the_client_loads_nothing_heavy():
     code = "import sys, whosings.service.client; print(*(name.partition('.')[0] for name in sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    heavy = {"torch", "numpy", "scipy", "soundfile", "fastapi", "starlette", "uvicorn", "httpx", "pydantic"}
+    heavy = {"torch", "numpy", "scipy", "soundfile", "fastapi", "starlette", "uvicorn", "httpx2", "pydantic"}
     assert not heavy & set(done.stdout.split())
 
 

@@ -190,7 +190,8 @@ def test_problems_are_sentences_with_a_request_id(tmp_path):
             ("POST", "/v1/identify", 415),
             ("GET", "/v1/singers?limit=none", 422),
             ("GET", "/v1/library/recordings/-1", 422),
-            ("GET", "/v1/library/recordings/9007199254740991", 404),
+            ("GET", "/v1/library/recordings/9223372036854775807", 422),
+            ("GET", "/v1/library/recordings/900719925474099", 404),
             ("GET", "/v1/jobs/none", 404),
         ):
             told = found.client.request(method, path)

@@ -119,7 +119,9 @@ def like_singer(voices: LibraryVoices, enrolled: Voices, singer: str, calibratio
 
 
 def _in_blocks(voices: LibraryVoices, compare: Callable[[FloatArray, NDArray[np.float64]], Likeness]) -> Likeness:
-    starts = range(0, max(1, len(voices.ids)), _BLOCK)
+    if len(voices.ids) == 0:  # whose means have no dimensions
+        return Likeness(np.zeros(0), np.zeros(0))
+    starts = range(0, len(voices.ids), _BLOCK)
     parts = [compare(voices.means[first:][:_BLOCK], voices.amounts[first:][:_BLOCK]) for first in starts]
     scores, llr = (np.concatenate([getattr(part, name) for part in parts]) for name in ("scores", "llr"))
     return Likeness(np.asarray(scores, np.float64), np.asarray(llr, np.float64))

@@ -117,7 +117,7 @@ def _add_problems(app: FastAPI, desk: Desk) -> None:
 
     @app.exception_handler(HTTPException)
     async def refused(request: Request, error: HTTPException) -> Response:
-        if isinstance(error.__cause__, OSError):  # FastAPI takes a full disk for a fault of the body
+        if isinstance(error.__cause__, OSError):  # FastAPI takes all that happens to a body for its sender's doing
             error = no_room(error.__cause__)
         problem = desk.problem_of(error)
         if not isinstance(error, Refusal):

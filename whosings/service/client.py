@@ -5,7 +5,7 @@
 ...     answer = client.identify("song.mp3")
 ...     print(answer.verdict, answer.top[0].singer, answer.notice)
 
-It needs httpx (``pip install 'whosings[client]'``), and loads nothing that listens.
+It needs httpx2 (``pip install 'whosings[client]'``), and loads nothing that listens.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Client:
         most_wait_s: seconds that are waited for that, together.
 
     Raises:
-        MissingExtraError: httpx is not installed.
+        MissingExtraError: httpx2 is not installed.
         ConfigError: the address is none.
     """
 

@@ -4,7 +4,7 @@ Conventions
 -----------
 - A request that changes nothing is sent again when the service says 429 or 503, after ``Retry-After``, or when the line
   breaks. One that changes something is sent again only when the service says that it has done nothing.
-- httpx and pydantic are loaded when they are first needed: a program that imports the client starts as fast as before.
+- httpx2 and pydantic are loaded when they are first needed: a program that imports the client starts as fast as before.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from whosings.errors import ConfigError, MissingExtraError, WhosingsError
 from whosings.service.rows import Problem
 
 if TYPE_CHECKING:
-    import httpx
+    import httpx2
 
 T = TypeVar("T")
 SentFile = str | PathLike[str] | BinaryIO
@@ -88,22 +88,22 @@ class Line:
         token: sent with every request, if given.
 
     Raises:
-        MissingExtraError: httpx is not installed.
+        MissingExtraError: httpx2 is not installed.
         ConfigError: the address is none of HTTP.
     """
 
     def __init__(self, address: str, token: str | None, patience: Patience) -> None:
-        MissingExtraError.require("httpx", "the client of a service", "client")
-        import httpx
+        MissingExtraError.require("httpx2", "the client of a service", "client")
+        import httpx2
 
         if not address.startswith(("http://", "https://")):
             raise ConfigError(address, "is no address of a service", "give one as http://127.0.0.1:8765")
         self._address, self._patience = address, patience
         headers = {"Accept": "application/json, */*"} | ({} if token is None else {"Authorization": f"Bearer {token}"})
-        timeout = httpx.Timeout(patience.timeout_s, connect=min(_CONNECT_S, patience.timeout_s))
+        timeout = httpx2.Timeout(patience.timeout_s, connect=min(_CONNECT_S, patience.timeout_s))
         try:
-            self._http = httpx.Client(base_url=address, headers=headers, timeout=timeout)
-        except (httpx.InvalidURL, ValueError) as error:
+            self._http = httpx2.Client(base_url=address, headers=headers, timeout=timeout)
+        except (httpx2.InvalidURL, ValueError) as error:
             raise ConfigError(address, f"cannot be used ({error})", "correct the address or the token") from error
 
     def close(self) -> None:
@@ -119,7 +119,7 @@ class Line:
         form: Mapping[str, Any] | None = None,
         plain: Mapping[str, Any] | None = None,
         changes: bool = False,
-    ) -> httpx.Response:
+    ) -> httpx2.Response:
         """The response to a request that succeeded.
 
         Args:
@@ -134,7 +134,7 @@ class Line:
             UnreachableError: it does not answer.
             OSError: a file cannot be read.
         """
-        import httpx
+        import httpx2
 
         given = {name: value for name, value in (query or {}).items() if value is not None}
         waits = _Waits(self._patience, changes, _can_be_read_again(files))
@@ -148,27 +148,27 @@ class Line:
                 if response.is_success:
                     return response
                 waits.before_next(error_of(response))
-            except httpx.TransportError as error:
+            except httpx2.TransportError as error:
                 waits.before_next(self._unreachable(error))
 
     @contextmanager
-    def streamed(self, path: str, headers: Mapping[str, str] | None = None) -> Iterator[httpx.Response]:
+    def streamed(self, path: str, headers: Mapping[str, str] | None = None) -> Iterator[httpx2.Response]:
         """The response to a GET, whose body comes piece by piece.
 
         Raises:
             ServiceError: the service refused.
             UnreachableError: it does not answer, or the line broke.
         """
-        import httpx
+        import httpx2
 
-        patience = httpx.Timeout(max(_STREAM_S, self._patience.timeout_s), connect=_CONNECT_S)
+        patience = httpx2.Timeout(max(_STREAM_S, self._patience.timeout_s), connect=_CONNECT_S)
         try:
             with self._http.stream("GET", path, headers=headers, timeout=patience) as response:
                 if not response.is_success:
                     response.read()
                     raise error_of(response)
                 yield response
-        except httpx.TransportError as error:
+        except httpx2.TransportError as error:
             raise self._unreachable(error) from error
 
     def events(self, path: str) -> Iterator[Event]:
@@ -195,7 +195,7 @@ class Line:
                     raise
             time.sleep(_PAUSE_S)
 
-    def _unreachable(self, error: httpx.TransportError) -> UnreachableError:
+    def _unreachable(self, error: httpx2.TransportError) -> UnreachableError:
         reason = str(error) or type(error).__name__
         return UnreachableError(self._address, f"does not answer ({reason})", "check that the service runs there")
 
@@ -275,7 +275,7 @@ def _valid(kind: type[T], given: Any, how: str) -> T:
         raise ServiceError(200, "UnknownForm", sentence) from error
 
 
-def error_of(response: httpx.Response) -> ServiceError:
+def error_of(response: httpx2.Response) -> ServiceError:
     """What a response that is no success says; of whatever stands between, its status alone."""
     after = response.headers.get("retry-after", "")
     retry_s = float(after) if after.isdecimal() and len(after) < 10 else None

@@ -182,9 +182,18 @@ class Decoders:
             process.end()
 
 
-def too_long(name: str | Path, longest_s: float) -> TooLongError:
-    """What is said of a recording that is longer than the service takes."""
-    return TooLongError(name, f"is longer than {longest_s / 60:g} minutes", "cut it into shorter files")
+def too_long(name: str | Path, longest_s: float, lasts_s: float | None = None) -> TooLongError:
+    """What is said of a recording that is longer than the service takes.
+
+    Args:
+        lasts_s: how long it is, where that is known.
+    """
+    unit, size = ("hours", 3600.0) if longest_s >= 3600 else ("minutes", 60.0)
+    most = f"{longest_s / size:g}"
+    problem = (
+        f"is longer than {most} {unit}" if lasts_s is None else f"lasts {lasts_s / size:.1f} {unit}, more than {most}"
+    )
+    return TooLongError(name, problem, "cut it into shorter files")
 
 
 def _prepare() -> None:
@@ -192,14 +201,21 @@ def _prepare() -> None:
 
 
 def _decode(path: Path, into: Path, channels: Channels, most_s: float | None, longest_s: float) -> DecodedFile:
-    if most_s is not None:
-        _refuse_long(path, audio.probe(path).duration_s, most_s, longest_s)
+    told_s = audio.probe(path).duration_s
+    if told_s > longest_s:
+        raise too_long(path, longest_s, told_s)
+    if most_s is not None and told_s > most_s:
+        raise LongError
     sha256, samples = content_hash(path), 0
     try:
         with into.open("wb") as file:  # a process that was killed may have begun it
             for block in audio.blocks(path, channels=channels):
                 samples += block.shape[1]
-                _refuse_long(path, samples / SAMPLE_RATE, most_s, longest_s)  # whatever its header promised
+                lasts_s = samples / SAMPLE_RATE  # whatever its header promised
+                if lasts_s > longest_s:
+                    raise too_long(path, longest_s)
+                if most_s is not None and lasts_s > most_s:
+                    raise LongError
                 file.write(np.ascontiguousarray(block.T).data)
     except OSError as error:
         into.unlink(missing_ok=True)
@@ -209,13 +225,6 @@ def _decode(path: Path, into: Path, channels: Channels, most_s: float | None, lo
         raise
     tags = {name: value for name, value in asdict(read_tags(path)).items() if value}
     return DecodedFile(str(path), into, sha256, tags, samples, channels)
-
-
-def _refuse_long(path: Path, duration_s: float, most_s: float | None, longest_s: float) -> None:
-    if duration_s > longest_s:
-        raise too_long(path, longest_s)
-    if most_s is not None and duration_s > most_s:
-        raise LongError
 
 
 def _clip(path: Path, span: Span, within: tuple[Span, ...]) -> bytes:

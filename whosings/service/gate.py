@@ -68,7 +68,7 @@ class _Door:
 
 @dataclass
 class _Visit:
-    """A request while it is in the house."""
+    """A request while it is in the house; ``left`` where its sender went away in the middle."""
 
     id: str
     began: float
@@ -78,6 +78,7 @@ class _Visit:
     status: int = 0
     error: str = ""
     begun: bool = False
+    left: bool = False
 
 
 class Gate:
@@ -138,7 +139,7 @@ class Gate:
                     visit.id,
                     _known(str(scope["method"])),
                     visit.template,
-                    visit.status or 499,
+                    499 if visit.left else visit.status or 499,
                     seconds,
                     visit.bytes,
                     visit.caller.name,
@@ -215,6 +216,7 @@ class Gate:
                 visit.error = "SlowUpload"
                 sentence = "The request came too slowly; send it again over a faster line."
                 raise _with(Refusal(408, "SlowUpload", sentence), {"Connection": "close"}) from None
+            visit.left = message["type"] == "http.disconnect"
             if message["type"] == "http.request":
                 visit.bytes += len(message.get("body", b""))
                 whole = not message.get("more_body", False)
