@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install demo test browser mutation bench docs reproduce clean
+.PHONY: install demo test long browser mutation bench docs reproduce clean
 
 install: $(VENV)/installed
 
@@ -23,6 +23,10 @@ test: install browser
 	$(BIN)/mypy
 	$(BIN)/mypy --explicit-package-bases beetsplug
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal --slow
+
+# Tests that take minutes together, and change their mind seldom: recipes, the whole way from a choir to an answer.
+long: install
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal --slow --long -m long
 
 # A Chromium for the tests of the page: one that is there, Playwright's, or the system's package where we are root.
 # Without any, those tests are skipped, and say so.

@@ -35,6 +35,7 @@ HAS_AV = importlib.util.find_spec("av") is not None
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="also run tests marked slow")
+    parser.addoption("--long", action="store_true", help="also run tests marked long")
 
 
 def pytest_configure() -> None:
@@ -43,11 +44,11 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if config.getoption("--slow"):
-        return
-    for item in items:
-        if "slow" in item.keywords:
-            item.add_marker(pytest.mark.skip(reason="needs --slow"))
+    for kind in ("slow", "long"):
+        if not config.getoption(f"--{kind}"):
+            for item in items:
+                if kind in item.keywords:
+                    item.add_marker(pytest.mark.skip(reason=f"needs --{kind}"))
 
 
 @dataclass(frozen=True)

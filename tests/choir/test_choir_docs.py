@@ -54,7 +54,7 @@ def _convert(folder: Path, choir: Path) -> None:
     write_flac(folder / name, audio.load(track.vocals_path).samples[:, ::-1])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_whole_way_once_runs_as_it_is_written(tmp_path):
     """From a choir to an answer, by processes of their own, in ten minutes of processor time."""
     pytest.importorskip("lightning")

@@ -154,7 +154,7 @@ def test_balancing_changes_weights_but_not_what_they_compute(both) -> None:
     assert all(torch.equal(a, b) for a, b in zip(again.parameters(), even.parameters(), strict=True))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
 def test_the_compiled_network_computes_the_same() -> None:
     """With a number of steps that no piece divides: torch 2.13 compiles some ways to repeat a gate wrongly."""

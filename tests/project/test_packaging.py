@@ -1,6 +1,5 @@
 """What is published: a wheel that runs by itself, and a source archive whose tests can be collected."""
 
-import re
 import shutil
 import subprocess
 import sys
@@ -43,15 +42,16 @@ def test_the_wheel_holds_all_that_is_read_when_it_runs(built: Path) -> None:
 
 
 @pytest.mark.slow
-def test_tests_can_be_collected_from_the_source_archive(built: Path, tmp_path: Path) -> None:
+def test_the_source_archive_holds_what_its_tests_read(built: Path) -> None:
+    """All that git knows of the folders that tests read: so they run from the archive as from a checkout."""
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if listed.returncode != 0:
+        pytest.skip("needs a checkout")
     (archive,) = built.glob("*.tar.gz")
     with tarfile.open(archive) as file:
-        file.extractall(tmp_path, filter="data")
-    (tree,) = tmp_path.iterdir()
-    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider"]
-    done = subprocess.run(command, cwd=tree, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout[-2000:]
-    assert not re.search(r"\d+ errors?", done.stdout.splitlines()[-1])
+        held = {name.partition("/")[2] for name in file.getnames()}
+    folders = ("tests/", "docs/", "recipes/", "benchmarks/", "findings/", "notebooks/", "whosings/", "beetsplug/")
+    assert {name for name in listed.stdout.splitlines() if name.startswith(folders)} <= held
 
 
 @pytest.mark.slow

@@ -45,7 +45,7 @@ def recipe(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -
     return run
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_from_voices_to_a_calibrated_encoder(recipe: Callable[..., str], tmp_path: Path) -> None:
     for speaker, files in (("a", 1), ("b", 2), ("held", 5)):
         for number in range(files):
@@ -143,7 +143,7 @@ def test_the_reproduction_from_a_choir_to_a_report(tmp_path: Path) -> None:
     assert (tmp_path / "results" / "report" / "report.html").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_activity_recipe_from_voices_to_weights(recipe: Callable[..., str], tmp_path: Path) -> None:
     for speaker, files in (("a", 1), ("b", 1), ("held", 5)):
         for number in range(files):
@@ -169,7 +169,7 @@ def test_the_activity_recipe_from_voices_to_weights(recipe: Callable[..., str], 
     assert detector(singing(7)[None]).probability.shape == (3,)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_second_opinion_recipe_from_voices_to_weights(recipe: Callable[..., str], tmp_path: Path) -> None:
     for folder, speakers in (("speech", (("a", 1), ("b", 1), ("held", 5))), ("singing", (("x", 5), ("y", 5)))):
         for speaker, files in speakers:
