@@ -242,7 +242,7 @@ class Gallery(GalleryCare):
             if singers is None:
                 rows = self._singer_rows()
             else:
-                rows = [found[0] for name in sorted(singers) if (found := self._find(name)) is not None]
+                rows = [found[0] for name in sorted(set(singers)) if (found := self._find(name)) is not None]
             if not rows:
                 return ()
             names, width = {row.number: row.name for row in rows}, self._matrix(rows).shape[1]

@@ -57,6 +57,20 @@ def test_numbers_are_those_of_the_pair_calibration(library):
     assert best.probability == pytest.approx(odds / (1 + odds))
 
 
+def test_a_library_without_voices_has_none_that_is_alike(tmp_path):
+    with MAKER.library(tmp_path / "l") as opened:
+        for _ in range(2):  # with no recording, and with one in which nobody sings
+            voices, asked = opened.voices(), MAKER.voice(20, 77)
+            enrolled = Voices(("Ann",), asked.mean[None], np.array([3.0]))
+            for likeness in (
+                like_voice(voices, asked.mean, asked.amount, MAKER.calibration),
+                like_singer(voices, enrolled, "Ann", MAKER.calibration),
+            ):
+                assert len(likeness.llr) == len(likeness.scores) == 0
+                assert matches(opened, voices, likeness, 5) == ()
+            MAKER.add(opened, "silence", [])
+
+
 def test_blocks_change_nothing(library, monkeypatch):
     voices = library.voices()
     whole = like_voice(voices, MAKER.mean(0, 50), 9.0, MAKER.calibration)

@@ -192,10 +192,21 @@ def test_tracks_of_everyone_or_of_some(gallery):
     ann, bob = [("Ann", "1", 1, 1.0, "1.flac"), ("Ann", "2", 2, 1.0, "2.flac")], [("Bob", "3", 3, 3.0, "3.flac")]
     assert found == ann + bob
     assert [t.sha256 for t in gallery.tracks(["Bob"])] == ["3"]
+    assert [t.sha256 for t in gallery.tracks(["Bob", "Ann", "Bob"])] == ["1", "2", "3"]
     assert gallery.tracks([]) == gallery.tracks(["Cid"]) == ()
+    assert gallery.has_source("3.flac") and not gallery.has_source("3.fla")
     for track in gallery.tracks():
         seed = int(track.sha256)
         np.testing.assert_allclose(track.vectors, made(seed, segments=seed).vectors, atol=1e-3)
+
+
+def test_whether_anybody_is_enrolled(gallery):
+    assert not gallery.anybody()
+    gallery.add("Ann", made(1), "1")
+    assert gallery.anybody()
+    gallery._db.execute("DELETE FROM singers")
+    with pytest.raises(GalleryError, match="singers are missing"):
+        gallery.anybody()
 
 
 def test_the_others():

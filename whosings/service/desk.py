@@ -93,6 +93,7 @@ class Desk:
         self.ready = False
         await self.jobs.stop()
         await asyncio.to_thread(self.listening.close)
+        self.places.empty_work()
         self.recordings.close()
         self.singers.close()
 

@@ -98,6 +98,10 @@ class Places:
         """
         for folder in (self.data, self.work, self.waiting, self.recordings):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.empty_work()
+
+    def empty_work(self) -> None:
+        """Remove what is left of unfinished requests; none may be worked on."""
         for left in self.work.iterdir():
             left.unlink(missing_ok=True)
 
