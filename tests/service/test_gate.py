@@ -239,7 +239,7 @@ def gate():
             log.append((event, fields))
 
     routes = [route for route in router.routes if isinstance(route, APIRoute)]
-    limits = Limits(idle_s=0.1, upload_s=0.5, waiting=2)
+    limits = Limits(idle_s=0.5, upload_s=1.5, waiting=2)
     import sys
 
     found = Gate(inner, routes, limits, None, Log(sys.stderr))
@@ -288,8 +288,8 @@ def test_only_so_many_are_taken_at_once(gate):
 
 def test_slow_bodies_are_given_up(gate):
     assert asyncio.run(gate.ask("/work", [b"x"] * 3, gap_s=0.02))[0] == 200
-    assert asyncio.run(gate.ask("/work", [b"x"] * 3, gap_s=0.3))[0] == 408  # a gap too long
-    assert asyncio.run(gate.ask("/work", [b"x"] * 50, gap_s=0.05))[0] == 408  # too slow altogether
+    assert asyncio.run(gate.ask("/work", [b"x"] * 3, gap_s=1.0))[0] == 408  # a gap too long
+    assert asyncio.run(gate.ask("/work", [b"x"] * 50, gap_s=0.1))[0] == 408  # too slow altogether
     assert {fields["error"] for event, fields in gate.log if event == "request"} == {"", "SlowUpload"}
 
 
