@@ -313,9 +313,9 @@ def run(encoder: str, minutes: float, clients: int) -> dict[str, float | str | b
                 service.stop()
     for fault in faults:
         print(f"WRONG: {fault}")
-    beyond = [row for row in found.memory if row[0] >= minutes * 60 / 3]  # the first third is for caches to fill
+    beyond = [row for row in found.memory if row[0] >= minutes * 40]  # until then caches fill
     slopes = [float(np.polyfit([row[0] / 3600 for row in beyond], [row[n] for row in beyond], 1)[0]) for n in (1, 2)]
-    print(f"memory of the last two thirds: {slopes[0]:+.0f} MB an hour, of all processes {slopes[1]:+.0f} MB an hour\n")
+    print(f"memory of the last third: {slopes[0]:+.0f} MB an hour, of all processes {slopes[1]:+.0f} MB an hour\n")
     return {
         "minutes": minutes,
         "requests": float(sum(found.statuses.values())),
