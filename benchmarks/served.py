@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from whosings.audio import SAMPLE_RATE
 from whosings.choir.cast import draw_singer
-from whosings.choir.songs import record
+from whosings.choir.songs import Song, record
 from whosings.embedding import Embeddings
 from whosings.enrolled import NewTrack
 from whosings.gallery import Gallery
@@ -49,9 +49,9 @@ class Clip:
     content: bytes
 
 
-def sung_song(singer: int, number: int, seconds: float) -> FloatArray:
-    """A song without its band, float32 (samples,) at 16 kHz; song 0 is the one that is enrolled."""
-    return record(draw_singer(SEED + singer, 0), number, seconds).vocals
+def recorded(singer: int, number: int, seconds: float) -> Song:
+    """A song of a generated singer, by stems; song 0 is the one that is enrolled."""
+    return record(draw_singer(SEED + singer, 0), number, seconds)
 
 
 def name_of(singer: int) -> str:
@@ -61,7 +61,7 @@ def name_of(singer: int) -> str:
 
 def clips_of(singer: int, seconds: float, count: int) -> Iterator[Clip]:
     """Loud passages of a singer's song 1, each of a slightly different length, as real clips have."""
-    song = sung_song(singer, 1, 60.0)
+    song = recorded(singer, 1, 60.0).vocals
     for number in range(count):
         length = round((seconds + 0.37 * (number % 3) / 2 + 0.011 * singer) * SAMPLE_RATE)
         power = np.cumsum(np.square(song, dtype=np.float64))

@@ -25,9 +25,12 @@ import httpx2
 import measure
 import numpy as np
 import service_soak
+import soundfile
+import soxr
 import torch
-from served import Clip, Running, as_file, as_processes, clips_of, enrol_made, name_of, sung_song
+from served import Clip, Running, as_file, as_processes, clips_of, enrol_made, name_of, recorded
 
+from whosings.audio import SAMPLE_RATE
 from whosings.segment_embedding import Encoder, SegmentEmbedder
 
 SINGERS = 4
@@ -50,7 +53,7 @@ def main() -> None:
     if given.start:
         figures |= start(given.encoder, given.singers, 1 if given.quick else 3)
     if given.batching:
-        figures |= batching(given.encoder, 2 if given.quick else 7)
+        figures |= batching(given.encoder, 1 if given.quick else 3)
     if given.soak is not None:
         figures |= service_soak.run(given.encoder, given.soak, given.clients)
     if not (given.start or given.batching or given.soak is not None):
@@ -122,22 +125,24 @@ def enrol(folder: Path, encoder: str, singers: Sequence[int], made: int) -> None
     gallery = folder / "singers.gallery"
     for singer in singers:
         path = folder / f"enrolled-{singer}.flac"
-        path.write_bytes(as_file(sung_song(singer, 0, 60.0), "FLAC"))
+        path.write_bytes(as_file(recorded(singer, 0, 60.0).vocals, "FLAC"))
         as_processes([["enrol", name_of(singer), str(path), "-g", str(gallery), "--encoder", encoder]], 1)
     if made:
         enrol_made(gallery, made)
 
 
 def song(folder: Path, singer: int, seconds: float) -> Clip:
-    """A song with its band, as an MP3 of 44.1 kHz."""
-    path = measure.write_song(folder / f"{singer}.mp3", seconds, singer)
+    """A song with its band, as an MP3 of 44.1 kHz in stereo."""
+    mono = soxr.resample(recorded(singer, 1, seconds).mixture, SAMPLE_RATE, measure.SONG_RATE)
+    path = folder / f"song-{singer}.mp3"
+    soundfile.write(path, np.stack([mono, mono], axis=1), measure.SONG_RATE)
     return Clip(path.name, name_of(singer), seconds, path.read_bytes())
 
 
 def turns(crowd: Crowd, words: Sequence[Sequence[str]], cores: int, long: bool, quick: bool) -> dict[str, Taken]:
     """Each way of asking, several times."""
-    counts = {1: 3, 8: 12} if long else {1: 24, 8: 96, 64: 192}
-    own = 4 if long else 12
+    counts = {1: 3, 8: 12} if long else {1: 16, 8: 64, 64: 128}
+    own = 4 if long else 8
     if quick:
         counts, own = {clients: clients for clients in counts}, 2
     found = {f"{clients} at once": Taken() for clients in counts} | {"a process a request": Taken()}
@@ -238,8 +243,8 @@ def batching(encoder: str, repeats: int) -> dict[str, float]:
         torch.set_num_threads(1)
         list(pool.map(torch.ones, [8, 8]))  # each thread settles with how many it works
         for seconds in (4.0, 8.0):
-            voice = sung_song(0, 1, 8.0 * (STACKS[-1] + 1))
-            length = round(seconds * 16_000)
+            voice = recorded(0, 1, 8.0 * (STACKS[-1] + 1)).vocals
+            length = round(seconds * SAMPLE_RATE)
             waves = [voice[None, first * length : (first + 1) * length] for first in range(STACKS[-1])]
             ways: dict[str, Callable[[], object]] = {}
             for threads in (1, 2):

@@ -25,7 +25,9 @@ from typing import Any
 import httpx2
 import measure
 import numpy as np
-from served import Clip, Running, as_file, clips_of, name_of, sung_song
+from served import Clip, Running, as_file, clips_of, name_of, recorded
+
+from whosings.audio import SAMPLE_RATE
 
 SINGERS = 5
 STRANGER = SINGERS  # who is enrolled and forgotten again
@@ -77,7 +79,7 @@ class Client(threading.Thread):
         self._random = random.Random(number)
         self._line = httpx2.Client(base_url=service.address, timeout=300)
         self._ended, self._turn = threading.Event(), 0
-        self._own = sung_song(STRANGER, 1 + number, 16.0)[: 8 * 16_000]
+        self._own = recorded(STRANGER, 1 + number, 16.0).vocals[: 8 * SAMPLE_RATE]
 
     def stop(self) -> None:
         """Let it finish what it is at."""
@@ -311,9 +313,9 @@ def run(encoder: str, minutes: float, clients: int) -> dict[str, float | str | b
                 service.stop()
     for fault in faults:
         print(f"WRONG: {fault}")
-    beyond = [row for row in found.memory if row[0] >= minutes * 60 / 3]  # the first third is for caches to fill
+    beyond = [row for row in found.memory if row[0] >= minutes * 40]  # until then caches fill
     slopes = [float(np.polyfit([row[0] / 3600 for row in beyond], [row[n] for row in beyond], 1)[0]) for n in (1, 2)]
-    print(f"memory of the last two thirds: {slopes[0]:+.0f} MB an hour, of all processes {slopes[1]:+.0f} MB an hour\n")
+    print(f"memory of the last third: {slopes[0]:+.0f} MB an hour, of all processes {slopes[1]:+.0f} MB an hour\n")
     return {
         "minutes": minutes,
         "requests": float(sum(found.statuses.values())),
@@ -329,7 +331,7 @@ def prepare(service: Running, folder: Path) -> tuple[list[Clip], bytes]:
     """Enrol singers; clips whose singer a quiet service names first, and a long song of singer 0."""
     with httpx2.Client(base_url=service.address, timeout=300) as line:
         for singer in range(SINGERS):
-            files = {"file": (f"{singer}.flac", as_file(sung_song(singer, 0, 45.0), "FLAC"))}
+            files = {"file": (f"{singer}.flac", as_file(recorded(singer, 0, 45.0).vocals, "FLAC"))}
             form = {"singer": name_of(singer), "keep": "true"}
             line.post("/v1/enrol", data=form, files=files).raise_for_status()
         made = [clip for singer in range(SINGERS) for seconds in (4.0, 8.0) for clip in clips_of(singer, seconds, 4)]
@@ -339,7 +341,7 @@ def prepare(service: Running, folder: Path) -> tuple[list[Clip], bytes]:
             if first_of(said) == clip.singer and said["top"][0]["probability"] > 0.5:
                 clips.append(clip)
     print(f"{len(clips)} of {len(made)} clips are told right at rest; these are asked\n")
-    return clips, long_song(folder, sung_song(0, 1, 180.0))
+    return clips, long_song(folder, recorded(0, 1, 180.0).vocals)
 
 
 def long_song(folder: Path, voice: np.ndarray) -> bytes:
@@ -347,7 +349,7 @@ def long_song(folder: Path, voice: np.ndarray) -> bytes:
     import soundfile
 
     path = folder / "long.mp3"
-    soundfile.write(path, voice, 16_000)
+    soundfile.write(path, voice, SAMPLE_RATE)
     return path.read_bytes()
 
 

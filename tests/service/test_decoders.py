@@ -1,6 +1,7 @@
 """Decoding in processes with limits: what is decoded is what the package decodes, and bombs are bounded."""
 
 import asyncio
+import errno
 import os
 import time
 
@@ -15,7 +16,19 @@ from whosings.files import content_hash
 from whosings.service.decoders import Decoders, LongError
 from whosings.service.limits import Limits, Places
 from whosings.service.listening import Listening, Upload
+from whosings.service.problems import Refusal
 from whosings.spans import Span
+
+
+class UnsentError(Exception):
+    """Cannot be made again from what it says."""
+
+    def __init__(self, first, second):
+        super().__init__(f"{first} {second}")
+
+
+def _wrong():
+    raise UnsentError("what was", "wrong")
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +97,37 @@ def test_a_process_that_dies_is_replaced_and_the_file_tried_again(decoders, tmp_
         asyncio.run(decoders._run("a.flac", os._exit, (3,)))
     assert decoders.died == before + 2
     assert asyncio.run(decoders._run("b.flac", len, ("abc",))) == 3
+
+
+def test_where_no_process_can_be_had_people_come_again_and_then_are_answered(decoders, monkeypatch):
+    def none(*given):
+        raise OSError(errno.EAGAIN, "no more processes")
+
+    with monkeypatch.context() as poor:
+        poor.setattr("whosings.service.decoders.Process", none)
+        with pytest.raises(Refusal, match="cannot decode now") as caught:
+            asyncio.run(decoders._run("a.flac", os._exit, (3,)))
+        assert (caught.value.status_code, caught.value.headers) == (503, {"Retry-After": "5"})
+        with pytest.raises(Refusal):
+            asyncio.run(decoders._run("b.flac", len, ("abc",)))
+    assert asyncio.run(decoders._run("b.flac", len, ("abc",))) == 3
+
+
+def test_errors_that_cannot_be_sent_are_told_in_words(decoders):
+    with pytest.raises(RuntimeError, match="UnsentError: what was wrong"):
+        asyncio.run(decoders._run("a.flac", _wrong, ()))
+    assert asyncio.run(decoders._run("b.flac", len, ("abc",))) == 3
+
+
+def test_processes_are_replaced_after_some_files(tmp_path, monkeypatch):
+    monkeypatch.setattr("whosings.service.decoders._MOST_FILES", 3)
+    found = Decoders(Limits(decoders=1))
+    try:
+        pids = [asyncio.run(found._run("a", os.getpid, ())) for _ in range(7)]
+        assert [pids.count(pid) for pid in dict.fromkeys(pids)] == [3, 3, 1]
+        assert found.died == 0
+    finally:
+        found.close()
 
 
 def test_clips_are_flac_around_the_passage(decoders, tmp_path):

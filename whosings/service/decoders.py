@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from queue import SimpleQueue
@@ -148,24 +149,35 @@ class Decoders:
 
     def _ask(self, function: Callable[..., T], arguments: tuple[Any, ...]) -> T:
         """In a thread: ask a process that is free, of which there are as many as threads."""
-        process = self._usable(self._free.get())
+        process = self._free.get()
         try:
+            process = self._usable(process)
             return process.ask(function, arguments, self._limits.decode_s)
         except (DiedError, TimeoutError):
             process.end()
             raise
         finally:
-            self._free.put(self._usable(process))
+            with suppress(DiedError):  # whoever asks next tries again
+                process = self._usable(process)
+            self._free.put(process)
 
     def _usable(self, process: Process) -> Process:
-        """The process, or a new one where it has ended or done its share."""
+        """The process, or a new one where it has ended or done its share.
+
+        Raises:
+            DiedError: there cannot be a new one now.
+        """
         lives = process.lives
         if self._closed or (lives and process.asked < _MOST_FILES):
             return process
+        try:
+            new = self._new()
+        except OSError as error:  # the system has no more processes or memory
+            raise DiedError(at_work=False) from error
         self.died += not lives
         self._processes.discard(process)
         process.end()
-        return self._new()
+        return new
 
     def _new(self) -> Process:
         process = Process(_prepare, self._limits.decode_bytes)
