@@ -14,23 +14,21 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from threading import Lock
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.optim.adam import adam
 
 from whosings.audio import FloatArray
 from whosings.config import HeadConfig
-from whosings.devices import has_bf16
+from whosings.devices import has_bf16, one_thread_each
 from whosings.errors import EvaluationError
+from whosings.head_layers import HeadStack, forward
 from whosings.tensor_file import packed, unpacked
 
-_MOMENTUM, _EPS = 0.1, 1e-5  # of batch norm
-_SHARPNESS = 20.0  # from a prototype's cosine to a logit
 _ROWS = 8192  # embeddings scored at a time
 
 Rows = NDArray[np.int64]
@@ -101,9 +99,7 @@ class Head:
         parts = []
         with _precision(self.config, vectors.device):
             for block in torch.split(vectors, _ROWS):
-                parts.append(
-                    _forward(stacked, block[None], self.config, training=False)[0].to(vectors.dtype).softmax(dim=-1)
-                )
+                parts.append(forward(stacked, block[None], self.config)[0].to(vectors.dtype).softmax(dim=-1))
         return torch.cat(parts) if parts else vectors.new_zeros(0, self.classes)
 
     def to_bytes(self) -> bytes:
@@ -128,7 +124,8 @@ def train_heads(
         vectors: (rows, dimensions) on the device that is to compute; rows of unit length or not (then consider
             standardising them before).
         data: all with as many classes.
-        progress: called after each epoch with the number of heads still in training.
+        progress: called after each epoch of a head, or of all on a GPU, with the number of heads still in training; by
+            one thread at a time.
 
     Raises:
         EvaluationError: data with different numbers of classes, or a class without training track or segments.
@@ -138,7 +135,16 @@ def train_heads(
     samplers = [_Sampler(one, config, vectors.device) for one in data]
     if config.kind == "prototype":
         return tuple(Head(config, _prototypes(vectors, one), 0) for one in data)
-    return _Trainer(vectors, data, samplers, config).run(progress)
+    given = vectors.bfloat16() if _in_half(config, vectors.device) else vectors
+    running = _Running(len(data), progress)
+
+    def train(runs: slice) -> tuple[Head, ...]:
+        return _Trainer(given, data[runs], samplers[runs], config, vectors.dtype, running).run()
+
+    if stacks(vectors.device):
+        return train(slice(None))
+    with one_thread_each(min(torch.get_num_threads(), len(data))) as pool:
+        return tuple(heads[0] for heads in pool.map(train, (slice(run, run + 1) for run in range(len(data)))))
 
 
 def vote(head: Head, vectors: Tensor, tracks: Tracks) -> Votes:
@@ -155,6 +161,11 @@ def vote(head: Head, vectors: Tensor, tracks: Tracks) -> Votes:
         means.index_add_(0, whose, found)
     lengths = torch.from_numpy(tracks.length).to(vectors.device).clamp(min=1)
     return Votes(counts.cpu().numpy(), (means / lengths[:, None]).cpu().numpy())
+
+
+def stacks(device: torch.device) -> bool:
+    """Whether heads are trained together. A GPU wants large kernels; in a CPU's cache there is room for one head."""
+    return device.type != "cpu"
 
 
 class _Sampler:
@@ -198,90 +209,62 @@ class _Sampler:
         return self._start[track] + _floor(draws[2], self._length[track]), label
 
 
+class _Running:
+    """How many heads are still in training, in whatever thread."""
+
+    def __init__(self, heads: int, progress: Callable[[int], None]) -> None:
+        self._heads, self._progress, self._lock = heads, progress, Lock()
+
+    def epoch(self, stopped: int) -> None:
+        """Count an epoch, after which so many heads have stopped."""
+        with self._lock:
+            self._heads -= stopped
+            self._progress(self._heads)
+
+
 class _Trainer:
-    """The heads still in training as stacked weights, and the best of each so far."""
+    """The heads still in training, and the best of each so far."""
 
     def __init__(
-        self, vectors: Tensor, data: Sequence[HeadData], samplers: Sequence[_Sampler], config: HeadConfig
+        self,
+        vectors: Tensor,
+        data: Sequence[HeadData],
+        samplers: Sequence[_Sampler],
+        config: HeadConfig,
+        dtype: torch.dtype,
+        running: _Running,
     ) -> None:
-        self._vectors, self._config = vectors, config
+        sizes = [vectors.shape[1], *(config.hidden if config.kind == "projector" else ()), data[0].classes]
+        self._config = config
+        self._stack = HeadStack(sizes, [s.uniform for s in samplers], config, vectors, dtype)
+        self._vectors, self._running = vectors, running
         self._samplers = list(samplers)
         self._owner = list(range(len(data)))
         self._best: list[Head] = [Head(config, {}, 0, math.inf) for _ in data]
         self._rate = [config.learning_rate] * len(data)
         self._since_drop, self._since_best = [0] * len(data), [0] * len(data)
-        sizes = [vectors.shape[1], *(config.hidden if config.kind == "projector" else ()), data[0].classes]
-        state: dict[str, list[Tensor]] = {}
-        for sampler in samplers:
-            for name, value in _initial(sizes, sampler).items():
-                state.setdefault(name, []).append(value.to(vectors.dtype))
-        self._state = {name: torch.stack(values) for name, values in state.items()}
-        fixed = ("mean", "variance") if config.last_bias else ("mean", "variance", "out.bias")
-        self._learned = [name for name in self._state if not name.endswith(fixed)]
-        if not config.last_bias:
-            self._state["out.bias"].zero_()
-        self._first = {name: torch.zeros_like(self._state[name]) for name in self._learned}
-        self._second = {name: torch.zeros_like(self._state[name]) for name in self._learned}
-        self._steps = torch.zeros(1)
 
-    def run(self, progress: Callable[[int], None]) -> tuple[Head, ...]:
+    @torch.no_grad()
+    def run(self) -> tuple[Head, ...]:
         for epoch in range(1, self._config.max_epochs + 1):
             batches = [sampler.epoch() for sampler in self._samplers]
             rows, labels = (torch.stack([b[side] for b in batches], dim=1) for side in (0, 1))
             for row, label in zip(rows, labels, strict=True):
-                self._step(self._vectors[row], label)
+                self._stack.step(self._vectors[row], label, self._rate)
+            before = len(self._owner)
             self._judge(epoch)
-            progress(len(self._owner))
+            self._running.epoch(before - len(self._owner))
             if not self._owner:
                 break
         return tuple(self._best)
 
-    def _step(self, batch: Tensor, labels: Tensor) -> None:
-        """One step of every head: batch (runs, size, dimensions), labels (runs, size)."""
-        leaves = [self._state[name].requires_grad_() for name in self._learned]
-        with _precision(self._config, batch.device):
-            logits = _forward(self._state, batch, self._config, training=True)
-        losses = F.cross_entropy(logits.to(batch.dtype).flatten(0, 1), labels.flatten(), reduction="none")
-        gradients = torch.autograd.grad(losses.sum() / batch.shape[1], leaves)
-        self._steps += 1
-        with torch.no_grad():
-            for run, rate in enumerate(self._rate):
-                adam(
-                    [leaf.detach()[run] for leaf in leaves],
-                    [gradient[run] for gradient in gradients],
-                    [self._first[name][run] for name in self._learned],
-                    [self._second[name][run] for name in self._learned],
-                    [],
-                    [self._steps.clone() - 1 for _ in self._learned],
-                    fused=batch.device.type == "cpu",
-                    foreach=batch.device.type != "cpu",
-                    amsgrad=False,
-                    beta1=0.9,
-                    beta2=0.999,
-                    lr=rate,
-                    weight_decay=0.0,
-                    eps=1e-8,
-                    maximize=False,
-                )
-
-    @torch.no_grad()
     def _judge(self, epoch: int) -> None:
         """Validation losses; keep the best, lower rates, drop the heads that are done."""
         config, going = self._config, []
         for place, owner in enumerate(self._owner):
-            sampler = self._samplers[place]
-            state = {name: value[place : place + 1].detach() for name, value in self._state.items()}
-            total = 0.0
-            for block, labels in zip(
-                torch.split(sampler.validation, _ROWS), torch.split(sampler.validation_labels, _ROWS), strict=True
-            ):
-                with _precision(config, self._vectors.device):
-                    logits = _forward(state, self._vectors[block][None], config, training=False)[0]
-                total += float(F.cross_entropy(logits.to(self._vectors.dtype), labels, reduction="sum"))
-            loss = total / sampler.validation.numel()
+            loss = self._loss(place)
             if loss < self._best[owner].loss:
-                kept = {name: value[0].clone() for name, value in state.items()}
-                self._best[owner] = Head(config, kept, epoch, loss)
+                self._best[owner] = Head(config, self._stack.weights(place), epoch, loss)
                 self._since_best[place] = self._since_drop[place] = 0
             else:
                 self._since_best[place] += 1
@@ -292,47 +275,19 @@ class _Trainer:
             if self._since_best[place] < config.stop_epochs:
                 going.append(place)
         if len(going) < len(self._owner):
-            self._keep(going)
+            for name in ("_samplers", "_owner", "_rate", "_since_drop", "_since_best"):
+                values = getattr(self, name)
+                setattr(self, name, [values[place] for place in going])
+            self._stack.keep(going)
 
-    def _keep(self, places: list[int]) -> None:
-        for name in ("_samplers", "_owner", "_rate", "_since_drop", "_since_best"):
-            values = getattr(self, name)
-            setattr(self, name, [values[place] for place in places])
-        for store in (self._state, self._first, self._second):
-            for name, value in store.items():
-                store[name] = value.detach()[places].contiguous()
-
-
-def _initial(sizes: Sequence[int], sampler: _Sampler) -> dict[str, Tensor]:
-    """Weights as torch's linear layers and batch norms begin."""
-    state: dict[str, Tensor] = {}
-    for layer, (wide, narrow) in enumerate(pairwise(sizes)):
-        last = layer == len(sizes) - 2
-        name = "out" if last else f"layer{layer}"
-        state[f"{name}.weight"] = sampler.uniform((wide, narrow), wide**-0.5)
-        state[f"{name}.bias"] = sampler.uniform((narrow,), wide**-0.5)
-        if not last:
-            like = state[f"{name}.bias"]
-            state[f"{name}.scale"], state[f"{name}.shift"] = torch.ones_like(like), torch.zeros_like(like)
-            state[f"{name}.mean"], state[f"{name}.variance"] = torch.zeros_like(like), torch.ones_like(like)
-    return state
-
-
-def _forward(state: dict[str, Tensor], batch: Tensor, config: HeadConfig, training: bool) -> Tensor:
-    """(runs, rows, dimensions) -> logits (runs, rows, classes)."""
-    if config.kind == "prototype":
-        return _SHARPNESS * torch.bmm(F.normalize(batch, dim=-1), state["out.weight"])
-    for name in ("layer0", "layer1") if config.kind == "projector" else ():
-        batch = torch.baddbmm(state[f"{name}.bias"][:, None], batch, state[f"{name}.weight"])
-        # Run by run: over all at once, the order of its sums, and so a run's result, would depend on their number.
-        batch = F.relu(torch.stack([_batch_norm(state, name, run, rows, training) for run, rows in enumerate(batch)]))
-    logits = torch.baddbmm(state["out.bias"][:, None], batch, state["out.weight"])
-    return F.normalize(logits, dim=-1) if config.normalise_outputs else logits
-
-
-def _batch_norm(state: dict[str, Tensor], name: str, run: int, rows: Tensor, training: bool) -> Tensor:
-    of = {part: state[f"{name}.{part}"][run] for part in ("mean", "variance", "scale", "shift")}
-    return F.batch_norm(rows, of["mean"], of["variance"], of["scale"], of["shift"], training, _MOMENTUM, _EPS)
+    def _loss(self, place: int) -> float:
+        sampler, total = self._samplers[place], 0.0
+        for block, labels in zip(
+            torch.split(sampler.validation, _ROWS), torch.split(sampler.validation_labels, _ROWS), strict=True
+        ):
+            logits = self._stack.logits(self._vectors[block], place)
+            total += float(F.cross_entropy(logits.to(self._stack.dtype), labels, reduction="sum"))
+        return total / sampler.validation.numel()
 
 
 def _prototypes(vectors: Tensor, one: HeadData) -> dict[str, Tensor]:
@@ -354,7 +309,11 @@ def _floor(share: Tensor, size: Tensor) -> Tensor:
     return torch.minimum((share * size).long(), size - 1)
 
 
-def _precision(config: HeadConfig, device: torch.device) -> torch.autocast:
+def _in_half(config: HeadConfig, device: torch.device) -> bool:
+    """Prototypes are one product with small matrices, and ties between them matter."""
     wanted = config.precision == "bf16" or (config.precision == "auto" and has_bf16(device))
-    # Prototypes are one product with small matrices, and ties between them matter.
-    return torch.autocast(device.type, torch.bfloat16, enabled=wanted and config.kind != "prototype")
+    return wanted and config.kind != "prototype"
+
+
+def _precision(config: HeadConfig, device: torch.device) -> torch.autocast:
+    return torch.autocast(device.type, torch.bfloat16, enabled=_in_half(config, device))

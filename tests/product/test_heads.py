@@ -74,12 +74,19 @@ def plain(vectors, task, config):
     return network, losses
 
 
+@pytest.fixture(params=[False, True], ids=["one by one", "stacked"])
+def stacked(request, monkeypatch):
+    """Heads are trained as on a CPU, or together as on a GPU."""
+    monkeypatch.setattr("whosings.classifier.stacks", lambda device: request.param)
+
+
+@pytest.mark.usefixtures("stacked")
 @pytest.mark.parametrize("changes", [{}, {"kind": "linear"}, {"normalise_outputs": True}, {"last_bias": False}])
 def test_a_head_learns_what_a_plain_network_learns(changes):
     config = SMALL.model_copy(update=changes)
     vectors, start = made()
     vectors = vectors.double()  # in which no rounding grows to a difference
-    head = train_heads(vectors, [head_data(start, 3)], config)[0]
+    head = train_heads(vectors, [head_data(start, 2), head_data(start, 3)], config)[1]
     network, losses = plain(vectors, head_data(start, 3), config)
     assert head.loss == pytest.approx(min(losses), rel=1e-9)
     assert head.epochs == int(np.argmin(losses)) + 1
@@ -116,6 +123,7 @@ def test_a_fallen_rate_changes_what_is_learned_after_it():
     assert min(abs(np.diff(least))) > 0.01
 
 
+@pytest.mark.usefixtures("stacked")
 @pytest.mark.parametrize("kind", ["projector", "linear", "prototype"])
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
 def test_a_run_does_not_depend_on_the_runs_beside_it(kind, precision):
@@ -133,6 +141,25 @@ def test_a_run_does_not_depend_on_the_runs_beside_it(kind, precision):
         assert alone.epochs == together[seed].epochs
         for name, value in alone.weights.items():
             assert torch.equal(value, together[seed].weights[name]), name
+
+
+@pytest.fixture(params=[1, 3])
+def threads(request):
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+def test_heads_in_threads_of_their_own_are_the_same(threads):
+    vectors, start = made(spread=6.0)
+    seen = []
+    config = SMALL.model_copy(update={"max_epochs": 60, "stop_epochs": 3})
+    heads = train_heads(vectors, [head_data(start, seed) for seed in range(4)], config, seen.append)
+    alone = [train_heads(vectors, [head_data(start, seed)], config)[0] for seed in range(4)]
+    assert [head.loss for head in heads] == [head.loss for head in alone]
+    assert seen == sorted(seen, reverse=True) and seen[-1] == 0 and set(seen) == {0, 1, 2, 3, 4}
+    assert torch.get_num_threads() == threads
 
 
 def _orders(start):
