@@ -50,7 +50,11 @@ def evaluate(
         Path, typer.Argument(help="Folder with closed.parquet (and cloned.parquet), a track table, or splits/.")
     ],
     encoder: Annotated[
-        str, typer.Option(help="'default', 'fast', a checkpoint, hub:OWNER/NAME, mfcc, or onnx:FILE.")
+        str,
+        typer.Option(
+            help="'default', 'fast', a checkpoint, hub:OWNER/NAME, mfcc, onnx:FILE, hf:FOLDER (a Hugging Face audio "
+            "model), or resemblyzer."
+        ),
     ] = "default",
     model: Annotated[str | None, typer.Option(help="Name of the encoder in the tables.", show_default=False)] = None,
     stem: Annotated[Literal["mixture", "vocal"], typer.Option(help="Which of a track's files to use.")] = "mixture",
@@ -150,6 +154,7 @@ class _Evaluation:
 
 
 def _protocol(evaluation: _Evaluation, settings: Sequence[Setting], device: str, as_json: bool) -> None:
+    from whosings.evaluation.leaderboard import note_cost
     from whosings.evaluation.paper_tables import LINE_COLUMNS, line_cells, lines
     from whosings.evaluation.protocol import evaluate as run_setting
     from whosings.evaluation.results import ProbeFile, note_probes, read_results, write_summary
@@ -158,6 +163,7 @@ def _protocol(evaluation: _Evaluation, settings: Sequence[Setting], device: str,
     probes = [*(singer.test for singer in evaluation.pool.singers.values()), *evaluation.clones.tracks]
     paths = {track.track_id: track.path if evaluation.stem == "mixture" else track.vocals_path for track in probes}
     starts = {name: float(corpus.start_s[corpus.first[corpus.place[name]]]) for name in paths if name in corpus.place}
+    note_cost(evaluation.out, evaluation.name, evaluation.embedder.segments)
     found = {name: ProbeFile(str(Path(str(paths[name])).absolute()), start) for name, start in starts.items()}
     note_probes(evaluation.out, found)
     with evaluation.run.bars() as bars:

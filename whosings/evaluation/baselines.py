@@ -17,6 +17,7 @@ import torch
 from whosings.audio import FloatArray
 from whosings.config import FrontEndConfig
 from whosings.errors import EvaluationError
+from whosings.evaluation.pretrained import HF, HF_CODE, ResemblyzerSegments, open_transformers
 from whosings.onnx_segments import ONNX
 from whosings.onnx_segments import open_segments as open_named
 from whosings.segment_embedding import SegmentsToVectors
@@ -56,7 +57,7 @@ class MfccStatistics:
 
 
 def open_segments(name: str, device: str = "auto") -> SegmentsToVectors:
-    """An embedder by name: ``mfcc``, or as ``onnx_segments.open_segments``.
+    """An embedder by name: ``mfcc``, ``resemblyzer``, ``hf:FOLDER``, or as ``onnx_segments.open_segments``.
 
     Raises:
         EvaluationError: an empty name.
@@ -65,12 +66,16 @@ def open_segments(name: str, device: str = "auto") -> SegmentsToVectors:
     """
     if not name:
         raise EvaluationError("the encoder", "has no name", "name one, such as default")
-    return MfccStatistics() if name == "mfcc" else open_named(name, device)
+    if name == "mfcc":
+        return MfccStatistics()
+    if name == "resemblyzer":
+        return ResemblyzerSegments()
+    return open_transformers(name, device) if name.startswith((HF, HF_CODE)) else open_named(name, device)
 
 
 def short_name(name: str) -> str:
     """An embedder's name as it may stand in a file's: the last part of a path, and a digest of the rest."""
-    plain = name.removeprefix(ONNX).rstrip("/")
+    plain = name.removeprefix(ONNX).removeprefix(HF).removeprefix(HF_CODE).rstrip("/")
     last = Path(plain).stem if name.startswith(ONNX) else Path(plain).name
     return last if last == plain else f"{last}-{hashlib.sha256(name.encode()).hexdigest()[:6]}"
 

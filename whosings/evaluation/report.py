@@ -11,6 +11,7 @@ from typing import Any
 
 from whosings.errors import EvaluationError
 from whosings.evaluation import figures
+from whosings.evaluation.leaderboard import LEADERBOARD_COLUMNS, leaderboard, read_costs, standing_cells
 from whosings.evaluation.paper_tables import (
     LINE_COLUMNS,
     by_train_tracks,
@@ -92,6 +93,12 @@ def write_report(folder: str | Path, out: str | Path) -> ReportFiles:
 
     if results is not None:
         note = "Mean over runs ± deviation over runs (95 % interval over singers); ties broken by chance on average."
+        standings = leaderboard(results, read_costs(folder))
+        tell("Leaderboard", LEADERBOARD_COLUMNS, [standing_cells(one) for one in standings])
+        page.note(
+            "At the largest number of singers at which all were evaluated, by vote (95 % interval over singers). "
+            "Seconds are of a processor, to embed a minute of singing, on the machine that evaluated it."
+        )
         tell("Accuracy", LINE_COLUMNS, [line_cells(line) for line in lines(results)])
         page.note(note)
         made = figures.accuracy_by_classes(results, out / "figure1-classes")
