@@ -80,7 +80,8 @@ def test_the_table_of_presets_is_true(name):
     if not cells[3]:  # the same as another preset
         assert [p.singers for p in (preset.closed, preset.train)] == [320, 200]
         return
-    assert cells[2] == f"{preset.closed.singers} x {preset.closed.songs}"
+    songs = sorted({role.songs for role in plan.cast if role.set == "closed"})
+    assert cells[2] == f"{preset.closed.singers} x {songs[0]}" + (f" to {songs[-1]}" if songs[1:] else "")
     assert cells[3] == f"{preset.targets} x {preset.clones}"
     assert cells[4] == f"{preset.train.singers} x {preset.train.songs}"
     assert cells[5] == f"{preset.validation.singers} x {preset.validation.songs}"

@@ -19,6 +19,7 @@ from whosings.catalogue.splits import SETS as DIVISION
 from whosings.catalogue.splits import part
 from whosings.choir.jobs import Job, MadeTracks, Material, outside, track_paths, work
 from whosings.choir.plan import Part, Plan, Preset, make_plan
+from whosings.choir.takes import EASY
 from whosings.errors import ConfigError, WhosingsError
 from whosings.files import content_hash, write_atomic
 from whosings.parallel import each
@@ -142,6 +143,8 @@ def _claim(folder: Path, plan: Plan, material: Material) -> None:
         "band": "built in" if material.soundfont is None else material.soundfont.name,
         "format": material.format,
     }
+    if plan.preset.difficulty != EASY:
+        said["difficulty"] = repr(plan.preset.difficulty)
     path = folder / RECIPE
     if path.exists():
         try:
@@ -149,7 +152,7 @@ def _claim(folder: Path, plan: Plan, material: Material) -> None:
         except ValueError as error:
             raise ConfigError(path, "is damaged", "delete it, or take another folder") from error
         if before != said:
-            changed = ", ".join(key for key in said if before.get(key) != said[key])
+            changed = ", ".join(key for key in {**before, **said} if before.get(key) != said.get(key))
             raise ConfigError(folder, f"holds another choir ({changed} differ)", "take another folder or delete it")
     write_atomic(path, json.dumps(said, indent=1) + "\n")
 
@@ -164,7 +167,7 @@ def _write_sets(whole: Manifest, plan: Plan, folder: Path) -> tuple[SetSize, ...
             continue
         path = folder / f"{name}.parquet"
         write_manifest(manifest, path)
-        if name == "closed" and plan.preset.closed.songs >= 3:
+        if name == "closed" and plan.preset.closed.fewest >= 3:
             write_roles(assign_roles(manifest, seed=plan.seed, min_train=1), path)
         singers = {s for t in manifest.tracks for s in (t.target_singer_ids if t.cloned else (t.singer_id,))}
         sizes.append(SetSize(name, len(singers), len(manifest.tracks)))

@@ -6,21 +6,22 @@ studio its sound, and the voice ages: lower, darker, with slower and wider vibra
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
 from whosings.choir.band import Palette, draw_palette
 from whosings.choir.expression import Manner
 from whosings.choir.genres import GENRES, Genre, draw_band, draw_chain, draw_manner
-from whosings.choir.parametric import draw_voice
+from whosings.choir.parametric import blended, draw_voice
 from whosings.choir.performer import Performer
 from whosings.choir.score import LANGUAGES
 from whosings.choir.soundfont import Ensemble, draw_ensemble
+from whosings.choir.takes import EASY, STUDIO, Difficulty, Take, draw_take
 from whosings.sound.record_effects import Chain
 from whosings.sound.vocoder import FREQUENCIES, Frames, with_tract
 
-_CAREER, _BAND, _ALBUM = range(3)  # streams of random numbers, one each
+_CAREER, _BAND, _ALBUM, _FAMILY, _TAKE = range(5)  # streams of random numbers, one each
 _FIRST_YEARS = (1975, 2016)
 
 
@@ -40,6 +41,10 @@ class Ageing:
     tract: float
     vibrato: float
 
+    def faster(self, times: float) -> Ageing:
+        """The same, so many times as fast."""
+        return Ageing(*(times * getattr(self, part.name) for part in fields(self)))
+
 
 @dataclass(frozen=True)
 class Album:
@@ -50,6 +55,7 @@ class Album:
         chain: effects on the voice.
         master_db: treble against bass of the whole record, as ``effects.tilted``.
         voice_db: level of the voice over the band.
+        take: how this song of it came about.
     """
 
     title: str
@@ -60,6 +66,7 @@ class Album:
     chain: Chain
     master_db: float
     voice_db: float
+    take: Take = STUDIO
 
 
 @dataclass(frozen=True)
@@ -69,6 +76,7 @@ class Singer:
     Attributes:
         seed: decides all that this singer does; no two singers have the same.
         manner: how it shapes notes on its records.
+        difficulty: what makes it hard to tell from others.
     """
 
     name: str
@@ -83,9 +91,10 @@ class Singer:
     palette: Palette
     ensemble: Ensemble
     chain: Chain
+    difficulty: Difficulty = EASY
 
     def album(self, song: int) -> Album:
-        """The album that a song is on."""
+        """The album that a song is on, and how the song was taken."""
         count = song // self.songs_an_album
         palette, ensemble, chain = self.palette, self.ensemble, self.chain
         year, master_db = self.first_year, 0.0
@@ -94,30 +103,42 @@ class Singer:
             master_db = float(rng.normal(0, 2.0))
             voice_db = float(rng.normal(2.5, 1.5))
             if number:
-                year += int(rng.integers(1, 5))
+                low, high = self.difficulty.years_apart
+                year += int(rng.integers(low, high + 1))
                 palette, ensemble = _changed(palette, ensemble, rng)
                 wet = float(np.clip(chain.wet + rng.normal(0, 0.05), 0.0, 0.6))
                 chain = replace(chain, wet=wet, tilt_db=0.7 * chain.tilt_db + float(rng.normal(0, 1.5)))
+        take = draw_take(self.difficulty, self.genre, np.random.default_rng([*self.seed, _TAKE, song]))
         return Album(
             f"{self.name}, album {count + 1}",
             year,
             year - self.first_year,
             palette,
             ensemble,
-            chain,
+            chain if take.chain is None else take.chain,
             master_db,
-            voice_db,
+            voice_db + take.voice_db,
+            take,
         )
 
 
-def draw_singer(seed: int, number: int, performer: Performer | None = None, name: str | None = None) -> Singer:
+def draw_singer(
+    seed: int,
+    number: int,
+    performer: Performer | None = None,
+    name: str | None = None,
+    difficulty: Difficulty = EASY,
+) -> Singer:
     """Singer ``number`` of a seed; the same on every machine.
 
     Args:
-        performer: whose voice it is; None draws a parametric one.
+        performer: whose voice it is; None draws a parametric one, of a family if there are any.
     """
     rng = np.random.default_rng([seed, number, _CAREER])
     voice = draw_voice(rng)  # always drawn, so that the rest is the same whoever performs
+    if difficulty.families:
+        family = np.random.default_rng([seed, number % difficulty.families, _FAMILY])
+        voice = blended(voice, draw_voice(family), difficulty.likeness)
     performer = performer or voice
     genre = GENRES[int(rng.integers(len(GENRES)))]
     palette, ensemble = draw_band(genre, np.random.default_rng([seed, number, _BAND]))
@@ -133,12 +154,13 @@ def draw_singer(seed: int, number: int, performer: Performer | None = None, name
             tilt_db=float(rng.normal(-0.03, 0.02)),
             tract=float(rng.normal(0, 0.0007)),
             vibrato=float(rng.normal(0.015, 0.01)),
-        ),
+        ).faster(difficulty.ageing),
         first_year=int(rng.integers(*_FIRST_YEARS)),
         songs_an_album=int(rng.integers(2, 5)),
         palette=palette,
         ensemble=ensemble,
         chain=draw_chain(genre, rng),
+        difficulty=difficulty,
     )
 
 

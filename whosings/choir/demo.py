@@ -246,7 +246,7 @@ def _generate(out: Path, seed: int, workers: int, progress: Progress) -> tuple[l
         held_back.append(Recording(last.path, f"{name}, {last.title}", name))
     for name in names[-_STRANGERS:]:
         held_back.append(Recording(tracks[name][-1].path, f"{name}, a stranger", None))
-    first, second = (record(draw_singer(seed, number), preset.closed.songs, preset.duration_s) for number in (1, 2))
+    first, second = (record(draw_singer(seed, number), preset.closed.fewest, preset.duration_s) for number in (1, 2))
     half = round(preset.duration_s / 2 * SAMPLE_RATE)
     duet = np.concatenate([first.mixture[:half], second.mixture[:half]])
     length = min(first.vocals.size, second.instrumental.size)

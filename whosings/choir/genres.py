@@ -18,7 +18,11 @@ from whosings.sound.record_effects import Chain
 
 @dataclass(frozen=True)
 class Treatment:
-    """What studios do to voices: the chance of each effect on a singer, and the most room, 0 to 1."""
+    """What studios do to voices: the chance of each effect on a singer, and the most room, 0 to 1.
+
+    Only where every song is treated anew (``takes``) do these count: ``shifted``, the chance of a formant shifter, and
+    ``buried_db``, how much lower than usual the voice is mixed.
+    """
 
     corrected: float = 0.0
     driven: float = 0.0
@@ -26,6 +30,8 @@ class Treatment:
     echoed: float = 0.0
     vocoded: float = 0.0
     wet: float = 0.3
+    shifted: float = 0.0
+    buried_db: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -107,7 +113,9 @@ GENRES = (
         kits=(8, 25, 24),
         drums=0.95,
         sustain_s=(0.3, 3.0),
-        treatment=Treatment(corrected=0.5, driven=0.2, doubled=0.5, echoed=0.5, vocoded=0.02, wet=0.4),
+        treatment=Treatment(
+            corrected=0.5, driven=0.2, doubled=0.5, echoed=0.5, vocoded=0.02, wet=0.4, shifted=0.1, buried_db=1.0
+        ),
     ),
     Genre(
         "rock",
@@ -118,7 +126,7 @@ GENRES = (
         kits=(16, 0),
         drums=1.0,
         sustain_s=(0.4, 2.0),
-        treatment=Treatment(corrected=0.1, driven=0.6, doubled=0.4, echoed=0.3, wet=0.35),
+        treatment=Treatment(corrected=0.1, driven=0.6, doubled=0.4, echoed=0.3, wet=0.35, buried_db=3.0),
     ),
     Genre(
         "hip-hop",
@@ -129,7 +137,7 @@ GENRES = (
         kits=(25, 24),
         drums=1.0,
         sustain_s=(0.2, 2.0),
-        treatment=Treatment(corrected=0.5, driven=0.4, doubled=0.6, echoed=0.4, vocoded=0.03, wet=0.2),
+        treatment=Treatment(corrected=0.5, driven=0.4, doubled=0.6, echoed=0.4, vocoded=0.03, wet=0.2, shifted=0.3),
     ),
     Genre(
         "electronic",
@@ -140,7 +148,9 @@ GENRES = (
         kits=(24, 25),
         drums=1.0,
         sustain_s=(0.1, 4.0),
-        treatment=Treatment(corrected=0.6, driven=0.2, doubled=0.4, echoed=0.6, vocoded=0.12, wet=0.5),
+        treatment=Treatment(
+            corrected=0.6, driven=0.2, doubled=0.4, echoed=0.6, vocoded=0.12, wet=0.5, shifted=0.6, buried_db=3.0
+        ),
     ),
 )
 

@@ -126,7 +126,7 @@ def _songs(job: Job) -> Iterator[tuple[Track, Callable[[], Song]]]:
             track_id=f"{role.name}/{number:02d}",
             singer_id=role.name,
             path=paths["mixture"],
-            title=f"Song {number}",
+            title=f"Song {number}" + ("" if album.take.occasion == "studio" else f" ({album.take.occasion})"),
             album=album.title,
             vocals_path=paths["vocals"],
             instrumental_path=paths["instrumental"],
@@ -221,12 +221,15 @@ class _Singers:
 
     def __getitem__(self, role: Role) -> Singer:
         if role not in self._known:
-            self._known[role] = draw_singer(self._plan.seed, role.number, self._performer(role), role.name)
+            self._known[role] = self._draw(role, self._performer(role))
         return self._known[role]
 
     def unvoiced(self, role: Role) -> Singer:
         """The singer's career; the voice may be another's."""
-        return self._known.get(role) or draw_singer(self._plan.seed, role.number, None, role.name)
+        return self._known.get(role) or self._draw(role, None)
+
+    def _draw(self, role: Role, performer: Performer | None) -> Singer:
+        return draw_singer(self._plan.seed, role.number, performer, role.name, self._plan.preset.difficulty)
 
     def _performer(self, role: Role) -> Performer | None:
         if role.base is None:

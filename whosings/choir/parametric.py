@@ -9,7 +9,8 @@ tell voices apart and to run everything without data; no substitute for real sin
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import torch
@@ -133,6 +134,18 @@ def draw_voice(rng: np.random.Generator) -> Voice:
         crisp=float(rng.uniform(0.7, 1.4)),
         manner=draw_manner(rng),
     )
+
+
+def blended(voice: Voice, other: Voice, share: float) -> Voice:
+    """A voice of which so large a share, 0 to 1, is another's; manner and register included."""
+
+    def between(own: Any, others: Any) -> Any:
+        if isinstance(own, Manner):
+            parts = {f.name: between(getattr(own, f.name), getattr(others, f.name)) for f in fields(own)}
+            return Manner(**parts)
+        return (1 - share) * own + share * others
+
+    return Voice(**{f.name: between(getattr(voice, f.name), getattr(other, f.name)) for f in fields(voice)})
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,14 @@ Conventions
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import ceil
 from typing import Literal
 
 import numpy as np
 
 from whosings.choir.conversion import METHODS
+from whosings.choir.takes import EASY, Difficulty
 from whosings.errors import ConfigError
 
 Set = Literal["closed", "train", "validation", "guest"]
@@ -38,11 +39,24 @@ _CAST, _CLONES = 30, 31  # streams of random numbers
 
 @dataclass(frozen=True)
 class Part:
-    """One set of a preset: how many singers of which kind, and how many songs each."""
+    """One set of a preset.
+
+    Attributes:
+        songs: of each singer; several numbers take turns.
+    """
 
     singers: int
-    songs: int
+    songs: int | tuple[int, ...]
     kind: Kind = "parametric"
+
+    def songs_of(self, index: int) -> int:
+        """How many songs the singer at a place has."""
+        return self.songs if isinstance(self.songs, int) else self.songs[index % len(self.songs)]
+
+    @property
+    def fewest(self) -> int:
+        """Songs of the singer with the fewest."""
+        return self.songs if isinstance(self.songs, int) else min(self.songs)
 
 
 @dataclass(frozen=True)
@@ -53,6 +67,7 @@ class Preset:
         targets: closed singers who are cloned.
         clones: how many clones each of them has.
         duration_s: shortest song.
+        difficulty: what makes its singers hard to tell apart. Those of an easy choir are the same in every preset.
     """
 
     name: str
@@ -62,7 +77,13 @@ class Preset:
     targets: int
     clones: int
     duration_s: float
+    difficulty: Difficulty = field(default=EASY, repr=False)
 
+
+_DISCOGRAPHIES = (7, 9, 12, 20)
+_HARD = Difficulty(
+    families=60, likeness=0.2, technique=0.5, treated=True, live=0.12, demo=0.08, years_apart=(1, 6), ageing=1.5
+)
 
 PRESETS: Mapping[str, Preset] = {
     preset.name: preset
@@ -80,6 +101,7 @@ PRESETS: Mapping[str, Preset] = {
             duration_s=24.0,
         ),
         Preset("standard-diphone", Part(320, 7, "diphone"), Part(200, 4), Part(40, 3), 64, 6, 24.0),
+        Preset("hard", Part(320, _DISCOGRAPHIES), Part(200, 4), Part(40, 3), 32, 18, 20.0, _HARD),
         Preset("large", Part(1000, 10), Part(2000, 8), Part(200, 3), targets=200, clones=6, duration_s=30.0),
     )
 }
@@ -166,7 +188,7 @@ def make_plan(preset: Preset, seed: int = 0, bases: Mapping[str, int] | None = N
                     part.kind,
                     None if own is None else own[index % len(own)],
                     1.0 if own is None else TRACTS[index // len(own)],
-                    part.songs,
+                    part.songs_of(index),
                 )
             )
     return Plan(preset, seed, tuple(cast), tuple(_clones(preset, seed, cast)))

@@ -15,10 +15,13 @@ from whosings.audio import FloatArray
 from whosings.choir import band, soundfont
 from whosings.choir.cast import Album, Singer, aged, aged_manner
 from whosings.choir.score import Score, compose
+from whosings.choir.takes import captured, manner_of, sung
 from whosings.sound.record_effects import apply, tilted
 from whosings.sound.vocoder import Array, Frames, sound
 
-_COMPOSE, _PERFORM, _SONG, _SOUND, _ACCOMPANY, _PRODUCE = range(10, 16)  # streams, apart from those of ``cast``
+_COMPOSE, _PERFORM, _SONG, _SOUND, _ACCOMPANY, _PRODUCE, _MANNER, _CAPTURE = range(
+    10, 18
+)  # streams, apart from those of ``cast``
 PEAK = 0.95
 """Peak of the loudest of mixture and stems."""
 
@@ -63,8 +66,10 @@ def perform(singer: Singer, number: int, duration_s: float) -> Performance:
     tempo = album.palette.tempo * float(rng.uniform(0.93, 1.07))
     score = compose(rng, duration_s, centre, tempo, replace(singer.genre.form, language=singer.language))
     manner = aged_manner(singer.manner, singer.ageing, album.years)
+    manner = manner_of(album.take, singer.genre, manner, np.random.default_rng([*singer.seed, _MANNER, number]))
     frames = singer.performer.perform(score, manner, np.random.default_rng([*singer.seed, _PERFORM, number]))
-    return Performance(singer, album, score, aged(frames, singer.ageing, album.years), (*singer.seed, _SONG, number))
+    frames = sung(aged(frames, singer.ageing, album.years), album.take)
+    return Performance(singer, album, score, frames, (*singer.seed, _SONG, number))
 
 
 def accompany(album: Album, score: Score, seed: tuple[int, ...], samples: Path | None = None) -> FloatArray:
@@ -96,6 +101,7 @@ def produce(
     wet = apply(album.chain, dry, score.beat_s, score.chords, np.random.default_rng([*seed, _PRODUCE]))
     wet, music = tilted(wet, album.master_db), tilted(music, album.master_db)
     music *= level(wet) / level(music) * 10 ** (-voice_db / 20)
+    wet, music = captured(wet, music, album.take, np.random.default_rng([*seed, _CAPTURE]))
     mixture = wet + music
     scale = PEAK / max(float(np.abs(part).max()) for part in (mixture, wet, music))
     return Song(*((part * scale).astype(np.float32) for part in (wet, music)))

@@ -41,6 +41,17 @@ class Technique:
     jaw: float = 1.0
     larynx: float = 1.0
 
+    def reaching(self, share: float) -> Technique:
+        """The same, only so far from the usual, 0 to 1."""
+        return Technique(
+            share * self.breath,
+            share * self.tilt_db,
+            share * self.ring_db,
+            share * self.open_db,
+            self.jaw**share,
+            self.larynx**share,
+        )
+
 
 def draw_technique(rng: np.random.Generator) -> Technique:
     """How a singer sings one song: four of ten breathy, half of them on the way to falsetto or to a belt."""

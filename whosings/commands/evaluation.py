@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from whosings.commands.open_questions import careers, few_clones, numbers
 from whosings.commands.options import Device, Json, UnknownPrior, refuse_ignored
 from whosings.config import HEADS
 from whosings.console import Report, print_json
@@ -23,17 +24,18 @@ if TYPE_CHECKING:
     from whosings.evaluation.verification import OpenSet
 
 
-_HEADS = ("closed", "cloned", "fma", "mtg")
+_HEADS = ("closed", "cloned", "fma", "mtg", "few-clones")
 _COUNTS_FOR: dict[str, tuple[str, ...]] = {
     "head": _HEADS,
     "classes": _HEADS,
     "runs": _HEADS,
     "together": _HEADS,
     "seed": (*_HEADS, "product"),
-    "clones": ("cloned", "product"),
-    "weak_clones": ("cloned", "product"),
+    "clones": ("cloned", "product", "few-clones"),
+    "weak_clones": ("cloned", "product", "few-clones"),
     "audio": ("fma", "mtg"),
     "unknown_prior": ("product",),
+    "known": ("few-clones",),
 }
 """Analyses for which an option counts; it is refused for the others."""
 
@@ -41,9 +43,10 @@ _COUNTS_FOR: dict[str, tuple[str, ...]] = {
 def evaluate(
     context: typer.Context,
     what: Annotated[
-        Literal["closed", "cloned", "fma", "mtg", "similarity", "product"],
+        Literal["closed", "cloned", "fma", "mtg", "similarity", "product", "few-clones", "careers"],
         typer.Argument(
-            help="A set of the paper (closed, cloned, fma, mtg), its figure 4, or the product's error rates."
+            help="A set of the paper (closed, cloned, fma, mtg), its figure 4 (similarity), the product's error rates, "
+            "clones of whose singers a few are known, or years between enrolment and probe (careers)."
         ),
     ],
     source: Annotated[
@@ -72,6 +75,7 @@ def evaluate(
             "--weak-clones", help="Include the choir's conversions that a strong encoder does not take for the target."
         ),
     ] = False,
+    known: Annotated[str, typer.Option(help="Numbers of known clones of each singer, for few-clones.")] = "0,1,3,10",
     audio: Annotated[Path | None, typer.Option(help="Folder with the audio of fma or mtg.")] = None,
     unknown_prior: UnknownPrior = None,
     out: Annotated[
@@ -109,6 +113,15 @@ def evaluate(
         _similarity(evaluation, as_json)
     elif what == "product":
         _product(evaluation, seed, unknown_prior, as_json)
+    elif what == "careers":
+        careers(run, out, name, whole.tracks, embedded.corpus, as_json)
+    elif what == "few-clones":
+        from whosings.evaluation.protocol import Setting
+
+        if len(_classes(classes)) > 1:
+            raise typer.BadParameter("few-clones takes one number of singers: all, or 100")
+        setting = Setting(what, name, head, _classes(classes)[0], runs, seed, together)
+        few_clones(run, out, setting, pool, embedded.corpus, cloned.tracks, numbers(known), device, as_json)
     else:
         from whosings.evaluation.protocol import Setting
 
@@ -259,7 +272,8 @@ def _read(what: str, source: Path, clones: Path | None, audio: Path | None, weak
     folder = [source / "closed.parquet", source / "open.parquet"]  # as choir and split name them
     table = next((path for path in folder if path.exists()), folder[0]) if source.is_dir() else source
     beside = clones or table.with_name(f"cloned{table.suffix}")
-    wanted = what in ("cloned", "product") and (clones is not None or beside.exists() or what == "cloned")
+    asked = what in ("cloned", "few-clones")
+    wanted = asked or (what == "product" and (clones is not None or beside.exists()))
     found = read_manifest(beside).tracks if wanted else ()
     return read_roles(table), Manifest(tuple(track for track in found if weak or track.clone_method not in WEAK))
 

@@ -59,7 +59,7 @@ class Setting:
     """What is evaluated.
 
     Attributes:
-        set: ``closed``, ``cloned``, or the name of another set.
+        set: ``closed``, ``cloned`` (``cloned+3`` where three clones of each target are known), or another set's name.
         model: name of the encoder, for the rows.
         head: a name in ``HEADS``.
         classes: singers a run; None takes all.
@@ -78,6 +78,11 @@ class Setting:
     def name(self) -> str:
         """The beginning of its files' names."""
         return f"{self.set}-{self.model}-{self.head}-{self.classes or 'all'}"
+
+    @property
+    def cloned(self) -> bool:
+        """Whether clones are asked, and their targets always take part."""
+        return self.set.partition("+")[0] == "cloned"
 
     @property
     def config(self) -> HeadConfig:
@@ -175,16 +180,16 @@ def _check(setting: Setting, pool: SingerPool, corpus: Corpus, clones: Sequence[
         for track in clones
         if track.track_id in corpus.place and any(name in pool.singers for name in track.target_singer_ids)
     )
-    if setting.set == "cloned" and not usable:
+    if setting.cloned and not usable:
         raise EvaluationError("the clones", "imitate nobody of the singers", "give the singers whom they imitate")
     if len(pool.singers) < 2:
         raise EvaluationError("accuracy", "cannot be measured with one singer, who is always right", "give two or more")
-    least = max(2, len(_targets(usable, pool)) if setting.set == "cloned" else 0)
+    least = max(2, len(_targets(usable, pool)) if setting.cloned else 0)
     classes = setting.classes or len(pool.singers)
     if not least <= classes <= len(pool.singers):
         bounds = f"{least} to {len(pool.singers)} singers can take part"
         raise EvaluationError(f"{classes} classes", f"do not fit, {bounds}", "ask for as many as there are")
-    return usable if setting.set == "cloned" else ()
+    return usable if setting.cloned else ()
 
 
 def _targets(clones: Sequence[Track], pool: SingerPool) -> list[str]:
@@ -258,9 +263,9 @@ def _score(
     for number, track in enumerate(probes):
         right = [singer for singer, hit in zip(singers, targets[number], strict=True) if hit]
         source, source_top_1, owner = _clone(track, label, votes, number)
-        real = "cloned-real" if setting.set == "cloned" else setting.set
+        real = f"{setting.set}-real" if setting.cloned else setting.set
         yield Row(
-            set="cloned" if track.cloned else real,
+            set=setting.set if track.cloned else real,
             model=setting.model,
             head=setting.head,
             classes=len(singers),

@@ -114,6 +114,16 @@ def tilted(dry: Array, tilt_db: float) -> Array:
     return np.asarray(np.fft.irfft(spectrum * 10 ** (tilt_db / 6 * octaves / 20), dry.size))
 
 
+def band_passed(dry: Array, low_hz: float, high_hz: float) -> Array:
+    """What a poor microphone or tape keeps: outside of two corners 24 dB less an octave."""
+    spectrum = np.fft.rfft(dry)
+    frequency = np.fft.rfftfreq(dry.size, 1 / SAMPLE_RATE)
+    gain = 1 / np.sqrt(1 + (frequency / high_hz) ** 8)
+    if low_hz > 0:
+        gain /= np.sqrt(1 + (low_hz / np.maximum(frequency, 1.0)) ** 8)
+    return np.asarray(np.fft.irfft(spectrum * gain, dry.size))
+
+
 def channel_vocoder(dry: Array, sound: Array, bands: int) -> Array:
     """The voice's loudness in each of so many bands, imposed on another sound; as loud as the voice."""
     window = np.hanning(_GRAIN + 1)[:-1]
