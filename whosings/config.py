@@ -283,6 +283,8 @@ class TrainingConfig(Strict):
     """Epochs without better validation loss after which training stops."""
     max_epochs: PositiveInt = 5000
     """Upper bound; the paper has none."""
+    max_minutes: PositiveFloat | None = None
+    """Stop after the epoch in which one sitting has lasted so long; another sitting goes on. None: no bound."""
     seed: Annotated[int, Field(ge=0)] = 0
     precision: Literal["auto", "float32", "bf16"] = "auto"
     """auto: bf16 where the device computes it natively, on a GPU; float32 on CPUs."""

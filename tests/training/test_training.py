@@ -156,8 +156,10 @@ AUGMENTED = {"mode": "mashup", "augment": True}
 def test_resumed_run_equals_an_uninterrupted_one(tmp_path, halves, pairs):
     train(_settings(pairs, max_epochs=4), *halves, tmp_path / "whole")
     train(_settings(pairs, max_epochs=2), *halves, tmp_path / "parts")
+    short = train(_settings(pairs, max_epochs=4, max_minutes=1e-6), *halves, tmp_path / "parts")
+    assert (short.stopped, short.epochs) == ("max_minutes", 3)
     result = train(_settings(pairs, max_epochs=4, workers=1), *halves, tmp_path / "parts")
-    assert result.epochs == 4
+    assert (result.stopped, result.epochs) == ("max_epochs", 4)
     _assert_same(_weights(tmp_path / "whole" / "last"), _weights(tmp_path / "parts" / "last"))
     _assert_same(_weights(tmp_path / "whole" / "best"), _weights(tmp_path / "parts" / "best"))
     histories = [_history(tmp_path / name) for name in ("whole", "parts")]

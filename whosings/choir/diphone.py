@@ -26,6 +26,30 @@ from whosings.sound.vocoder import BINS, FRAME_RATE, SILENT, Frames, analyze, re
 
 FOLDER = Path("/usr/share/mbrola")
 _UNUSABLE = ("nl1", "cn1", "nz1", "ar1")  # too few of the sounds of our scores, or damaged
+# ISO 639 codes of languages, by the first two letters of the voices that the project names otherwise.
+_LANGUAGES = {
+    "br": "pt",
+    "bz": "br",
+    "ca": "fr",
+    "cn": "zh",
+    "cr": "hr",
+    "cz": "cs",
+    "ee": "et",
+    "gr": "el",
+    "hb": "he",
+    "hn": "ko",
+    "ic": "is",
+    "in": "hi",
+    "ir": "fa",
+    "jp": "ja",
+    "ma": "ms",
+    "mx": "es",
+    "nz": "mi",
+    "sw": "sv",
+    "tl": "te",
+    "us": "en",
+    "vz": "es",
+}
 _HEADER = struct.Struct("<6s5shhiihBB")  # magic, version, diphones, 0, sizes of two tables, rate, period, coding
 _PAUSE = "_"
 _SPOKEN_MS = {"vowel": 220, "consonant": 90, "pause": 60}
@@ -62,6 +86,12 @@ _NAMES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "g": (("g",), ("G", "k")),
     "b": (("b",), ("B", "p")),
 }
+
+
+def language_of(voice: Path) -> str:
+    """ISO 639 code of the language whose sounds a voice has, by its file's name."""
+    code = voice.name[:2]
+    return _LANGUAGES.get(code, code)
 
 
 @dataclass(frozen=True)

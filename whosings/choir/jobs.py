@@ -131,7 +131,7 @@ def _songs(job: Job) -> Iterator[tuple[Track, Callable[[], Song]]]:
             vocals_path=paths["vocals"],
             instrumental_path=paths["instrumental"],
             genre=singers.unvoiced(role).genre.name,
-            language=singers.unvoiced(role).language,
+            language=singers.language(role),
             release_date=str(album.year),
             licence=_LICENCES[role.kind],
         )
@@ -163,7 +163,7 @@ def _clones(job: Job) -> Iterator[tuple[Track, Callable[[], Song]]]:
             vocals_path=paths["vocals"],
             instrumental_path=paths["instrumental"],
             genre=source.genre.name,
-            language=source.language,
+            language=singers.language(clone.source),
             cloned=True,
             target_singer_ids=(target.name,),
             clone_method=clone.method,
@@ -227,6 +227,12 @@ class _Singers:
     def unvoiced(self, role: Role) -> Singer:
         """The singer's career; the voice may be another's."""
         return self._known.get(role) or self._draw(role, None)
+
+    def language(self, role: Role) -> str:
+        """Of the words, which are invented; or, of a diphone voice, that whose sounds it has."""
+        if role.kind == "diphone" and role.base is not None:
+            return diphone.language_of(self._material.voices[role.base])
+        return self.unvoiced(role).language
 
     def _draw(self, role: Role, performer: Performer | None) -> Singer:
         return draw_singer(self._plan.seed, role.number, performer, role.name, self._plan.preset.difficulty)

@@ -80,6 +80,7 @@ class Preset:
     difficulty: Difficulty = field(default=EASY, repr=False)
 
 
+_NOBODY = Part(0, 0)
 _DISCOGRAPHIES = (7, 9, 12, 20)
 _HARD = Difficulty(
     families=60, likeness=0.2, technique=0.5, treated=True, live=0.12, demo=0.08, years_apart=(1, 6), ageing=1.5
@@ -101,6 +102,7 @@ PRESETS: Mapping[str, Preset] = {
             duration_s=24.0,
         ),
         Preset("standard-diphone", Part(320, 7, "diphone"), Part(200, 4), Part(40, 3), 64, 6, 24.0),
+        Preset("languages", Part(210, 5, "diphone"), _NOBODY, _NOBODY, targets=0, clones=0, duration_s=12.0),
         Preset("hard", Part(320, _DISCOGRAPHIES), Part(200, 4), Part(40, 3), 32, 18, 20.0, _HARD),
         Preset("large", Part(1000, 10), Part(2000, 8), Part(200, 3), targets=200, clones=6, duration_s=30.0),
     )

@@ -62,7 +62,7 @@ class TrainingResult:
         best: folder of the encoder with the lowest validation loss.
         best_loss: that loss, nats.
         epochs: epochs trained in all, earlier sittings included.
-        stopped: ``"patience"`` or ``"max_epochs"``.
+        stopped: ``"patience"``, ``"max_epochs"`` or ``"max_minutes"``; after the last, another sitting goes on.
     """
 
     best: Path
@@ -89,7 +89,7 @@ class ContrastiveModule(L.LightningModule):
         """Adam, halved on a plateau."""
         training = self.settings.training
         parameters = [*self.encoder.parameters(), *self.projector.parameters()]
-        adam = torch.optim.Adam(parameters, lr=training.learning_rate, eps=training.adam_eps)
+        adam = torch.optim.Adam(parameters, lr=training.learning_rate, eps=training.adam_eps, fused=True)
         plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
             adam, factor=training.plateau_factor, patience=training.plateau_epochs
         )
@@ -255,6 +255,23 @@ class _Bar(callbacks.RichProgressBar):
         return f"epoch {current_epoch + 1} of {self.trainer.max_epochs}"
 
 
+class _Clock(callbacks.Callback):
+    """Ends a sitting after so many minutes, with the epoch, so that nothing of it is lost."""
+
+    def __init__(self, minutes: float | None) -> None:
+        self._minutes, self._began, self.rang = minutes, time.monotonic(), False
+
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """The sitting begins when everything is loaded."""
+        self._began = time.monotonic()
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Look at the clock."""
+        last = trainer.current_epoch + 1 >= (trainer.max_epochs or 0)
+        if self._minutes is not None and not last and time.monotonic() - self._began >= 60 * self._minutes:
+            self.rang = trainer.should_stop = True
+
+
 def train(
     settings: Settings, manifest: Manifest, validation: Manifest, out: str | Path, facts: dict[str, Any] | None = None
 ) -> TrainingResult:
@@ -292,6 +309,7 @@ def train(
     checkpoint = callbacks.ModelCheckpoint(
         out / "state", filename="epoch", save_last=True, save_top_k=0, save_on_train_epoch_end=True
     )
+    clock = _Clock(training.max_minutes)
     trainer = L.Trainer(
         accelerator=training.accelerator,
         devices=training.devices,
@@ -303,14 +321,14 @@ def train(
         use_distributed_sampler=False,
         log_every_n_steps=1,
         logger=TensorBoardLogger(out, name="", version="tensorboard"),
-        callbacks=[keeper, stopping, checkpoint, *([_Bar()] if sys.stderr.isatty() else [])],
+        callbacks=[keeper, stopping, checkpoint, clock, *([_Bar()] if sys.stderr.isatty() else [])],
         enable_progress_bar=sys.stderr.isatty(),
         enable_model_summary=False,
     )
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="lightning")
         trainer.fit(ContrastiveModule(settings), datamodule=data, ckpt_path=resume, weights_only=True)
-    stopped = "patience" if stopping.stopped_epoch else "max_epochs"
+    stopped = "patience" if stopping.stopped_epoch else "max_minutes" if clock.rang else "max_epochs"
     return TrainingResult(out / "best", keeper.best, len(keeper.history), stopped)
 
 
@@ -341,7 +359,7 @@ def _claim(out: Path, settings: Settings, *manifests: Manifest) -> Path | None:
     """The state to resume from, if any; a folder belongs to one experiment on one set of tracks."""
     written, state = out / "settings.json", out / "state" / "last.ckpt"
     # How long to train, and on what, may change between sittings; what is trained may not.
-    free = {"training": {"max_epochs", "workers", "accelerator", "chunk"}}
+    free = {"training": {"max_epochs", "max_minutes", "workers", "accelerator", "chunk"}}
     tracks = [sorted((track.track_id, track.singer_id) for track in manifest.tracks) for manifest in manifests]
     digest = hashlib.sha256(json.dumps(tracks).encode()).hexdigest()
     text = f"{settings.model_dump_json(exclude=free)}\n{digest}\n"
