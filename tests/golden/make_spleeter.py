@@ -23,7 +23,7 @@ FOLDER = Path(__file__).with_name("spleeter")
 
 
 def clip(seconds: float) -> np.ndarray:
-    """Stereo, float32 (samples, 2): a voice of harmonics with vibrato, chords on one side, a noise every half second."""
+    """Stereo, float32 (samples, 2): a voice with vibrato, chords to one side, a noise every half second."""
     time = np.arange(round(seconds * RATE)) / RATE
     phase = 2 * np.pi * (220 * time + 3 * np.sin(2 * np.pi * 5.5 * time) / 5.5)
     voice = sum(np.sin(n * phase) / n for n in range(1, 12)) * (0.6 + 0.4 * np.sin(2 * np.pi * 0.7 * time))
@@ -33,7 +33,7 @@ def clip(seconds: float) -> np.ndarray:
 
 
 def separated(parameters: dict, waveform: np.ndarray, checkpoint: str | None, save_to: Path | None) -> np.ndarray:
-    """Vocals (samples, 2) by the package's own graph, with a checkpoint's weights or with random ones that are saved."""
+    """Vocals (samples, 2) by the package's own graph, with a checkpoint's weights or random ones that are saved."""
     import tensorflow as tf
     from spleeter.model import EstimatorSpecBuilder, InputProviderFactory
 

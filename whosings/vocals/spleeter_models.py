@@ -1,4 +1,4 @@
-"""Spleeter's model for two stems: its weights from TensorFlow's checkpoint or from one converted file, as a separator."""
+"""Spleeter's model for two stems: weights from TensorFlow's checkpoint or one converted file, as a separator."""
 
 from __future__ import annotations
 

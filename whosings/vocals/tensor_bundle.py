@@ -1,8 +1,8 @@
 """TensorFlow's checkpoints (tensor bundles, "V2") as arrays: an index and shards of data, both with checksums.
 
-The index is a table of sorted keys in the form of LevelDB: blocks of entries, of which each shares a prefix with the one
-before it, a block that lists the blocks, and a footer. Its values are protocol buffers: under the empty key a header, and
-for each tensor where it lies in which shard. Nothing that a file says is believed before it was checked.
+The index is a table of sorted keys in the form of LevelDB: blocks of entries, of which each shares a prefix with the
+one before it, a block that lists the blocks, and a footer. Its values are protocol buffers: under the empty key a
+header, and for each tensor where it lies in which shard. Nothing that a file says is believed before it was checked.
 """
 
 from __future__ import annotations
