@@ -85,17 +85,19 @@ class Spleeter(nn.Module):
         """See the class."""
         batch, channels, samples = mixtures.shape
         stretches = -(-(samples + FRAME) // (FRAMES * STEP))
-        behind = (stretches * FRAMES - 1) * STEP - samples
+        count = stretches * FRAMES
         window = torch.hann_window(FRAME, device=mixtures.device)
-        padded = F.pad(mixtures.flatten(0, 1), (FRAME, behind))
-        spectrum = torch.stft(padded, FRAME, STEP, window=window, center=False, return_complex=True)
-        heard = spectrum[:, :BINS].abs().reshape(batch, channels, BINS, stretches, FRAMES)
-        mask = self._mask(heard.permute(0, 3, 1, 4, 2).flatten(0, 1)).reshape(batch, stretches, channels, FRAMES, BINS)
-        spectrum[:, :BINS] *= mask.permute(0, 2, 4, 1, 3).reshape(batch * channels, BINS, stretches * FRAMES)
-        spectrum[:, BINS:] = 0
-        frames = torch.fft.irfft(spectrum, n=FRAME, dim=1) * (_OVERLAPPING * window[:, None])
-        sound = F.fold(frames, (1, padded.shape[1]), (1, FRAME), stride=(1, STEP))
-        return sound[:, 0, 0, FRAME : FRAME + samples].reshape(batch, channels, samples)
+        padded = F.pad(mixtures.flatten(0, 1), (FRAME, (count - 1) * STEP - samples))
+        spectrum = torch.stft(padded, FRAME, STEP, window=window, center=False, return_complex=True).transpose(1, 2)
+        heard = spectrum[..., :BINS].abs().reshape(batch, channels, stretches, FRAMES, BINS)
+        mask = self._mask(heard.transpose(1, 2).flatten(0, 1)).reshape(batch, stretches, channels, FRAMES, BINS)
+        spectrum[..., :BINS] *= mask.transpose(1, 2).reshape(batch * channels, count, BINS)
+        spectrum[..., BINS:] = 0
+        frames = torch.fft.irfft(spectrum, n=FRAME) * (_OVERLAPPING * window)
+        sound = frames.new_zeros(batch * channels, count + FRAME // STEP - 1, STEP)
+        for late, part in enumerate(frames.split(STEP, dim=2)):
+            sound[:, late : late + count] += part
+        return sound.flatten(1)[:, FRAME : FRAME + samples].reshape(batch, channels, samples)
 
     def _mask(self, magnitudes: Tensor) -> Tensor:
         """The vocals' share of the energy in each bin; where nobody claims any, a half."""
