@@ -93,10 +93,10 @@ class Spleeter(nn.Module):
         mask = self._mask(heard.transpose(1, 2).flatten(0, 1)).reshape(batch, stretches, channels, FRAMES, BINS)
         spectrum[..., :BINS] *= mask.transpose(1, 2).reshape(batch * channels, count, BINS)
         spectrum[..., BINS:] = 0
-        frames = torch.fft.irfft(spectrum, n=FRAME) * (_OVERLAPPING * window)
+        frames: Tensor = torch.fft.irfft(spectrum, n=FRAME) * (_OVERLAPPING * window)
         sound = frames.new_zeros(batch * channels, count + FRAME // STEP - 1, STEP)
-        for late, part in enumerate(frames.split(STEP, dim=2)):
-            sound[:, late : late + count] += part
+        for late in range(FRAME // STEP):
+            sound[:, late : late + count] += frames[..., late * STEP : (late + 1) * STEP]
         return sound.flatten(1)[:, FRAME : FRAME + samples].reshape(batch, channels, samples)
 
     def _mask(self, magnitudes: Tensor) -> Tensor:
