@@ -113,6 +113,16 @@ def test_spans(separator):
     assert np.std(found[4 * RATE : 5 * RATE]) > 0.01
 
 
+@pytest.mark.parametrize("error", [RuntimeError("no room\nat all."), torch.OutOfMemoryError("no room")])
+def test_a_failure_is_an_error_of_one_track(separator, monkeypatch, error):
+    def fail(*given):
+        raise error
+
+    monkeypatch.setattr(separator.network, "forward", fail)
+    with pytest.raises(SeparationError, match=r"failed \(no room at all\)|does not fit into the device's memory"):
+        separator(np.zeros((1, 2, 10), np.float32))
+
+
 # Its weights
 
 

@@ -51,6 +51,9 @@ class SpleeterSeparator:
         except torch.OutOfMemoryError as error:
             remedy = "use another device or fewer workers"
             raise SeparationError(self.name, "does not fit into the device's memory", remedy) from error
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())[:200].rstrip(".")
+            raise SeparationError(self.name, f"failed ({reason})", "try the cpu, or fewer workers") from error
         return vocals
 
 
