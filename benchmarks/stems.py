@@ -1,12 +1,15 @@
 """What Spleeter's vocals cost and what they are good for: time beside demucs, who sings, and where somebody sings.
 
     python benchmarks/stems.py --part cost --songs SONGS
+    python benchmarks/stems.py --part windows --songs SONGS
     python benchmarks/stems.py --part songs --songs SONGS       # FOLDER/*.mp3 and FOLDER/words/*.csv
     python benchmarks/stems.py --part activity --songs SONGS
     python benchmarks/stems.py --part singers --singing RAVDESS  # FOLDER/singer/*
 
 `cost` separates the first song as a whole, by Spleeter and by a demucs of full size with random weights (which do not
-affect its cost), each in a process of its own, and that song six times over by Spleeter. `songs` enrols the first half
+affect its cost), each in a process of its own, and that song six times over by Spleeter. `windows` compares a
+minute of each song, in windows that overlap, with windows side by side as Deezer's program lays them, and these with
+themselves where the minute begins a little later. `songs` enrols the first half
 of each song and asks with single segments of the second, at places where the mixture is sung: as mixtures, as vocal
 stems, and as what is left of them, which says how much the band alone gives away. `activity` judges 3-second pieces as
 `activity.py` does, with the network on mixtures and stems and by level alone. `singers` mixes real clips over generated
@@ -40,9 +43,11 @@ from whosings.vocals.detector import ActivityDetector
 from whosings.vocals.separation import Stems, separate_track
 from whosings.vocals.separation_model import Separator
 from whosings.vocals.separators import open_separator
+from whosings.vocals.streaming import Tape, vocals_of
 
 Array = NDArray[np.float64]
 Places = NDArray[np.intp]
+LATE_S = 5.0176  # no whole number of a model's frames
 LONG = 6  # times the song, for the memory of a long one
 
 
@@ -101,6 +106,32 @@ def cost(given: object) -> dict[str, float]:
 def whole_track(spec: str, song: Path, cache: Path) -> Callable[[], Stems]:
     torch.set_num_threads(1)
     return partial(separate_track, song, open_separator(spec, "cpu"), cache)
+
+
+# Windows
+
+
+def windows(given: object) -> dict[str, float]:
+    separator = open_separator(given.model, "cpu")
+    late = round(LATE_S * separator.sample_rate)
+    rows = []
+    for path in songs_of(given):
+        every = np.concatenate(list(audio.blocks(path, separator.sample_rate, 2)), axis=1)
+        minute = every[:, 30 * separator.sample_rate : 90 * separator.sample_rate].copy()
+        side_by_side = separator(minute[None])[0].mean(axis=0)
+        later = separator(minute[None, :, late:].copy())[0].mean(axis=0)
+        joined = np.concatenate(list(vocals_of(Tape(iter([minute])), separator)), axis=1)[0]
+        rows.append([path.stem[:30], under_db(joined, side_by_side), under_db(later, side_by_side[late:])])
+    measure.table(["song", "overlapping, dB", "side by side but later, dB"], rows)
+    return {
+        "overlapping_db": float(np.median([r[1] for r in rows])),
+        "later_db": float(np.median([r[2] for r in rows])),
+    }
+
+
+def under_db(one: audio.FloatArray, other: audio.FloatArray) -> float:
+    """Energy of a difference against that of the vocals, in dB."""
+    return float(10 * np.log10(np.mean((one - other) ** 2) / np.mean(other**2)))
 
 
 # Real songs
@@ -229,7 +260,7 @@ def singers(given: object) -> dict[str, float]:
             if form == "separated":
                 if title == "a cappella":
                     continue
-                sounds = [vocals_of(sound, separator) for sound in sounds]
+                sounds = [vocals_of_clip(sound, separator) for sound in sounds]
             for name, embedder in embedders.items():
                 embedded[name, title, form] = real_singing.embed(embedder, sounds)
     asked = [("a cappella", "as it is", "a cappella", "as it is")]
@@ -256,7 +287,7 @@ def singers(given: object) -> dict[str, float]:
     return figures
 
 
-def vocals_of(sound: Segment, separator: Separator) -> Segment:
+def vocals_of_clip(sound: Segment, separator: Separator) -> Segment:
     """A clip of 16-kHz mono through a model, as one window."""
     mixture = soxr.resample(sound.samples[0], SAMPLE_RATE, separator.sample_rate)
     vocals = separator(np.stack([mixture, mixture])[None].astype(np.float32))[0].mean(axis=0)
@@ -266,6 +297,7 @@ def vocals_of(sound: Segment, separator: Separator) -> Segment:
 
 PARTS: dict[str, Callable[..., dict[str, float]]] = {
     "cost": cost,
+    "windows": windows,
     "songs": songs,
     "activity": heard,
     "singers": singers,
