@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 
 from whosings import audio
-from whosings.audio import SAMPLE_RATE
+from whosings.audio import SAMPLE_RATE, Segment
 from whosings.choir.cast import draw_singer
 from whosings.choir.songs import record
 from whosings.vocals.activity import PIECE_S, level_activity, piece_levels_db
@@ -44,7 +44,7 @@ def read_songs(folder: Path) -> list[Song]:
     songs = []
     for path in sorted(p for p in folder.iterdir() if p.suffix in audio.AUDIO_ENDINGS):
         samples = audio.load(path).samples
-        pieces = piece_levels_db(samples).size
+        pieces = piece_levels_db(Segment(samples, 0.0, "")).size
         covered = np.zeros(round(FINE * PIECE_S) * pieces, bool)
         with (folder / "words" / f"{path.stem}.csv").open(encoding="utf-8") as file:
             for row in csv.DictReader(file):
@@ -62,7 +62,7 @@ def silero() -> Callable[[NDArray[np.float32]], Array]:
         with torch.no_grad():
             chunks = model.audio_forward(torch.from_numpy(samples.mean(axis=0)), sr=SAMPLE_RATE)[0].double().numpy()
         piece = (np.arange(chunks.size) * 512 / SAMPLE_RATE // PIECE_S).astype(int)
-        count = piece_levels_db(samples).size
+        count = piece_levels_db(Segment(samples, 0.0, "")).size
         return np.array([chunks[piece == n].mean() if (piece == n).any() else 0.0 for n in range(count)])
 
     return judge

@@ -1,4 +1,4 @@
-"""``whosings separate``: the real command with a tiny untrained demucs."""
+"""``whosings separate``: the real command with a tiny untrained demucs, and a tiny Spleeter."""
 
 import json
 from pathlib import Path
@@ -9,6 +9,7 @@ import soundfile
 
 from tests.conftest import singing
 from tests.separation_models import save_safetensors, tiny_demucs
+from tests.spleeter_weights import TINY
 from whosings import audio
 
 
@@ -91,4 +92,19 @@ def test_models_that_cannot_be(tmp_path, run, spec, message):
     code, out, err = run("separate", _song(tmp_path / "a.wav"), "-o", tmp_path / "out", "--model", spec)
     assert (code, out) == (1, "")
     assert message in err
+    assert err.strip().count("\n") == 0
+
+
+def test_spleeter(tmp_path, run):
+    song, out = _song(tmp_path / "song.wav"), tmp_path / "stems"
+    words = ["separate", song, "--out", out, "--whole", "--json", "--device", "cpu"]
+    code, printed, _ = run(*words, "--model", f"spleeter:{TINY}")
+    assert code == 0
+    assert json.loads(printed)["tracks"][0]["new"]
+    vocals, rest = (audio.load(out / f"song.{kind}.flac").samples for kind in ("vocals", "instrumental"))
+    np.testing.assert_allclose(vocals + rest, audio.load(song).samples, atol=2 / 32768)
+    assert 0.01 < vocals.std() < audio.load(song).samples.std()
+    code, printed, err = run(*words, "--model", f"spleeter:{tmp_path}")
+    assert (code, printed) == (1, "")
+    assert "holds no checkpoints" in err
     assert err.strip().count("\n") == 0

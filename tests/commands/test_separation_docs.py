@@ -11,6 +11,7 @@ import pytest
 import soundfile
 
 from tests.separation_models import save_safetensors, tiny_demucs
+from tests.spleeter_weights import TINY
 from whosings import audio, cli
 
 PAGE = Path(__file__).parents[2] / "docs/separation.md"
@@ -35,16 +36,17 @@ def home(tmp_path, monkeypatch):
 
 def test_commands(home, capsys):
     commands = re.findall(r"^\$ whosings (.*)", _blocks("console"), re.MULTILINE)
-    assert len(commands) == 5
+    assert len(commands) == 6
     for command in commands:
         words = [name for word in shlex.split(command) for name in (sorted(map(str, Path().glob(word))) or [word])]
         words = ["demucs:my-model" if word == "demucs:mdx_extra" else word for word in words]
+        words = [f"spleeter:{TINY}" if word == "spleeter" else word for word in words]
         words += [] if "--model" in words else ["--model", "demucs:my-model"]
         try:
             cli.main([*words, "--device", "cpu"])
         except SystemExit as end:
             assert not end.code, (command, capsys.readouterr())
-    for path in ("stems/song", "stems/a", "stems/b", "other-stems/song", "third-stems/song"):
+    for path in ("stems/song", "stems/a", "stems/b", "quick-stems/song", "other-stems/song", "third-stems/song"):
         assert audio.load(home / f"{path}.vocals.flac").duration_s == pytest.approx(3.0, abs=0.1)
         assert (home / f"{path}.instrumental.flac").is_file()
 

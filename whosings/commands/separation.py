@@ -21,7 +21,10 @@ def separate(
     files: Files,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for NAME.vocals.flac and NAME.instrumental.flac.")],
     model: Annotated[
-        str, typer.Option(help="demucs, demucs:NAME or FOLDER, audio-separator:FILE, stems:FOLDER.")
+        str,
+        typer.Option(
+            help="demucs, demucs:NAME or FOLDER, spleeter, spleeter:FILE or FOLDER, audio-separator:FILE, stems:FOLDER."
+        ),
     ] = "demucs",
     whole: Annotated[bool, typer.Option("--whole", help="Separate whole tracks, not only sung passages.")] = False,
     workers: Annotated[int, typer.Option(min=1, help="Number of processes; each loads the model.")] = 1,

@@ -1,8 +1,8 @@
-"""Models that take a mixture apart: demucs and audio-separator behind one protocol, opened by a spec.
+"""Models that take a mixture apart: demucs, Spleeter and audio-separator behind one protocol, opened by a spec.
 
 Specs, strings that worker processes can be given: ``demucs`` (its ``htdemucs``), ``demucs:NAME`` (a pretrained bag; the
-paper's authors used ``mdx_extra``), ``demucs:FOLDER`` (model files on this disk), ``audio-separator:MODEL_FILE``,
-``stems:FOLDER`` (ready-made stems), ``none``.
+paper's authors used ``mdx_extra``), ``demucs:FOLDER`` (model files on this disk), ``spleeter`` (weights found on this
+machine), ``spleeter:FILE_OR_FOLDER``, ``audio-separator:MODEL_FILE``, ``stems:FOLDER`` (ready-made stems), ``none``.
 """
 
 from __future__ import annotations
@@ -40,6 +40,10 @@ def open_separator(spec: str, device: str = "auto") -> Separator | ReadyStems | 
         from whosings.vocals.demucs_models import open_demucs
 
         return open_demucs(name or DEFAULT_DEMUCS, open_device(device))
+    if kind == "spleeter":
+        from whosings.vocals.spleeter_models import open_spleeter
+
+        return open_spleeter(name, open_device(device))
     if kind == "audio-separator" and name:
         from whosings.vocals.uvr_models import open_audio_separator
 
@@ -47,5 +51,5 @@ def open_separator(spec: str, device: str = "auto") -> Separator | ReadyStems | 
     raise SeparationError(
         spec or "''",
         "no such separation model",
-        "choose demucs, demucs:NAME, audio-separator:FILE, stems:FOLDER or none",
+        "choose demucs, demucs:NAME, spleeter, spleeter:FILE, audio-separator:FILE, stems:FOLDER or none",
     )
