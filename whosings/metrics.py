@@ -11,7 +11,7 @@ Conventions
 Metrics
 -------
 ``top_k_credit``, ``expected_ranks``, ``equal_error_rate``, ``detection_cost``, ``calibration_error``, ``reliability``,
-``share_interval``, ``rate_interval``, ``interval``.
+``share_interval``, ``rate_interval``, ``interval``, ``eer_interval``.
 """
 
 from __future__ import annotations
@@ -87,7 +87,10 @@ def equal_error_rate(same: Array, different: Array) -> float:
     Raises:
         ValueError: no trials of one kind, or NaN.
     """
-    misses, accepts = _rates(same, different)
+    return _crossing(*_rates(same, different))
+
+
+def _crossing(misses: Array, accepts: Array) -> float:
     # Misses rise and false accepts fall with the threshold: the crossing lies where their difference changes sign.
     gap = misses - accepts  # from -1, where all trials are accepted, to 1, where none is
     after = int(np.argmax(gap >= 0))
@@ -193,6 +196,63 @@ def interval(values: Array, singers: Sequence[str], draws: int = 1000, seed: int
     means = totals[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
     low, high = np.percentile(means, [2.5, 97.5])
     return Interval(float(np.mean(values)), float(low), float(high), int(counts.sum()))
+
+
+def eer_interval(
+    scores: Array,
+    same: NDArray[np.bool_],
+    enrolled: Sequence[str],
+    probed: Sequence[str],
+    draws: int = 1000,
+    seed: int = 0,
+) -> Interval:
+    """Equal error rate of a list of trials with its 95 % interval by bootstrap over singers.
+
+    A draw takes as many singers as there are, with repetition. A trial counts as often as both of its singers were
+    drawn together: the product for two singers, the number for one. Draws without trials of both kinds are left out.
+
+    Args:
+        scores: (trials,), one at least of each kind.
+        same: (trials,) whether one singer sings both recordings.
+        enrolled, probed: who sings each side. Intervals of fewer than about ten singers are too narrow.
+
+    Raises:
+        ValueError: lengths that differ, no trials of one kind, or NaN.
+    """
+    scores, same = np.asarray(scores, float), np.asarray(same, bool)
+    if not scores.shape == same.shape == (len(enrolled),) == (len(probed),):
+        raise ValueError("one score, one kind and two singers for each trial")
+    found = equal_error_rate(scores[same], scores[~same])
+    names, who = np.unique(np.asarray([*enrolled, *probed]), return_inverse=True)
+    one, other = who[: scores.size], who[scores.size :]
+    order = np.argsort(scores, kind="stable")
+    first = np.flatnonzero(np.diff(scores[order], prepend=-np.inf) != 0)
+    if not first.size or first[0] != 0:  # the least score may be minus infinity
+        first = np.concatenate([[0], first])
+    rng = np.random.default_rng(seed)
+    rates = []
+    for _ in range(draws):
+        drawn = np.bincount(rng.integers(0, names.size, names.size), minlength=names.size)
+        weight = np.where(same, drawn[one], drawn[one] * drawn[other])[order]
+        rate = _weighted_eer(weight * same[order], weight * ~same[order], first)
+        if rate is not None:
+            rates.append(rate)
+    low, high = np.percentile(rates or [0.0, 1.0], [2.5, 97.5])
+    return Interval(found, min(float(low), found), max(float(high), found), scores.size)
+
+
+def _weighted_eer(same: NDArray[np.intp], different: NDArray[np.intp], first: NDArray[np.intp]) -> float | None:
+    """Equal error rate of trials in ascending order that count so often; None without trials of one kind.
+
+    Args:
+        first: where each new score begins.
+    """
+    if not same.sum() or not different.sum():
+        return None
+    before = [np.concatenate([[0], np.cumsum(counts)]) for counts in (same, different)]
+    places = np.append(first, same.size)  # at last a threshold above every score
+    misses, accepts = before[0][places] / before[0][-1], 1 - before[1][places] / before[1][-1]
+    return _crossing(misses, accepts)
 
 
 def _by_singer(values: Array, singers: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.intp]]:

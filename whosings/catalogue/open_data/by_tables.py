@@ -1,0 +1,78 @@
+"""FMA and MTG-Jamendo as data sets: their folders hold a table and the audio."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from whosings.catalogue.datasets import FMA, MTG, DataSet
+from whosings.catalogue.open_data.record import OpenDataSet, Reading
+from whosings.catalogue.protocols import Rules
+from whosings.errors import ManifestError
+
+_TABLES = {
+    FMA.name: ("tracks.csv", "fma_metadata/tracks.csv"),
+    MTG.name: ("raw_30s.tsv", "data/raw_30s.tsv", "autotagging.tsv", "data/autotagging.tsv"),
+}
+_AUDIO = {
+    FMA.name: ("fma_full", "fma_large", "fma_medium", "fma_small"),
+    MTG.name: ("raw_30s/audio", "raw_30s/audio-low", "audio", "audio-low"),
+}
+
+
+def table_of(folder: Path, dataset: DataSet) -> Path | None:
+    """The table of a data set's folder; None where there is none."""
+    return next((folder / name for name in _TABLES[dataset.name] if (folder / name).is_file()), None)
+
+
+def read_folder(folder: Path, dataset: DataSet) -> Reading:
+    """A folder with the data set's table, and its audio in a folder by its published name or in the folder itself.
+
+    Raises:
+        ManifestError: no such folder, no table in it, or the table is not of its form.
+    """
+    table = table_of(folder, dataset)
+    if table is None:
+        names: Sequence[str] = _TABLES[dataset.name]
+        raise ManifestError(
+            folder,
+            f"holds none of {', '.join(names)}" if folder.is_dir() else "no such folder",
+            "name the data set's folder, or its table and --audio",
+        )
+    audio = next((folder / name for name in _AUDIO[dataset.name] if (folder / name).is_dir()), folder)
+    return Reading(dataset.read_metadata(table, audio))
+
+
+OPEN_FMA = OpenDataSet(
+    name=FMA.name,
+    title="Free Music Archive",
+    citation="M. Defferrard, K. Benzi, P. Vandergheynst, X. Bresson: FMA: A Dataset for Music Analysis. ISMIR 2017",
+    licence="metadata CC BY 4.0; audio by its artists, a licence a track",
+    commercial="by track",
+    home="github.com/mdeff/fma",
+    size="16,341 artists, 106,574 tracks, 343 days",
+    form="fma_metadata/tracks.csv, fma_full/000/000002.mp3",
+    singer="the artist's id: bands, and records without singing, are among them",
+    song="an album; tracks without one are in no role",
+    read=lambda folder: read_folder(folder, FMA),
+    rules=Rules("album"),
+    checksums="SHA-1 of the archives in the repository's README",
+    unverified="its tables were not read whole here",
+)
+OPEN_MTG = OpenDataSet(
+    name=MTG.name,
+    title="MTG-Jamendo",
+    citation="D. Bogdanov, M. Won, P. Tovstogan, A. Porter, X. Serra: The MTG-Jamendo Dataset for Automatic Music "
+    "Tagging. ICML 2019",
+    licence="metadata CC BY-NC-SA 4.0; audio Creative Commons, a licence a track (audio_licenses.txt)",
+    commercial="by track",
+    home="github.com/MTG/mtg-jamendo-dataset, doi:10.5281/zenodo.3826813",
+    size="3,565 artists, 55,701 tracks",
+    form="data/raw_30s.tsv, 14/214.mp3 or 14/214.low.mp3",
+    singer="the artist's id: bands, and records without singing, are among them",
+    song="an album",
+    read=lambda folder: read_folder(folder, MTG),
+    rules=Rules("album"),
+    checksums="SHA-256 of each file in its repository, data/download/raw_30s_audio_sha256_tracks.txt; check reads it",
+    unverified="the audio",
+)
