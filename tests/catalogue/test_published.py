@@ -243,7 +243,7 @@ def test_an_artist_is_in_every_file(tmp_path):
         files = copy.deepcopy(FMA_FILES)
         del files[name]["Bob é"]
         long = next(role for role in ROLES if SETS[role] == name)
-        refused(tmp_path, files, "splits/FMA", f"has 0 {long} tracks of singer Bob é")
+        refused(tmp_path, files, "splits/FMA", f"has no {long} track of singer Bob é")
 
 
 def test_an_artist_twice_in_a_file(tmp_path):

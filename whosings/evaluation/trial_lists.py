@@ -5,8 +5,8 @@ Conventions
 - A trial compares the mean embeddings of two recordings, as ``verify`` does, by log-likelihood ratio (nats). Encoders
   without calibration are compared by cosine, and have no thresholds.
 - Trials with a recording in which nobody is heard to sing are left out, and counted.
-- The equal error rate's interval is by bootstrap over singers. Those of rates at a threshold take the probes' singers
-  as the independent units, and hold for rates near 0 (``metrics.share_interval``).
+- Intervals are by bootstrap over singers, on both sides of a trial (``metrics.eer_interval``,
+  ``metrics.trial_rate_interval``).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from whosings.errors import EvaluationError
 from whosings.evaluation.corpus import Corpus
 from whosings.evaluation.protocol import even_rows
 from whosings.false_accepts import FALSE_ACCEPT_RATE
-from whosings.metrics import Array, Interval, detection_cost, eer_interval, share_interval
+from whosings.metrics import Array, Interval, detection_cost, eer_interval, trial_rate_interval
 
 _RATES = (0.001, FALSE_ACCEPT_RATE, 0.1)
 
@@ -100,9 +100,10 @@ def score_trials(trials: Sequence[Trial], corpus: Corpus, calibration: Calibrati
 
     def share(accepted: NDArray[np.bool_], chosen: NDArray[np.bool_]) -> Interval | None:
         places = np.flatnonzero(chosen)
-        return (
-            share_interval(accepted[places].astype(float), [probed[place] for place in places]) if places.size else None
-        )
+        if not places.size:
+            return None
+        one, other = ([side[place] for place in places] for side in (enrolled, probed))
+        return trial_rate_interval(accepted[places].astype(float), one, other)
 
     both = bool(same.any() and not same.all())
     return ScoredList(
