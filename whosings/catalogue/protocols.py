@@ -5,7 +5,8 @@ Conventions
 - What is sung (``song``) or recorded together (``album``) is never on two sides: a singer's songs or albums are ordered
   by a hash of their names, and the first of them are test, the next validation, the rest training tracks. The same song
   has the same place in every singer's order.
-- A singer of two songs has one to test and one to train on, of which single tracks validate.
+- A singer of two songs has one to test and one to train on, of which single tracks validate. Where the first songs
+  leave too little to train on, the order is turned until enough is left.
 - Two people who hold the same files get the same digest.
 """
 
@@ -93,11 +94,14 @@ def apart_roles(manifest: Manifest, rules: Rules, seed: int = 0) -> SingerSplit:
             if not track.cloned and (name := key(track)) is not None:
                 groups.setdefault(name, []).append(track.track_id)
         found = _of_one_singer(groups, rules, seed)
-        if sum(role == "train" for role in found.values()) < rules.min_train:
-            known = sum(map(len, groups.values()))
-            left_out.append(LeftOut(singer, f"{_several(len(groups), rules.apart)} with {_several(known, 'track')}"))
-        else:
+        if found is not None:
             roles |= found
+        elif len(groups) < 2:
+            left_out.append(LeftOut(singer, f"fewer than two known {rules.apart}s"))
+        else:
+            left_out.append(
+                LeftOut(singer, f"fewer than {rules.min_train} training tracks beside other {rules.apart}s")
+            )
     if not roles:
         raise ManifestError(
             "the manifest", f"has no singer with two {rules.apart}s and enough tracks for a split", "add tracks"
@@ -118,10 +122,17 @@ _KEYS: dict[Apart, Callable[[Track], str | None]] = {
 }
 
 
-def _of_one_singer(groups: dict[str, list[str]], rules: Rules, seed: int) -> dict[str, str]:
-    if len(groups) < 2:
-        return {}
+def _of_one_singer(groups: dict[str, list[str]], rules: Rules, seed: int) -> dict[str, str] | None:
+    """Roles by the first order, turned on until there is enough to train on; None where no turn leaves enough."""
     order = sorted(groups, key=lambda name: sort_key(seed, name))
+    for turn in range(len(order) if len(order) > 1 else 0):
+        found = _in_order(order[turn:] + order[:turn], groups, rules, seed)
+        if sum(role == "train" for role in found.values()) >= rules.min_train:
+            return found
+    return None
+
+
+def _in_order(order: Sequence[str], groups: dict[str, list[str]], rules: Rules, seed: int) -> dict[str, str]:
     tests = _share(rules.test, len(order))
     held = _share(rules.validation, len(order)) if len(order) > 2 else 0
     places = ["test"] * tests + ["validation"] * held
@@ -138,10 +149,6 @@ def _of_one_singer(groups: dict[str, list[str]], rules: Rules, seed: int) -> dic
 
 def _share(share: float, number: int) -> int:
     return max(1, int(share * number + 0.5))
-
-
-def _several(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _digest(manifest: Manifest, roles: SingerSplit | None, trials: Sequence[Trial]) -> str:

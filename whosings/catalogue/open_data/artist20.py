@@ -14,8 +14,8 @@ _NUMBER = re.compile(r"[0-9]{1,3}[-_. ]+")
 
 
 def _track(place: Place) -> Track | str:
-    artist, album, root = (place.folder(above) for above in (2, 1, 3))
-    if not root or not album or artist in _ROOTS or album in _ROOTS:
+    artist, album = place.folder(2), place.folder(1)
+    if place.inside < 2 or artist in _ROOTS:  # any name may be an artist's: only what is inside the folder counts
         return "it is not in folders of artist and album"
     title = _NUMBER.sub("", place.stem, count=1).replace("_", " ").strip() or place.stem
     return Track(

@@ -34,9 +34,8 @@ def read_m4singer(folder: Path) -> Reading:
         return found
     there = {track.track_id for track in found.manifest.tracks}
     missed = [
-        PassedOver(folder / "/".join(name.rsplit("#", 1)), "meta.json lists it, and it is not there")
-        for name in _listed(table)
-        if composed(name) not in there
+        PassedOver(folder / song / f"{number}.wav", "meta.json lists it, and it is not there")
+        for song, _, number in (name.rpartition("#") for name in _listed(table) if composed(name) not in there)
     ]
     return Reading(found.manifest, found.passed_over + tuple(missed))
 

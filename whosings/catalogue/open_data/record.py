@@ -86,14 +86,16 @@ class Place:
     """Where a recording lies.
 
     Attributes:
-        parts: names of the folders below the set's and of the file without its ending, in composed Unicode.
+        parts: names of all folders above the file, and its own without its ending, in composed Unicode.
+        inside: how many of the folders lie inside the one that was named.
     """
 
     path: Path
     parts: tuple[str, ...]
+    inside: int
 
     def folder(self, above: int) -> str:
-        """Name of the folder so many steps above the file, 1 the nearest; empty where there is none below the set's."""
+        """Name of the folder so many steps above the file, 1 the nearest; empty where there is none."""
         return self.parts[-1 - above] if above < len(self.parts) else ""
 
     @property
@@ -115,14 +117,14 @@ def read_tree(root: Path, parse: Callable[[Place], Track | str], form: str) -> R
     """
     if not root.is_dir():
         raise ManifestError(root, "no such folder", "check the path")
-    # The folder's own name counts where a part of a set is named: English/EN-Alto-1 of GTSinger, say.
+    # Names of the folder itself count, too, where a part of a set is named: English/EN-Alto-1 of GTSinger, say.
     above = root.resolve().parts[1:]
     tracks: dict[str, Track] = {}
     passed_over: list[PassedOver] = []
     for path in audio_files(root):
         inside = path.relative_to(root)
         parts = tuple(composed(name) for name in (*above, *inside.parent.parts, inside.stem))
-        found = parse(Place(path, parts))
+        found = parse(Place(path, parts, len(inside.parts) - 1))
         if isinstance(found, Track) and found.track_id in tracks:
             found = f"another file is {found.track_id}, too"
         if isinstance(found, Track):

@@ -50,6 +50,6 @@ VOCALSET = OpenDataSet(
     read=lambda folder: read_tree(folder, _track, _FORM),
     rules=Rules("song"),
     checksums="none per file; make an index",
-    unverified="the number of files and the folders data_by_singer and the like, which some versions are said to hold",
+    unverified="the number of files, and names in data_by_singer, which version 1.2 has in the place of FULL",
     sex_of=lambda singer: named[1].lower() if (named := _SINGER.fullmatch(singer)) else None,
 )
