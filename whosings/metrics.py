@@ -225,7 +225,8 @@ def eer_interval(
         raise ValueError("one score, one kind and two singers for each trial")
     found = equal_error_rate(scores[same], scores[~same])
     order = np.argsort(scores, kind="stable")
-    first = np.flatnonzero(np.append(True, np.diff(scores[order]) != 0))
+    ordered = scores[order]
+    first = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
     weights = _trials_drawn(enrolled, probed, draws, seed)
     drawn = (_weighted_eer(w[order] * same[order], w[order] * ~same[order], first) for w in weights)
     return _between(found, [rate for rate in drawn if rate is not None], scores.size)
