@@ -72,8 +72,8 @@ def _track(row: dict[str, str], name: str, artist: str, path: Path) -> Track:
 JAMENDO_LYRICS = OpenDataSet(
     name="jamendolyrics",
     title="JamendoLyrics MultiLang",
-    citation="S. Durand, D. Stoller, S. Ewert: Contrastive Learning-Based Audio to Lyrics Alignment for Multiple "
-    "Languages. ICASSP 2023",
+    citation="S. Durand, D. Stoller, S. Ewert: Similarity-based Audio-Lyrics Alignment of Multiple Languages. ICASSP "
+    "2023, arXiv:2306.07744",
     licence="Creative Commons, a licence a song",
     commercial="by track",
     home="github.com/f90/jamendolyrics",

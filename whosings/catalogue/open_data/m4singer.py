@@ -73,6 +73,6 @@ M4SINGER = OpenDataSet(
     read=read_m4singer,
     rules=Rules("song"),
     checksums="none; make an index",
-    unverified="the number of files, and whether songs of several singers are spelt alike",
+    unverified="its size, and whether songs of several singers are spelt alike",
     sex_of=sex_of_range,
 )
