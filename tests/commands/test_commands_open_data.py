@@ -112,6 +112,21 @@ def test_imports_that_make_no_sense(run, songs, tmp_path):
     assert code == 1 and err.startswith(f"{tmp_path / 'none'}: no such folder")
 
 
+def test_a_table_in_a_folder_and_audio_elsewhere(run, tmp_path):
+    """A clone of MTG-Jamendo's repository: splits of its own lie in data/splits, and no splits of the paper."""
+    (tmp_path / "repo/data/splits").mkdir(parents=True)
+    line = "track_1\tartist_1\talbum_1\t14/214.mp3\t124.6\tgenre---pop\n"
+    head = "TRACK_ID\tARTIST_ID\tALBUM_ID\tPATH\tDURATION\tTAGS\n"
+    (tmp_path / "repo/data/raw_30s.tsv").write_text(head + line)
+    table = tmp_path / "mtg.parquet"
+    code, _, err = run("import", "mtg", tmp_path / "repo", "--audio", tmp_path / "audio", "-o", table)
+    assert code == 0 and "1 of 1 audio files are not there" in err
+    assert [track.path for track in read_manifest(table).tracks] == [tmp_path / "audio/14/214.mp3"]
+    (tmp_path / "repo/splits").mkdir()
+    code, _, err = run("import", "mtg", tmp_path / "repo", "--audio", tmp_path / "audio", "-o", table)
+    assert code == 1 and "mtg_train_set.json: no such file" in err
+
+
 def test_data_sets_are_listed_and_shown(run):
     code, out, _ = run("datasets")
     assert code == 0 and [line.split()[0] for line in out.splitlines()[1:]] == list(OPEN_DATA_SETS)

@@ -103,6 +103,7 @@ def import_(
     """Turn a public data set's folder or metadata, or the paper's split of it, into a track table."""
     from whosings.catalogue.datasets import DATASETS
     from whosings.catalogue.manifest import write_manifest
+    from whosings.catalogue.open_data.by_tables import metadata_of
     from whosings.catalogue.open_data.registry import read_dataset
     from whosings.catalogue.paper_splits import read_published
     from whosings.catalogue.roles import write_roles
@@ -120,11 +121,11 @@ def import_(
     if audio is None:
         reading = read_dataset(dataset, source)
         whole, passed_over = reading.manifest, reading.passed_over
-    elif source.is_dir():
+    elif (table := metadata_of(source, DATASETS[dataset])) is not None:
+        whole = DATASETS[dataset].read_metadata(table, audio)
+    else:
         roles = read_published(source, audio, DATASETS[dataset])
         whole = roles.whole
-    else:
-        whole = DATASETS[dataset].read_metadata(source, audio)
     write_manifest(whole, out)
     if roles is not None:
         write_roles(roles, out)

@@ -25,6 +25,13 @@ def table_of(folder: Path, dataset: DataSet) -> Path | None:
     return next((folder / name for name in _TABLES[dataset.name] if (folder / name).is_file()), None)
 
 
+def metadata_of(source: Path, dataset: DataSet) -> Path | None:
+    """The table that is named, or that lies in the folder that is named; None for a folder of the paper's splits."""
+    if not source.is_dir():
+        return source
+    return None if source.name == "splits" or (source / "splits").is_dir() else table_of(source, dataset)
+
+
 def read_folder(folder: Path, dataset: DataSet) -> Reading:
     """A folder with the data set's table, and its audio in a folder by its published name or in the folder itself.
 
