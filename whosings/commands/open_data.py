@@ -23,10 +23,9 @@ def datasets(context: typer.Context, as_json: Json = False) -> None:
     if as_json:
         print_json([_facts(name) for name in OPEN_DATA_SETS])
         return
-    run.print_table(
-        ("name", "what", "licence", "commercial use"),
-        [(one.name, f"{one.title}: {one.size}", one.licence, one.commercial) for one in OPEN_DATA_SETS.values()],
-    )
+    for one in OPEN_DATA_SETS.values():  # lines, which a terminal wraps; a table would be cut
+        what = f"{one.title}: {one.size}; {one.licence}; commercial use: {one.commercial}"
+        run.out.print(f"{one.name:<14}{what}", markup=False)
 
 
 def show(
@@ -38,7 +37,8 @@ def show(
     if as_json:
         print_json(facts)
         return
-    run.print_table(("what", "answer"), [(key.replace("_", " "), str(value)) for key, value in facts.items()])
+    for key, value in facts.items():
+        run.out.print(f"{key.replace('_', ' ')}: {value}", markup=False)
 
 
 def index(

@@ -63,7 +63,9 @@ OPEN_FMA = OpenDataSet(
     song="an album; tracks without one are in no role",
     read=lambda folder: read_folder(folder, FMA),
     rules=Rules("album"),
-    checksums="SHA-1 of the archives in the repository's README",
+    checksums="SHA-1 of its archives: fma_metadata.zip f0df49ffe5f2a6008d7dc83c6915b31835dfe733, fma_small.zip "
+    "ade154f733639d52e35e32f5593efe5be76c6d70, fma_medium.zip c67b69ea232021025fca9231fc1c7c1a063ab50b, fma_large.zip "
+    "497109f4dd721066b5ce5e5f250ec604dc78939e, fma_full.zip 0f0ace23fbe9ba30ecb7e95f763e435ea802b8ab",
     unverified="its tables were not read whole here",
 )
 OPEN_MTG = OpenDataSet(

@@ -49,7 +49,7 @@ VOCALSET = OpenDataSet(
     song="an exercise (arpeggios, scales, long_tones) in all keys, vowels and techniques, or one of the three excerpts",
     read=lambda folder: read_tree(folder, _track, _FORM),
     rules=Rules("song"),
-    checksums="none per file; make an index",
+    checksums="MD5 of its archives on Zenodo, none per file; make an index",
     unverified="the number of files, and names in data_by_singer, which version 1.2 has in the place of FULL",
     sex_of=lambda singer: named[1].lower() if (named := _SINGER.fullmatch(singer)) else None,
 )
