@@ -83,5 +83,5 @@ OPEN_MTG = OpenDataSet(
     read=lambda folder: read_folder(folder, MTG),
     rules=Rules("album"),
     checksums="SHA-256 of each file in its repository, data/download/raw_30s_audio_sha256_tracks.txt; check reads it",
-    unverified="the audio",
+    unverified="the audio, and 176 of the 55,701 rows of raw_30s.tsv",
 )
