@@ -24,6 +24,7 @@ from whosings.commands import (
     library,
     library_review,
     library_voices,
+    open_data,
     preparation,
     separation,
     serve,
@@ -100,7 +101,12 @@ _OF_FILES: dict[str, Verb] = {
     "csv": write.csv_,
     "undo": write.undo,
 }
-_ALSO = {"Singers": ("gallery",), "Libraries": ("group", "review", "write")}
+_OF_DATA_SETS: dict[str, Verb] = {
+    "show": open_data.show,
+    "index": open_data.index,
+    "check": open_data.check,
+}
+_ALSO = {"Singers": ("gallery",), "Libraries": ("group", "review", "write"), "Catalogues": ("datasets",)}
 """Verbs with verbs of their own, by where help lists them."""
 _ALIASES = ("list", "remove")  # of a gallery's verbs, which once stood alone
 
@@ -135,7 +141,14 @@ def build_app() -> typer.Typer:
     groups.callback()(library_voices.group)
     review = typer.Typer(help=f"What is worth a look in a library: {', '.join(_OF_A_REVIEW)}.", **plain)
     files = typer.Typer(help=f"Who sings, written into files: {', '.join(_OF_FILES)}.", **plain)
-    verbs_of = ((groups, _OF_GROUPS, "group"), (review, _OF_A_REVIEW, "review"), (files, _OF_FILES, "write"))
+    sets = typer.Typer(invoke_without_command=True, **{**plain, "no_args_is_help": False})
+    sets.callback()(open_data.datasets)
+    verbs_of = (
+        (groups, _OF_GROUPS, "group"),
+        (review, _OF_A_REVIEW, "review"),
+        (files, _OF_FILES, "write"),
+        (sets, _OF_DATA_SETS, "datasets"),
+    )
     for part, parts, name in verbs_of:
         for word, verb in parts.items():
             part.command(word)(verb)

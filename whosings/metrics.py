@@ -11,13 +11,13 @@ Conventions
 Metrics
 -------
 ``top_k_credit``, ``expected_ranks``, ``equal_error_rate``, ``detection_cost``, ``calibration_error``, ``reliability``,
-``share_interval``, ``rate_interval``, ``interval``.
+``share_interval``, ``rate_interval``, ``interval``, ``eer_interval``, ``trial_rate_interval``.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,7 +87,10 @@ def equal_error_rate(same: Array, different: Array) -> float:
     Raises:
         ValueError: no trials of one kind, or NaN.
     """
-    misses, accepts = _rates(same, different)
+    return _crossing(*_rates(same, different))
+
+
+def _crossing(misses: Array, accepts: Array) -> float:
     # Misses rise and false accepts fall with the threshold: the crossing lies where their difference changes sign.
     gap = misses - accepts  # from -1, where all trials are accepted, to 1, where none is
     after = int(np.argmax(gap >= 0))
@@ -193,6 +196,97 @@ def interval(values: Array, singers: Sequence[str], draws: int = 1000, seed: int
     means = totals[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
     low, high = np.percentile(means, [2.5, 97.5])
     return Interval(float(np.mean(values)), float(low), float(high), int(counts.sum()))
+
+
+def eer_interval(
+    scores: Array,
+    same: NDArray[np.bool_],
+    enrolled: Sequence[str],
+    probed: Sequence[str],
+    draws: int = 1000,
+    seed: int = 0,
+) -> Interval:
+    """Equal error rate of a list of trials with its 95 % interval by bootstrap over singers.
+
+    A draw takes as many singers as there are, with repetition. A trial counts as often as both of its singers were
+    drawn together: the product of their numbers, or the number of the one who sings both. Draws without trials of both
+    kinds are left out.
+
+    Args:
+        scores: (trials,), one at least of each kind.
+        same: (trials,) whether one singer sings both recordings.
+        enrolled, probed: who sings each side. Intervals of fewer than about ten singers are too narrow.
+
+    Raises:
+        ValueError: lengths that differ, no trials of one kind, or NaN.
+    """
+    scores, same = np.asarray(scores, float), np.asarray(same, bool)
+    if not scores.shape == same.shape == (len(enrolled),) == (len(probed),):
+        raise ValueError("one score, one kind and two singers for each trial")
+    found = equal_error_rate(scores[same], scores[~same])
+    order = np.argsort(scores, kind="stable")
+    ordered = scores[order]
+    first = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
+    weights = _trials_drawn(enrolled, probed, draws, seed)
+    drawn = (_weighted_eer(w[order] * same[order], w[order] * ~same[order], first) for w in weights)
+    return _between(found, [rate for rate in drawn if rate is not None], scores.size)
+
+
+def trial_rate_interval(
+    outcomes: Array, enrolled: Sequence[str], probed: Sequence[str], draws: int = 1000, seed: int = 0
+) -> Interval:
+    """Share of trials with an outcome, such as false accepts, with its 95 % interval by bootstrap over singers.
+
+    Where all trials have one outcome, every draw would say the same, and the interval is ``share_interval``'s with the
+    probes' singers as units: it says how little so few singers show.
+
+    Args:
+        outcomes: (trials,) 0 or 1.
+        enrolled, probed: as of ``eer_interval``.
+
+    Raises:
+        ValueError: no trials, lengths that differ, or another outcome.
+    """
+    outcomes = np.asarray(outcomes, float)
+    if not outcomes.size or not outcomes.shape == (len(enrolled),) == (len(probed),):
+        raise ValueError("one outcome and two singers for each trial, and at least one")
+    if not np.isin(outcomes, (0, 1)).all():
+        raise ValueError("outcomes are 0 or 1")
+    if outcomes.min() == outcomes.max():
+        return share_interval(outcomes, probed)
+    weights = _trials_drawn(enrolled, probed, draws, seed)
+    rates = [float(weight @ outcomes / weight.sum()) for weight in weights if weight.any()]
+    return _between(float(outcomes.mean()), rates, outcomes.size)
+
+
+def _trials_drawn(enrolled: Sequence[str], probed: Sequence[str], draws: int, seed: int) -> Iterator[NDArray[np.intp]]:
+    """How often each trial counts in each draw of singers."""
+    names, who = np.unique(np.asarray([*enrolled, *probed]), return_inverse=True)
+    one, other = who[: len(enrolled)], who[len(enrolled) :]
+    rng = np.random.default_rng(seed)
+    for _ in range(draws):
+        drawn = np.bincount(rng.integers(0, names.size, names.size), minlength=names.size)
+        yield np.where(one == other, drawn[one], drawn[one] * drawn[other])
+
+
+def _between(found: float, drawn: Sequence[float], count: int) -> Interval:
+    """An interval that holds what was found, too; from 0 to 1 where no draw had trials."""
+    low, high = np.percentile(drawn, [2.5, 97.5]) if drawn else (0.0, 1.0)
+    return Interval(found, min(float(low), found), max(float(high), found), count)
+
+
+def _weighted_eer(same: NDArray[np.intp], different: NDArray[np.intp], first: NDArray[np.intp]) -> float | None:
+    """Equal error rate of trials in ascending order that count so often; None without trials of one kind.
+
+    Args:
+        first: where each new score begins.
+    """
+    if not same.sum() or not different.sum():
+        return None
+    before = [np.concatenate([[0], np.cumsum(counts)]) for counts in (same, different)]
+    places = np.append(first, same.size)  # at last a threshold above every score
+    misses, accepts = before[0][places] / before[0][-1], 1 - before[1][places] / before[1][-1]
+    return _crossing(misses, accepts)
 
 
 def _by_singer(values: Array, singers: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.intp]]:

@@ -247,6 +247,7 @@ def test_the_columns_are_the_documented_ones() -> None:
     assert TRACK_COLUMNS == (
         "track_id", "singer_id", "title", "album", "path", "vocals_path", "instrumental_path", "genre", "language",
         "release_date", "cloned", "target_singer_ids", "clone_method", "instrumental_singer_id", "licence", "sha256",
+        "song",
     )  # fmt: skip
 
 

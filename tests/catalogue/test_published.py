@@ -143,6 +143,11 @@ def test_splits_that_cannot_be_written(tmp_path):
     for target, dataset, says in (
         (split, FMA, "track 00/7400.mp3: has no file name of fma"),
         (replace(split, test=Manifest(split.test.tracks)), MTG, "track 03/3.mp3: has no sung piece"),
+        (
+            replace(split, test=Manifest((*split.test.tracks, replace(split.test.tracks[0], track_id="99/99.mp3")))),
+            MTG,
+            "has 2 test tracks, and the form has place for one",
+        ),
     ):
         with pytest.raises(ManifestError, match=says):
             write_published(target, tmp_path / "b", dataset)
@@ -243,7 +248,7 @@ def test_an_artist_is_in_every_file(tmp_path):
         files = copy.deepcopy(FMA_FILES)
         del files[name]["Bob é"]
         long = next(role for role in ROLES if SETS[role] == name)
-        refused(tmp_path, files, "splits/FMA", f"has 0 {long} tracks of singer Bob é")
+        refused(tmp_path, files, "splits/FMA", f"has no {long} track of singer Bob é")
 
 
 def test_an_artist_twice_in_a_file(tmp_path):

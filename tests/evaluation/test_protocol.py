@@ -224,3 +224,43 @@ def test_vectors_of_other_lengths_are_standardised(tmp_path):
     vectors = np.concatenate([made.corpus.vectors, noise], axis=1)
     _, results = run(tmp_path, replace(made, corpus=replace(made.corpus, vectors=vectors)), head=NEAREST, runs=1)
     assert results["top_1"].mean() > 0.9
+
+
+def several(made):
+    """The scene's split with two training tracks of each singer moved to test and to validate."""
+    whole = made.split.train
+    moved = {singer: tracks[:2] for singer, tracks in whole.by_singer.items()}
+    gone = {track.track_id for tracks in moved.values() for track in tracks}
+    return SingerSplit(
+        Manifest(tuple(track for track in whole.tracks if track.track_id not in gone)),
+        Manifest((*made.split.validation.tracks, *(tracks[0] for tracks in moved.values()))),
+        Manifest((*made.split.test.tracks, *(tracks[1] for tracks in moved.values()))),
+    )
+
+
+@pytest.mark.parametrize("head", [HEAD, NEAREST])
+def test_singers_may_have_several_test_and_validation_tracks(tmp_path, head):
+    made = scene(train=5)
+    split = several(made)
+    made = replace(made, split=split)
+    _, results = run(tmp_path, made, head=head, runs=1)
+    assert sorted(results["probe"]) == sorted(track.track_id for track in split.test.tracks) and len(results) == 24
+    singer = {track.track_id: track.singer_id for track in split.test.tracks}
+    assert list(results["target"]) == [singer[probe] for probe in results["probe"]] and results["top_1"].min() == 1
+    data = protocol._head_data(
+        Setting("closed", "m", head, None), list(enrol(split, made.corpus).singers.values()), made.corpus, 0
+    )
+    assert np.bincount(data.validation.label).tolist() == [2] * 12
+
+
+def test_of_several_test_tracks_those_that_are_heard_count():
+    made = scene(train=5)
+    split = several(made)
+    silent = split.test.tracks[0]
+    heard = tuple(track for track in made.corpus.tracks if track != silent)
+    place = [made.corpus.place[track.track_id] for track in heard]
+    length = [int(made.corpus.first[n + 1] - made.corpus.first[n]) for n in place]
+    corpus = replace(made.corpus, tracks=heard, first=np.concatenate([[0], np.cumsum(length)]))
+    pool = enrol(split, corpus)
+    assert silent.singer_id in pool.singers and not pool.left_out
+    assert silent not in pool.singers[silent.singer_id].test and len(pool.singers[silent.singer_id].test) == 1

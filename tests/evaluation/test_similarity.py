@@ -28,11 +28,11 @@ def test_bars_are_means_over_all_pairs(tiny, ready):
     assert list(found.bars) == list(BARS) and len(steps) == len(pool.singers)
     wanted = {"itself": [], "vocal stem": [], "validation track": []}
     for singer in pool.singers.values():
-        own = corpus.of(singer.test.track_id)
-        starts = tiny.embedder(singer.test.path).start_s
-        whole = audio.load(singer.test.vocals_path, tiny.embedder.front_end.channels)
+        own = corpus.of(singer.test[0].track_id)
+        starts = tiny.embedder(singer.test[0].path).start_s
+        whole = audio.load(singer.test[0].vocals_path, tiny.embedder.front_end.channels)
         stem = tiny.embedder.segments([whole.cut(s, 3.0).samples for s in starts])
-        for bar, other in zip(wanted, (own, stem, corpus.of(singer.validation.track_id)), strict=True):
+        for bar, other in zip(wanted, (own, stem, corpus.of(singer.validation[0].track_id)), strict=True):
             wanted[bar].append(np.mean([a @ b for a, b in product(own, other)]))
     for bar, values in wanted.items():
         assert found.bars[bar].mean == pytest.approx(np.mean(values), abs=2e-3)

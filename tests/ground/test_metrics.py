@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from whosings.metrics import (
     calibration_error,
     detection_cost,
+    eer_interval,
     equal_error_rate,
     expected_ranks,
     interval,
@@ -17,6 +18,7 @@ from whosings.metrics import (
     reliability,
     share_interval,
     top_k_credit,
+    trial_rate_interval,
 )
 
 
@@ -311,3 +313,81 @@ def test_the_interval_of_a_rate_is_wilsons(count, trials):
     assert (found.mean, found.count) == (count / trials, trials)
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-6)
     assert (rate_interval(0, 0).low, rate_interval(0, 0).high) == (0, 1)
+
+
+def trials_of(rng, singers, per_singer=6, spread=1.0):
+    """Trials of every two singers, with scores that depend on both of them."""
+    voice = rng.normal(0, spread, singers)
+    rows = []
+    for a in range(singers):
+        rows += [(2 + voice[a] + rng.normal(), True, a, a) for _ in range(per_singer)]
+        rows += [(voice[a] + voice[b] + rng.normal() - 1, False, a, b) for b in range(singers) if b != a]
+    scores, same, one, other = zip(*rows, strict=True)
+    return np.array(scores), np.array(same), [f"s{n}" for n in one], [f"s{n}" for n in other]
+
+
+def test_eer_intervals_are_those_of_trials_that_are_repeated():
+    """The oracle repeats each trial as often as its singers were drawn, and asks equal_error_rate."""
+    rng = np.random.default_rng(3)
+    scores, same, one, other = trials_of(rng, 12)
+    found = eer_interval(scores, same, one, other, draws=200, seed=5)
+    assert found.mean == equal_error_rate(scores[same], scores[~same]) and found.count == len(scores)
+    names = sorted(set(one))
+    draws, rates = np.random.default_rng(5), []
+    for _ in range(200):
+        drawn = np.bincount(draws.integers(0, 12, 12), minlength=12)
+        count = dict(zip(names, drawn, strict=True))
+        times = [count[a] if a == b else count[a] * count[b] for a, b in zip(one, other, strict=True)]
+        again, kinds = np.repeat(scores, times), np.repeat(same, times)
+        if kinds.any() and not kinds.all():
+            rates.append(equal_error_rate(again[kinds], again[~kinds]))
+    assert [found.low, found.high] == pytest.approx(np.percentile(rates, [2.5, 97.5]), abs=1e-12)
+    assert found.low < found.mean < found.high
+
+
+def test_eer_intervals_count_singers_and_not_trials():
+    rng = np.random.default_rng(4)
+    few, many = (trials_of(rng, singers) for singers in (12, 48))
+    wide, narrow = (eer_interval(*trials, draws=200) for trials in (few, many))
+    assert narrow.high - narrow.low < 0.7 * (wide.high - wide.low)
+    twice = [np.concatenate([part, part]) for part in few]
+    found = eer_interval(*twice, draws=200)
+    assert (found.mean, found.low, found.high) == pytest.approx((wide.mean, wide.low, wide.high))
+
+
+def test_rate_intervals_of_trials():
+    rng = np.random.default_rng(6)
+    scores, _, one, other = trials_of(rng, 15)
+    accepted = (scores >= 1).astype(float)
+    found = trial_rate_interval(accepted, one, other, draws=400)
+    assert found.mean == accepted.mean() and found.low < found.mean < found.high
+    assert found == trial_rate_interval(accepted, one, other, draws=400)
+    # The same share of every singer leaves nothing to the draw but how singers meet.
+    alone = np.array([0.0, 1.0] * 10)
+    names = [f"s{n // 2}" for n in range(20)]
+    level = trial_rate_interval(alone, names, names)
+    assert (level.low, level.high) == pytest.approx((0.5, 0.5))
+    # Where nothing passes, the interval says how little so few singers show.
+    none = trial_rate_interval(np.zeros(20), names, names[::-1])
+    assert none == share_interval(np.zeros(20), names[::-1]) and none.high > 0.2
+
+
+@pytest.mark.parametrize("extreme", [-np.inf, np.inf])
+def test_trials_may_have_infinite_scores(extreme):
+    scores, same = np.array([extreme, 1.0, 0.0, extreme]), np.array([True, True, False, False])
+    found = eer_interval(scores, same, ["a", "b", "a", "b"], ["a", "b", "b", "a"], draws=50)
+    assert found.mean == equal_error_rate(scores[same], scores[~same]) and found.low <= found.mean <= found.high
+
+
+def test_trials_that_do_not_fit():
+    same = np.array([True, False])
+    for scores, one in (([1.0], ["a", "b"]), ([1.0, 2.0], ["a"])):
+        with pytest.raises(ValueError, match="one score, one kind and two singers for each trial"):
+            eer_interval(np.array(scores), same, one, ["a", "b"])
+    with pytest.raises(ValueError, match="trials of one singer and of two are needed"):
+        eer_interval(np.ones(2), np.array([True, True]), ["a", "b"], ["a", "b"])
+    for outcomes, one in (([], []), ([1.0], ["a", "b"])):
+        with pytest.raises(ValueError, match="one outcome and two singers for each trial"):
+            trial_rate_interval(np.array(outcomes), one, one)
+    with pytest.raises(ValueError, match="outcomes are 0 or 1"):
+        trial_rate_interval(np.array([0.5, 1.0]), ["a", "b"], ["a", "b"])

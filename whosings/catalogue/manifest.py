@@ -47,6 +47,7 @@ _TRACK_SCHEMA = pa.schema(
         ("instrumental_singer_id", pa.string()),
         ("licence", pa.string()),
         ("sha256", pa.string()),
+        ("song", pa.string()),
     ]
 )
 _SEGMENT_SCHEMA = pa.schema([("track_id", pa.string()), ("start_s", pa.float64()), ("vocal", pa.float64())])
@@ -67,6 +68,7 @@ class Track:
         clone_method: how it was made.
         instrumental_singer_id: who usually sings with the band that plays, where that is known of a clone.
         sha256: of the file at ``path``.
+        song: the piece that is sung; a singer's tracks with the same text are of one piece.
     """
 
     track_id: str
@@ -85,6 +87,7 @@ class Track:
     instrumental_singer_id: str | None = None
     licence: str | None = None
     sha256: str | None = None
+    song: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +183,7 @@ def write_manifest(manifest: Manifest, path: str | Path) -> None:
 def write_tracks(tracks: Iterable[Track], pieces: Iterable[Piece], path: str | Path) -> None:
     """As ``write_manifest``, for more tracks and pieces than fit in memory; each is read once, the pieces first.
 
-    A table of roles that lies beside an older track table of this name is removed: it speaks of other tracks.
+    Tables of roles and trials beside an older track table of this name are removed: they speak of other tracks.
     """
     path = Path(path)
     root = _real(path.parent)
@@ -205,6 +208,7 @@ def write_tracks(tracks: Iterable[Track], pieces: Iterable[Piece], path: str | P
         for row in _rows(tracks, _TRACK_SCHEMA)
     )
     roles_path(path).unlink(missing_ok=True)
+    trials_path(path).unlink(missing_ok=True)
     write_table(rows, _TRACK_SCHEMA, path)
 
 
@@ -269,3 +273,8 @@ def segments_path(path: Path) -> Path:
 def roles_path(path: Path) -> Path:
     """Where a track table's table of roles lies."""
     return path.with_suffix(f".roles{path.suffix}")
+
+
+def trials_path(path: Path) -> Path:
+    """Where a track table's list of verification trials lies."""
+    return path.with_suffix(f".trials{path.suffix}")

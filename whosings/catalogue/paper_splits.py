@@ -63,13 +63,18 @@ def write_published(split: SingerSplit, folder: str | Path, dataset: DataSet) ->
     """Write a split in the published form, under ``folder / "splits"``; pieces of ``vocal`` 0.5 and more are listed.
 
     Raises:
-        ManifestError: a track id is not one of the data set's file names, or a track has no sung piece.
+        ManifestError: a track id is not one of the data set's file names, a track has no sung piece, or a singer has
+            several test or validation tracks.
     """
     contents: dict[Path, str] = {}
     for name in ROLES:
         artists: dict[str, Any] = {}
         part: Manifest = getattr(split, name)
         for singer, tracks in part.by_singer.items():
+            if len(tracks) > 1 and name != "train":
+                raise ManifestError(
+                    f"singer {singer}", f"has {len(tracks)} {name} tracks, and the form has place for one", "keep one"
+                )
             entries = []
             for track in tracks:
                 starts = [p.start_s for p in part.pieces_by_track.get(track.track_id, ()) if p.vocal >= 0.5]

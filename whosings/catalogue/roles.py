@@ -28,7 +28,7 @@ _SCHEMA = pa.schema([("track_id", pa.string()), ("role", pa.string())])
 
 @dataclass(frozen=True)
 class SingerSplit:
-    """For each singer one test track, one validation track and the rest to train on.
+    """For each singer tracks to test, to validate and to train on: of the first two one each by the paper's protocol.
 
     Attributes:
         train, validation, test: manifests of the same singers.
@@ -36,8 +36,7 @@ class SingerSplit:
         left_out: singers in no role.
 
     Raises:
-        ManifestError: a singer without exactly one test and one validation track and some to train on, or a track
-            twice.
+        ManifestError: a singer without a track in each role, or a track twice.
     """
 
     train: Manifest
@@ -56,11 +55,11 @@ class SingerSplit:
         for role in ROLES:
             counts = Counter(track.singer_id for track in getattr(self, role).tracks)
             for singer in sorted(singers):
-                if not counts[singer] or (counts[singer] > 1 and role != "train"):
+                if not counts[singer]:
                     raise ManifestError(
                         "the split",
-                        f"has {counts[singer]} {role} tracks of singer {singer}",
-                        "give each singer one test track, one validation track and some to train on",
+                        f"has no {role} track of singer {singer}",
+                        "give each singer a test track, a validation track and some to train on",
                     )
 
     @property

@@ -11,6 +11,7 @@ import typer
 
 from whosings.commands.open_questions import careers, few_clones, numbers
 from whosings.commands.options import Device, Json, UnknownPrior, refuse_ignored
+from whosings.commands.trial_lists import verification
 from whosings.config import HEADS
 from whosings.console import Report, print_json
 from whosings.errors import EvaluationError
@@ -43,10 +44,11 @@ _COUNTS_FOR: dict[str, tuple[str, ...]] = {
 def evaluate(
     context: typer.Context,
     what: Annotated[
-        Literal["closed", "cloned", "fma", "mtg", "similarity", "product", "few-clones", "careers"],
+        Literal["closed", "cloned", "fma", "mtg", "similarity", "product", "verification", "few-clones", "careers"],
         typer.Argument(
             help="A set of the paper (closed, cloned, fma, mtg), its figure 4 (similarity), the product's error rates, "
-            "clones of whose singers a few are known, or years between enrolment and probe (careers)."
+            "a fixed list of trials (verification), clones of singers of whom a few are known (few-clones), or years "
+            "between enrolment and probe (careers)."
         ),
     ],
     source: Annotated[
@@ -96,8 +98,12 @@ def evaluate(
         raise typer.BadParameter(f"no head {head}; there are {', '.join(HEADS)}")
     run = Report()
     device = str(open_device(device))
-    split, cloned = _read(what, source, clones, audio, weak_clones)
     name = model or short_name(encoder)
+    if what == "verification":
+        verification(run, _table(source), TrackEmbedder(open_segments(encoder, device)), name, stem, out, as_json)
+        run.finish()
+        return
+    split, cloned = _read(what, source, clones, audio, weak_clones)
     embedder = TrackEmbedder(open_segments(encoder, device))
     whole = _together(split, cloned)
     with run.bars() as bars:
@@ -173,7 +179,8 @@ def _protocol(evaluation: _Evaluation, settings: Sequence[Setting], device: str,
     from whosings.evaluation.results import ProbeFile, note_probes, read_results, write_summary
 
     made, corpus = 0, evaluation.corpus
-    probes = [*(singer.test for singer in evaluation.pool.singers.values()), *evaluation.clones.tracks]
+    tests = (track for singer in evaluation.pool.singers.values() for track in singer.test)
+    probes = [*tests, *evaluation.clones.tracks]
     paths = {track.track_id: track.path if evaluation.stem == "mixture" else track.vocals_path for track in probes}
     starts = {name: float(corpus.start_s[corpus.first[corpus.place[name]]]) for name in paths if name in corpus.place}
     note_cost(evaluation.out, evaluation.name, evaluation.embedder.segments)
@@ -269,13 +276,17 @@ def _read(what: str, source: Path, clones: Path | None, audio: Path | None, weak
         if audio is None:
             raise typer.BadParameter(f"{what} needs --audio, the folder of its recordings")
         return read_published(source, audio, FMA if what == "fma" else MTG), Manifest(())
-    folder = [source / "closed.parquet", source / "open.parquet"]  # as choir and split name them
-    table = next((path for path in folder if path.exists()), folder[0]) if source.is_dir() else source
+    table = _table(source)
     beside = clones or table.with_name(f"cloned{table.suffix}")
     asked = what in ("cloned", "few-clones")
     wanted = asked or (what == "product" and (clones is not None or beside.exists()))
     found = read_manifest(beside).tracks if wanted else ()
     return read_roles(table), Manifest(tuple(track for track in found if weak or track.clone_method not in WEAK))
+
+
+def _table(source: Path) -> Path:
+    folder = [source / "closed.parquet", source / "open.parquet"]  # as choir and split name them
+    return next((path for path in folder if path.exists()), folder[0]) if source.is_dir() else source
 
 
 def _together(split: SingerSplit, clones: Manifest) -> Manifest:

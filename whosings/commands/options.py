@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from whosings.gallery_audit import Doubts
     from whosings.opinion import SecondOpinion
 
+DataSetName = Literal["vocalset", "m4singer", "gtsinger", "ravdess-song", "artist20", "jamendolyrics", "mtg", "fma"]
+"""A public data set, as ``open_data.registry`` lists them."""
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 GalleryFile = Annotated[Path, typer.Option("--gallery", "-g", help="Gallery file.")]
 EncoderName = Annotated[

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from whosings.commands.options import Json
+from whosings.commands.options import DataSetName, Json
 from whosings.console import Report, print_json
 
 if TYPE_CHECKING:
     from whosings.catalogue.manifest import Manifest
+    from whosings.catalogue.open_data.record import PassedOver
     from whosings.catalogue.roles import SingerSplit
     from whosings.catalogue.splits import LeftOut
 
@@ -30,16 +31,28 @@ def split(
     sung: Annotated[
         float | None, typer.Option(min=0, max=1, help="Drop tracks sung in less than this share of their pieces.")
     ] = None,
+    protocol: Annotated[
+        DataSetName | None,
+        typer.Option(help="Roles and trials of a public data set, the same for everyone.", show_default=False),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
     as_json: Json = False,
 ) -> None:
-    """Divide singers into train, validation and closed sets, and tracks of closed singers into roles."""
+    """Divide singers into train, validation and closed sets, and tracks of closed singers into roles.
+
+    With --protocol, a public data set's table or folder gets its fixed split instead: see whosings datasets.
+    """
     from whosings.catalogue.manifest import open_manifest, roles_path, segments_path, write_manifest
     from whosings.catalogue.roles import assign_roles, write_roles
     from whosings.catalogue.splits import divide, keep_sung
 
     if open_set and (closed is not None or validation is not None):
         raise typer.BadParameter("--open-set leaves no closed or validation singers to ask for")
+    if protocol is not None:
+        if open_set or by_album or sung is not None or closed is not None or validation is not None:
+            raise typer.BadParameter("--protocol has rules of its own and takes --seed alone")
+        _split_by_protocol(manifest, out, protocol, seed, as_json)
+        return
     whole = open_manifest(manifest)
     if sung is not None:
         whole = keep_sung(whole, sung)
@@ -70,29 +83,49 @@ def split(
 
 
 def import_(
-    dataset: Annotated[Literal["fma", "mtg"], typer.Argument(help="Free Music Archive, or MTG-Jamendo.")],
+    dataset: Annotated[DataSetName, typer.Argument(help="Its name, as whosings datasets lists it.")],
     source: Annotated[
-        Path, typer.Argument(help="FMA's tracks.csv, a table such as raw_30s.tsv, or the folder of the paper's splits.")
+        Path,
+        typer.Argument(
+            help="The data set's folder; of fma and mtg also tracks.csv, a table such as raw_30s.tsv, or the folder of "
+            "the paper's splits, with --audio."
+        ),
     ],
-    audio: Annotated[Path, typer.Option(help="Folder of the data set's audio.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Track table to write (.parquet or .csv).")],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Track table to write (.parquet or .csv), or a folder for it.")
+    ],
+    audio: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the audio of fma or mtg, where it lies elsewhere.", show_default=False),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Turn a public data set's metadata, or the paper's split of it, into a track table."""
+    """Turn a public data set's folder or metadata, or the paper's split of it, into a track table."""
     from whosings.catalogue.datasets import DATASETS
     from whosings.catalogue.manifest import write_manifest
+    from whosings.catalogue.open_data.by_tables import metadata_of
+    from whosings.catalogue.open_data.registry import read_dataset
     from whosings.catalogue.paper_splits import read_published
     from whosings.catalogue.roles import write_roles
 
+    out = out if out.suffix else out / f"{dataset}.parquet"
     if source.resolve() == out.resolve():
         raise typer.BadParameter(f"{source} would be overwritten; give another --out")
+    if audio is not None and dataset not in DATASETS:
+        raise typer.BadParameter(f"--audio is for fma and mtg; {dataset} is one folder")
     run = Report()
-    chosen, roles = DATASETS[dataset], None
-    if source.is_dir():
-        roles = read_published(source, audio, chosen)
-        whole = roles.whole
+    roles: SingerSplit | None = None
+    passed_over: tuple[PassedOver, ...] = ()
+    if audio is None and dataset in DATASETS and not source.is_dir():
+        raise typer.BadParameter(f"{source} is no folder; give the data set's folder, or --audio")
+    if audio is None:
+        reading = read_dataset(dataset, source)
+        whole, passed_over = reading.manifest, reading.passed_over
+    elif (table := metadata_of(source, DATASETS[dataset])) is not None:
+        whole = DATASETS[dataset].read_metadata(table, audio)
     else:
-        whole = chosen.read_metadata(source, audio)
+        roles = read_published(source, audio, DATASETS[dataset])
+        whole = roles.whole
     write_manifest(whole, out)
     if roles is not None:
         write_roles(roles, out)
@@ -103,7 +136,54 @@ def import_(
             style="yellow",
             markup=False,
         )
-    _report(run, {dataset: whole}, (), dataset, roles, as_json, missing)
+    _tell_passed_over(run, passed_over)
+    more = {"missing": missing, "passed_over": passed_over}
+    _report(run, {dataset: whole}, (), dataset, roles, as_json, more)
+
+
+def _split_by_protocol(source: Path, out: Path, name: str, seed: int, as_json: bool) -> None:
+    from whosings.catalogue.manifest import read_manifest, segments_path, write_manifest
+    from whosings.catalogue.open_data.registry import OPEN_DATA_SETS, read_dataset
+    from whosings.catalogue.protocols import fixed_split
+    from whosings.catalogue.roles import write_roles
+    from whosings.catalogue.trials import write_trials
+
+    run, table = Report(), out / "open.parquet"
+    if source.resolve() == table.resolve():
+        raise typer.BadParameter(f"{source} would be overwritten; give another --out")
+    if (out / "closed.parquet").exists():
+        raise typer.BadParameter(f"{out} holds closed.parquet, which would be evaluated instead; give another --out")
+    if source.is_dir():
+        reading = read_dataset(name, source)
+        whole = reading.manifest
+        _tell_passed_over(run, reading.passed_over)
+    else:
+        whole = read_manifest(source)
+    chosen = OPEN_DATA_SETS[name]
+    found = fixed_split(whole, chosen.rules, chosen.sex_of, seed)
+    segments_path(table).unlink(missing_ok=True)
+    write_manifest(whole, table)
+    if found.roles is not None:
+        write_roles(found.roles, table)
+    write_trials(found.trials, table)
+    kinds = {
+        "same": sum(trial.same_singer for trial in found.trials),
+        "different": sum(not trial.same_singer for trial in found.trials),
+        "same_sex": sum(trial.same_sex is True for trial in found.trials),
+    }
+    left_out = () if found.roles is None else found.roles.left_out
+    _report(run, {"open": whole}, left_out, "open", found.roles, as_json, {"trials": kinds, "digest": found.digest})
+    if not as_json:
+        two = f"{kinds['different']} of two" + (f", {kinds['same_sex']} of one sex" if kinds["same_sex"] else "")
+        run.out.print(f"trials: {kinds['same']} of one singer, {two}", markup=False)
+        run.out.print(f"digest of {name}, seed {seed}: {found.digest}", markup=False)
+
+
+def _tell_passed_over(run: Report, passed_over: Sequence[PassedOver]) -> None:
+    reasons = Counter(one.reason for one in passed_over)
+    for reason, count in reasons.most_common():
+        first = next(one.path for one in passed_over if one.reason == reason)
+        run.err.print(f"{count} passed over: {reason}; the first is {first}", style="yellow", markup=False)
 
 
 def _report(
@@ -113,13 +193,12 @@ def _report(
     tested: str,
     roles: SingerSplit | None,
     as_json: bool,
-    missing: tuple[Path, ...] | None = None,
+    more: Mapping[str, object] | None = None,
 ) -> None:
     sets = {name: _count(part) for name, part in parts.items()}
     by_role = {} if roles is None else {role: _count(getattr(roles, role)) for role in ("train", "validation", "test")}
     if as_json:
-        found = {"sets": sets, "roles": by_role, "left_out": left_out}
-        print_json(found if missing is None else {**found, "missing": missing})
+        print_json({"sets": sets, "roles": by_role, "left_out": left_out, **(more or {})})
         return
     named = sets | {f"{tested}, {role}": counts for role, counts in by_role.items()}
     run.print_table(

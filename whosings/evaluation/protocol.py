@@ -34,12 +34,12 @@ from whosings.progress import Progress, silent
 
 @dataclass(frozen=True)
 class PoolSinger:
-    """A singer with tracks in each role."""
+    """A singer with tracks in each role; the paper has one to validate and one to test."""
 
     name: str
     train: tuple[Track, ...]
-    validation: Track
-    test: Track
+    validation: tuple[Track, ...]
+    test: tuple[Track, ...]
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class Setting:
 
 
 def enrol(split: SingerSplit, corpus: Corpus, progress: Progress = silent) -> SingerPool:
-    """Singers whose test and validation track have embeddings, with at least one training track that has some.
+    """Singers who have embeddings in each role: of a test, a validation and a training track at least.
 
     Raises:
         EvaluationError: nobody is left.
@@ -101,17 +101,17 @@ def enrol(split: SingerSplit, corpus: Corpus, progress: Progress = silent) -> Si
     singers: dict[str, PoolSinger] = {}
     left_out = list(split.left_out)
     for singer, tracks in split.train.by_singer.items():
-        usable = tuple(t for t in tracks if t.track_id in corpus.place and t.track_id not in copies)
-        (validation,), (test,) = split.validation.by_singer[singer], split.test.by_singer[singer]
-        for track, role in ((validation, "validation"), (test, "test")):
-            if track.track_id not in corpus.place or track.track_id in copies:
-                left_out.append(LeftOut(singer, f"the {role} track has no singing that is heard, or trains elsewhere"))
-                break
+        parts = (split.validation.by_singer[singer], split.test.by_singer[singer], tracks)
+        validation, test, train = (
+            tuple(t for t in part if t.track_id in corpus.place and t.track_id not in copies) for part in parts
+        )
+        role = next((role for role, own in (("validation", validation), ("test", test)) if not own), None)
+        if role is not None:
+            left_out.append(LeftOut(singer, f"the {role} track has no singing that is heard, or trains elsewhere"))
+        elif not train:
+            left_out.append(LeftOut(singer, "no training track with singing that is heard"))
         else:
-            if usable:
-                singers[singer] = PoolSinger(singer, usable, validation, test)
-            else:
-                left_out.append(LeftOut(singer, "no training track with singing that is heard"))
+            singers[singer] = PoolSinger(singer, train, validation, test)
     if not singers:
         raise EvaluationError("the split", "has no singer with embeddings in each role", "check the tracks")
     return SingerPool(singers, tuple(left_out))
@@ -140,7 +140,7 @@ def evaluate(
     recipe = _recipe(setting, pool, corpus, wanted)
     todo = [n for n in range(setting.runs) if not is_done(run_path(folder, setting.name, n), recipe)]
     step = progress(f"{setting.set}, {setting.classes or len(pool.singers)} singers", len(todo))
-    vectors = torch.from_numpy(_even(corpus.vectors)).to(device)
+    vectors = torch.from_numpy(even_rows(corpus.vectors)).to(device)
     for first in range(0, len(todo), setting.together):
         runs = todo[first : first + setting.together]
         drawn = [_draw(setting, pool, wanted, run) for run in runs]
@@ -201,19 +201,24 @@ def _recipe(setting: Setting, pool: SingerPool, corpus: Corpus, clones: Sequence
     parts = [
         repr((setting.set, setting.classes, setting.seed, setting.config)),
         corpus.fingerprint,
-        repr([(p.name, [t.track_id for t in p.train], p.validation.track_id, p.test.track_id) for p in _sorted(pool)]),
+        repr([(p.name, [t.track_id for t in p.train], _named(p.validation), _named(p.test)) for p in _sorted(pool)]),
         repr([(track.track_id, track.target_singer_ids) for track in clones]),
         hashlib.sha256(corpus.vectors.tobytes()).hexdigest(),
     ]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
+def _named(tracks: Sequence[Track]) -> str | list[str]:
+    """Ids; of one track the id itself, so that results that are there already keep their recipe."""
+    return tracks[0].track_id if len(tracks) == 1 else [track.track_id for track in tracks]
+
+
 def _sorted(pool: SingerPool) -> list[PoolSinger]:
     return [pool.singers[name] for name in sorted(pool.singers)]
 
 
-def _even(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """As they are if of unit length; else each dimension standardised, as features such as MFCCs need."""
+def even_rows(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Embeddings as they are if of unit length; else each dimension standardised, as features such as MFCCs need."""
     if np.allclose(np.linalg.norm(vectors[:256], axis=1), 1, atol=1e-2):
         return vectors
     return np.asarray((vectors - vectors.mean(axis=0)) / (vectors.std(axis=0) + 1e-6), np.float32)
@@ -230,11 +235,12 @@ def _draw(setting: Setting, pool: SingerPool, clones: Sequence[Track], run: int)
 
 def _head_data(setting: Setting, singers: Sequence[PoolSinger], corpus: Corpus, run: int) -> HeadData:
     train = [(track, label) for label, singer in enumerate(singers) for track in singer.train]
+    held = [(track, label) for label, singer in enumerate(singers) for track in singer.validation]
     classes = len(singers)
     seed = int(np.random.default_rng([setting.seed, classes, run, 1]).integers(2**62))
     return HeadData(
         corpus.rows([track for track, _ in train], [label for _, label in train]),
-        corpus.rows([singer.validation for singer in singers], range(classes)),
+        corpus.rows([track for track, _ in held], [label for _, label in held]),
         classes,
         seed,
     )
@@ -251,7 +257,7 @@ def _score(
 ) -> Iterator[Row]:
     """Rows of a run: test tracks and, for ``cloned``, clones."""
     label = {singer.name: number for number, singer in enumerate(singers)}
-    probes = [*(singer.test for singer in singers), *clones]
+    probes = [*(track for singer in singers for track in singer.test), *clones]
     targets = np.zeros((len(probes), len(singers)), bool)
     for number, track in enumerate(probes):
         for name in track.target_singer_ids if track.cloned else (track.singer_id,):

@@ -44,7 +44,7 @@ def similarities(
     """Figure 4's bars for one encoder.
 
     Args:
-        singers: two or more singers whose test tracks have stems.
+        singers: two or more singers whose test tracks have stems; of several tracks in a role the first counts.
         corpus: their tracks, embedded by the same embedder.
         progress: called after each singer.
 
@@ -57,15 +57,15 @@ def similarities(
         raise EvaluationError("similarities", "need two singers", "give more of them")
     found: dict[str, list[float]] = {bar: [] for bar in BARS}
     for name, other in zip(names, names[1:] + names[:1], strict=True):
-        test = singers[name].test
+        test = singers[name].test[0]
         own = corpus.of(test.track_id)
         sung = corpus.start_s[corpus.first[corpus.place[test.track_id]] :][: len(own)]
         parts = {
             "itself": own,
             "vocal stem": embedder.at(_stem(test, "vocals_path"), sung),
             "instrumental stem": embedder.at(_stem(test, "instrumental_path"), sung),
-            "validation track": corpus.of(singers[name].validation.track_id),
-            "another singer": corpus.of(singers[other].test.track_id),
+            "validation track": corpus.of(singers[name].validation[0].track_id),
+            "another singer": corpus.of(singers[other].test[0].track_id),
         }
         for bar, vectors in parts.items():
             found[bar].append(_mean_cosine(own, vectors))

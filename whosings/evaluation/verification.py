@@ -97,15 +97,16 @@ def trials(pool: SingerPool, corpus: Corpus, embedder: TrackEmbedder) -> Trials:
     if len(singers) < 2:
         raise EvaluationError("verification", "needs two singers", "give more of them")
     calibration = calibration_of(embedder.checkpoint)
-    tests, validations = (
-        [corpus.of(track.track_id) for track in tracks]
-        for tracks in ([singer.test for singer in singers], [singer.validation for singer in singers])
-    )
+    sides = [
+        [(singer.name, track) for singer in singers for track in getattr(singer, role)]
+        for role in ("test", "validation")
+    ]
+    tests, validations = ([corpus.of(track.track_id) for _, track in side] for side in sides)
     test, validation = (np.stack([track.mean(axis=0) for track in side]) for side in (tests, validations))
     sizes, others = (np.array([len(track) for track in side]) for side in (tests, validations))
     llr = calibration.ratios(test, sizes, validation, others).llr
-    own = np.eye(len(singers), dtype=bool)
-    same, different = np.sort(llr[own]), np.sort(llr[~own])
+    same_singer = np.array([[name == other for other, _ in sides[1]] for name, _ in sides[0]])
+    same, different = np.sort(llr[same_singer]), np.sort(llr[~same_singer])
     return Trials(
         tuple(same.tolist()),
         tuple(different.tolist()),
@@ -142,7 +143,7 @@ def open_set(
     if len(order) < 2:
         raise EvaluationError("an open set", "needs two singers", "give more of them")
     clones = tuple(c for c in clones if c.track_id in corpus.place and enrolled & set(c.target_singer_ids))
-    probes = [*((pool.singers[name].test, frozenset({name} & enrolled)) for name in order)]
+    probes = [(track, frozenset({name} & enrolled)) for name in order for track in pool.singers[name].test]
     probes += [(clone, frozenset(clone.target_singer_ids) & enrolled) for clone in clones]
     step = progress("open set", len(order) + len(probes))
     kinds = ("right", "another", "unknown", "beside", "named", "clone", "source")

@@ -1,0 +1,70 @@
+"""evaluate verification: a fixed list of trials."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from whosings.console import Report, print_json
+
+if TYPE_CHECKING:
+    from whosings.embedding import TrackEmbedder
+    from whosings.evaluation.corpus import Stem
+    from whosings.evaluation.trial_lists import ScoredList
+    from whosings.metrics import Interval
+
+
+def verification(
+    run: Report, table: Path, embedder: TrackEmbedder, name: str, stem: Stem, out: Path, as_json: bool
+) -> None:
+    """Embed a table's tracks as far as its trials name them, score the trials, and print the figures.
+
+    Args:
+        table: track table with a table of trials beside it.
+        name: the encoder's, for the file of results.
+    """
+    from whosings.calibration import calibration_of
+    from whosings.catalogue.manifest import Manifest, read_manifest
+    from whosings.catalogue.trials import read_trials
+    from whosings.evaluation.corpus import embed_manifest
+    from whosings.evaluation.results import write_summary
+    from whosings.evaluation.trial_lists import score_trials
+    from whosings.segment_embedding import SegmentEmbedder
+
+    whole = read_manifest(table)
+    trials = read_trials(table, whole)
+    wanted = {name for trial in trials for name in (trial.enrolment, trial.probe)}
+    tracks = Manifest(tuple(track for track in whole.tracks if track.track_id in wanted))
+    with run.bars() as bars:
+        step = bars("embedding", len(tracks.tracks))
+        embedded = embed_manifest(embedder, tracks, out / f"embeddings-{name}-{stem}.parquet", stem, step)
+    run.failures.extend(embedded.failures)
+    own = isinstance(embedder.segments, SegmentEmbedder) and "calibration" in embedder.checkpoint.card
+    scored = score_trials(trials, embedded.corpus, calibration_of(embedder.checkpoint) if own else None)
+    write_summary(out / f"verification-{name}.json", asdict(scored))
+    if as_json:
+        print_json(scored)
+    else:
+        run.print_table(("what", "figure"), _rows(scored))
+
+
+def _rows(scored: ScoredList) -> list[tuple[str, str]]:
+    trials = f"{scored.same} trials of one singer, {scored.different} of two"
+    rows = [(f"{trials}, {scored.singers} singers: EER", _percent(scored.eer))]
+    if scored.eer_same_sex is not None:
+        rows.append((f"the {scored.same_sex} of two singers of one sex alone: EER", _percent(scored.eer_same_sex)))
+    if scored.min_dcf is not None:
+        rows.append(("minDCF, prior 0.05", f"{scored.min_dcf:.3f}"))
+    for at in scored.thresholds:
+        rows.append((f"at the threshold set for {100 * at.stated:g}%: false accepts", _percent(at.false_accepts)))
+        if at.false_accepts_same_sex is not None:
+            rows.append(("    of one sex", _percent(at.false_accepts_same_sex)))
+        rows.append(("    misses", _percent(at.misses)))
+    if scored.unheard:
+        rows.append(("trials left out, with a recording in which nobody is heard", str(scored.unheard)))
+    return rows
+
+
+def _percent(share: Interval | None) -> str:
+    return "-" if share is None else f"{share.mean:.2%} ({share.low:.2%} to {share.high:.2%})"
