@@ -84,5 +84,9 @@ def test_the_command(run, tiny, small_choir, tmp_path):
     assert code == 0, err
     found = json.loads(out)
     assert found["bins"] and found == json.loads((tmp_path / "results" / f"careers-{found['model']}.json").read_text())
+    code, _, err = run("report", str(tmp_path / "results"))
+    assert code == 0, err
+    tables = (tmp_path / "results/report/tables.md").read_text()
+    assert "| years apart |" in tables and (tmp_path / "results/report/careers.png").exists()
     code, _, err = run(*words, "--head", "linear")
     assert code == 2 and "changes nothing for careers" in " ".join(err.replace("│", " ").split())

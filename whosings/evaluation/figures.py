@@ -14,6 +14,7 @@ from whosings.evaluation.paper_tables import TRAIN_TRACKS, TableCell, parts, val
 from whosings.evaluation.results import Results
 from whosings.evaluation.similarity import BARS
 from whosings.files import atomic
+from whosings.metrics import share_interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,8 +42,10 @@ _SIZE = (9.5, 4.2)
 
 def accuracy_by_classes(results: Results, path: Path) -> list[Path]:
     """Figure 1: top-1 and top-5 against the number of singers, a marker a run and the mean; real left, cloned right."""
-    figure = _figure((10.5, 4.4))
     sets = [name for name in ("closed", "fma", "mtg", "cloned-real", "cloned") if (results["set"] == name).any()]
+    if not sets:
+        return []
+    figure = _figure((10.5, 4.4))
     colours = dict(zip((key for key, _ in results.groups("model", "head")), _cycle(), strict=False))
     for axes, name in zip(np.atleast_1d(figure.subplots(1, len(sets), sharey=True)), sets, strict=True):
         for key, rows in results.where(set=name).groups("model", "head"):
@@ -171,6 +174,46 @@ def clone_bars(clones: Results, path: Path) -> list[Path]:
             _clone_bars(axes, parts(clones.where(model=model), column))
             axes.set_title(f"{model}: by {'method' if column == 'clone_method' else 'whose band plays'}", fontsize=9)
     grid[0, 0].legend(fontsize=8)
+    return _save(figure, path)
+
+
+def few_clones(results: Results, path: Path) -> list[Path]:
+    """Clones named right against the number of clones that were known, and the same singers' real tracks."""
+    models = sorted({(model, head) for (model, head), _ in results.groups("model", "head")})
+    figure = _figure((6.4, 4.0))
+    axes = figure.subplots()
+    for (model, head), colour in zip(models, _cycle(), strict=False):
+        for real, style in (("", "-"), ("-real", ":")):
+            points = []
+            for name in dict.fromkeys(results["set"].tolist()):
+                rows = results.where(set=name, model=model, head=head)
+                if name.startswith("cloned+") and name.endswith("-real") == bool(real) and len(rows):
+                    number = int(name.removeprefix("cloned+").removesuffix("-real"))
+                    found = share_interval(rows["top_1"], rows["target"].tolist())
+                    points.append((number, found.mean, found.mean - found.low, found.high - found.mean))
+            if points:
+                at, mean, below, above = zip(*sorted(points), strict=True)
+                label = f"{model}, {head}: {'real tracks' if real else 'clones'}"
+                axes.errorbar(at, mean, [below, above], marker="o", ls=style, color=colour, capsize=3, label=label)
+    axes.set(xlabel="known clones of each singer", ylabel="top-1 by vote", ylim=(0, 1.02))
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=7)
+    return _save(figure, path)
+
+
+def careers(found: Sequence[dict[str, Any]], path: Path) -> list[Path]:
+    """Accuracy against the years between enrolment and probe, a line a model."""
+    figure = _figure((6.4, 4.0))
+    axes = figure.subplots()
+    for one, colour in zip(found, _cycle(), strict=False):
+        shares = [part["top_1"] for part in one["bins"]]
+        mean = np.array([share["mean"] for share in shares])
+        reach = [mean - [share["low"] for share in shares], [share["high"] for share in shares] - mean]
+        names = [f"{part['years']}\n{part['top_1']['count']} tracks" for part in one["bins"]]
+        axes.errorbar(names, mean, np.maximum(reach, 0), marker="o", color=colour, capsize=3, label=one["model"])
+    axes.set(xlabel="years since the enrolled album", ylabel="top-1", ylim=(0, 1.02))
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
     return _save(figure, path)
 
 

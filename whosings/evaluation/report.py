@@ -11,6 +11,7 @@ from typing import Any
 
 from whosings.errors import EvaluationError
 from whosings.evaluation import figures
+from whosings.evaluation.careers import CAREER_COLUMNS, YearsApart, career_cells
 from whosings.evaluation.leaderboard import LEADERBOARD_COLUMNS, leaderboard, read_costs, standing_cells
 from whosings.evaluation.paper_tables import (
     LINE_COLUMNS,
@@ -25,6 +26,7 @@ from whosings.evaluation.paper_tables import (
 from whosings.evaluation.results import ProbeFile, Results, probe_files, read_results
 from whosings.evaluation.wrong_answers import EXCERPTS, WrongAnswer, excerpt, wrong_answers
 from whosings.files import write_atomic
+from whosings.metrics import Interval
 
 _NOTICE = (
     "Accuracies are of a statistical model on these recordings. An answer on another recording is an indication, not a "
@@ -64,11 +66,11 @@ def write_report(folder: str | Path, out: str | Path) -> ReportFiles:
         MissingExtraError: matplotlib is not installed.
     """
     folder, out = Path(folder), Path(out)
-    similarities, products = (_read_all(folder, name) for name in ("similarity", "product"))
+    similarities, products, careers = (_read_all(folder, name) for name in ("similarity", "product", "careers"))
     try:
         results = read_results(folder)
     except EvaluationError:
-        if not similarities and not products:
+        if not similarities and not products and not careers:
             raise
         results = None
     page, tables, pictures, files = _Page(), [], list[Path](), probe_files(folder)
@@ -105,6 +107,9 @@ def write_report(folder: str | Path, out: str | Path) -> ReportFiles:
         show("Accuracy by number of singers", made, "One marker a run, lines join the means (the paper's figure 1).")
         _real(results, out, tell, show)
         _clones(results, out, tell, show)
+        if any(name.startswith("cloned+") for name in results["set"].tolist()):
+            made = figures.few_clones(results, out / "few-clones")
+            show("A few clones known", made, "The same clones are asked whatever the number that is known.")
         _wrong(results, list_wrong)
     if similarities:
         made = figures.similarity_bars(similarities, out / "figure4-similarity")
@@ -113,6 +118,12 @@ def write_report(folder: str | Path, out: str | Path) -> ReportFiles:
             "stem is above that for the validation track listens to the band."
         )
         show("What the encoder listens to", made, note)
+    if careers:
+        made = figures.careers(careers, out / "careers")
+        show("Years between enrolment and probe", made, "Singers are enrolled with their first album.")
+        for one in careers:
+            cells = [career_cells(YearsApart(**{**part, "top_1": Interval(**part["top_1"])})) for part in one["bins"]]
+            tell(f"Years between enrolment and probe: {one['model']}", CAREER_COLUMNS, cells)
     if products:
         made = figures.product_figure(products, out / "product")
         show("What identify and verify say", made, "Points on the diagonal mean what they say; their size is how many.")
