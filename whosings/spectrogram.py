@@ -41,7 +41,12 @@ def conform(samples: FloatArray, config: AnyFrontEnd, repeat: bool = True) -> Fl
     Args:
         samples: (1 or 2 channels, any samples > 0).
         repeat: False leaves a short segment as short as it is, for encoders that take any length.
+
+    Raises:
+        ValueError: samples without a dimension of channels, or none at all.
     """
+    if samples.ndim != 2 or not samples.size:
+        raise ValueError(f"a segment of the shape {samples.shape} is not (channels, samples)")
     repeats = -(-config.samples // samples.shape[1]) if repeat else 1
     full = np.tile(in_channels(samples, config.channels), (1, repeats))[:, : config.samples]
     peak = float(np.abs(full).max())

@@ -149,6 +149,13 @@ def test_conform_cuts_long_segments() -> None:
     assert np.array_equal(conform(samples, MONO)[0], np.arange(16000))
 
 
+@pytest.mark.parametrize("shape", [(48_000,), (1, 0), (1, 1, 48_000)])
+def test_conform_refuses_what_has_no_channels(shape: tuple[int, ...]) -> None:
+    """A plain row of samples would be averaged to one sample, and embeddings of all recordings be the same."""
+    with pytest.raises(ValueError, match="is not \\(channels, samples\\)"):
+        conform(np.ones(shape, np.float32), RAW)
+
+
 def test_conform_scales_one_peak_for_both_channels() -> None:
     config = FrontEndConfig(channels=2, segment_s=1.0)
     samples = np.zeros((2, 16000), np.float32)

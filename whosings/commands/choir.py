@@ -20,7 +20,8 @@ def choir(
         str,
         typer.Argument(
             help="Preset: tiny (for a look), starter (every step in minutes), small, medium, standard, "
-            "standard-speech, standard-diphone, hard (singers who are hard to tell apart) or large."
+            "standard-speech, standard-diphone, languages, medium-hard and hard (singers who are hard to tell apart) "
+            "or large."
         ),
     ] = "small",
     out: Annotated[
