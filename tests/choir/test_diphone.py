@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from whosings.choir.diphone import DiphoneVoice, find_voices, open_voice
+from whosings.choir.diphone import DiphoneVoice, find_voices, language_of, open_voice
 from whosings.choir.expression import Manner, sing_line
 from whosings.choir.score import LANGUAGES, PHONES, Form, Note, Score, compose
 from whosings.errors import MissingFileError, UnreadableAudioError, WhosingsError
@@ -193,3 +193,9 @@ def test_real_voices_sing_every_language(path: Path) -> None:
             np.random.default_rng(number), 6.0, 55.0, 100.0, Form(language=language)
         )  # where WORLD hears well
         assert np.percentile(off_cents(voice, score), 97) < 50
+
+
+@pytest.mark.parametrize("name", ["us2 en", "en1 en", "de7 de", "mx1 es", "jp3 ja"])
+def test_a_voice_has_the_sounds_of_its_language(name):
+    voice, language = name.split()
+    assert language_of(Path(f"/usr/share/mbrola/{voice}/{voice}")) == language

@@ -139,7 +139,7 @@ def damaged(content, rng):
     return bytes(found)
 
 
-@pytest.mark.parametrize("count", [400, pytest.param(1500, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [400, pytest.param(800, marks=pytest.mark.slow)])
 def test_damaged_bytes_are_told_or_change_nothing(whole, tmp_path, count):
     expected, content, rng = answers(whole), whole.read_bytes(), np.random.default_rng(count)
     path = tmp_path / "g"

@@ -155,7 +155,7 @@ def draw_singer(
             tract=float(rng.normal(0, 0.0007)),
             vibrato=float(rng.normal(0.015, 0.01)),
         ).faster(difficulty.ageing),
-        first_year=int(rng.integers(*_FIRST_YEARS)),
+        first_year=int(rng.integers(*_FIRST_YEARS)) - difficulty.earlier,
         songs_an_album=int(rng.integers(2, 5)),
         palette=palette,
         ensemble=ensemble,

@@ -83,7 +83,15 @@ class Preset:
 _NOBODY = Part(0, 0)
 _DISCOGRAPHIES = (7, 9, 12, 20)
 _HARD = Difficulty(
-    families=60, likeness=0.2, technique=0.5, treated=True, live=0.12, demo=0.08, years_apart=(1, 6), ageing=1.5
+    families=60,
+    likeness=0.2,
+    technique=0.5,
+    treated=True,
+    live=0.12,
+    demo=0.08,
+    years_apart=(1, 6),
+    ageing=1.5,
+    earlier=40,
 )
 
 PRESETS: Mapping[str, Preset] = {

@@ -35,6 +35,7 @@ class Difficulty:
         live, demo: shares of songs that are recordings of a concert, or demos.
         years_apart: least and most between two albums.
         ageing: how much faster than usual voices age.
+        earlier: years by which careers begin earlier than usual, so that long ones end by now.
     """
 
     families: int = 0
@@ -45,6 +46,7 @@ class Difficulty:
     demo: float = 0.0
     years_apart: tuple[int, int] = (1, 4)
     ageing: float = 1.0
+    earlier: int = 0
 
 
 EASY = Difficulty()
