@@ -85,6 +85,7 @@ def off_cents(voice: DiphoneVoice, score: Score) -> np.ndarray:
 
 
 def test_installed_voices_are_found_without_those_that_fail(stand_in: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_voice(stand_in, "xx2", [("a", "_")])  # has one sound
     assert [path.name for path in find_voices(stand_in)] == ["broken", "short", "xx1"]
     assert find_voices(stand_in / "gone") == ()
     monkeypatch.setenv("PATH", "")

@@ -25,7 +25,7 @@ from whosings.errors import MissingFileError, UnreadableAudioError, WhosingsErro
 from whosings.sound.vocoder import BINS, FRAME_RATE, SILENT, Frames, analyze, resampled, with_tract
 
 FOLDER = Path("/usr/share/mbrola")
-_UNUSABLE = ("nl1", "cn1", "nz1", "ar1")  # too few of the sounds of our scores, or damaged
+_UNUSABLE = ("nl1", "cn1", "nz1", "ar1")  # fail while they speak, or are damaged
 # ISO 639 codes of languages, by the first two letters of the voices that the project names otherwise.
 _LANGUAGES = {
     "br": "pt",
@@ -173,11 +173,19 @@ class DiphoneVoice:
 
 
 def find_voices(folder: Path = FOLDER) -> tuple[Path, ...]:
-    """Databases of installed voices; none where the program mbrola is missing."""
+    """Databases of installed voices that have the sounds of our scores; none where the program mbrola is missing."""
     if shutil.which("mbrola") is None or not folder.is_dir():
         return ()
     found = (own / own.name for own in sorted(folder.iterdir()) if own.name not in _UNUSABLE)
-    return tuple(path for path in found if path.is_file())
+    return tuple(path for path in found if path.is_file() and _can_sing(path))
+
+
+def _can_sing(path: Path) -> bool:
+    try:
+        open_voice(path, np.random.default_rng(0))
+    except UnreadableAudioError:
+        return False
+    return True
 
 
 def open_voice(path: Path, rng: np.random.Generator, tract: float = 1.0) -> DiphoneVoice:

@@ -110,7 +110,7 @@ PRESETS: Mapping[str, Preset] = {
             duration_s=24.0,
         ),
         Preset("standard-diphone", Part(320, 7, "diphone"), Part(200, 4), Part(40, 3), 64, 6, 24.0),
-        Preset("languages", Part(210, 5, "diphone"), _NOBODY, _NOBODY, targets=0, clones=0, duration_s=12.0),
+        Preset("languages", Part(177, 5, "diphone"), _NOBODY, _NOBODY, targets=0, clones=0, duration_s=12.0),
         Preset("medium-hard", Part(64, 5), Part(32, 3), Part(8, 2), 32, 6, 24.0, _HARD),
         Preset("hard", Part(320, _DISCOGRAPHIES), Part(200, 4), Part(40, 3), 32, 18, 20.0, _HARD),
         Preset("large", Part(1000, 10), Part(2000, 8), Part(200, 3), targets=200, clones=6, duration_s=30.0),
