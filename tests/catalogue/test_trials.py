@@ -51,7 +51,7 @@ def test_tables_that_are_wrong(tmp_path, lines, says):
 
 
 def test_a_missing_table(tmp_path):
-    with pytest.raises(ManifestError, match="no such file"):
+    with pytest.raises(ManifestError, match="no such table of trials; make it"):
         read_trials(tmp_path / "open.csv", TRACKS)
 
 

@@ -119,6 +119,3 @@ def test_the_command(run, tiny, choir_folder, small_choir, tmp_path):
     assert code == 0, err
     page = (tmp_path / "results/report/report.html").read_text()
     assert "A few clones known" in page and "cloned+1" in page.replace("&#43;", "+")
-    for more, words_said in ((["--known", "some"], "is not a list of numbers"), (["--classes", "2:4:1"], "one number")):
-        code, _, err = run(*words, *more, "-o", str(tmp_path / "others"))
-        assert code == 2 and words_said in " ".join(err.replace("│", " ").split())

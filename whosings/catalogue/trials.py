@@ -112,6 +112,8 @@ def read_trials(manifest_path: str | Path, manifest: Manifest) -> tuple[Trial, .
             contradicts it on whether one singer sings both tracks.
     """
     path = trials_path(Path(manifest_path))
+    if not path.exists():
+        raise ManifestError(path, "no such table of trials", "make it: whosings split --protocol")
     singers = {track.track_id: track.singer_id for track in manifest.tracks}
     trials = tuple(Trial(**row) for row in read_table(path, _SCHEMA, _REQUIRED).to_pylist())
     if not trials:

@@ -96,9 +96,13 @@ def evaluate(
     refuse_ignored(context, what, _COUNTS_FOR)
     if head not in HEADS:
         raise typer.BadParameter(f"no head {head}; there are {', '.join(HEADS)}")
+    name, counts, singers = model or short_name(encoder), numbers(known), _classes(classes)
+    if name != Path(name).name:
+        raise typer.BadParameter(f"--model {name} would be part of files' names; give it without /")
+    if what == "few-clones" and len(singers) > 1:
+        raise typer.BadParameter("few-clones takes one number of singers: all, or 100")
     run = Report()
     device = str(open_device(device))
-    name = model or short_name(encoder)
     if what == "verification":
         verification(run, _table(source), TrackEmbedder(open_segments(encoder, device)), name, stem, out, as_json)
         run.finish()
@@ -124,14 +128,12 @@ def evaluate(
     elif what == "few-clones":
         from whosings.evaluation.protocol import Setting
 
-        if len(_classes(classes)) > 1:
-            raise typer.BadParameter("few-clones takes one number of singers: all, or 100")
-        setting = Setting(what, name, head, _classes(classes)[0], runs, seed, together)
-        few_clones(run, out, setting, pool, embedded.corpus, cloned.tracks, numbers(known), device, as_json)
+        setting = Setting(what, name, head, singers[0], runs, seed, together)
+        few_clones(run, out, setting, pool, embedded.corpus, cloned.tracks, counts, device, as_json)
     else:
         from whosings.evaluation.protocol import Setting
 
-        settings = [Setting(what, name, head, number, runs, seed, together) for number in _classes(classes)]
+        settings = [Setting(what, name, head, number, runs, seed, together) for number in singers]
         _protocol(evaluation, settings, device, as_json)
     notes = [f"{track.track_id}: no singing is heard" for track in embedded.unsung]
     notes += [f"{one.singer_id}: {one.reason}" for one in pool.left_out]
