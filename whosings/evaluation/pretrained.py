@@ -18,7 +18,7 @@ import torch
 
 from whosings.audio import SAMPLE_RATE, FloatArray
 from whosings.config import FrontEndConfig
-from whosings.errors import CheckpointError, MissingExtraError
+from whosings.errors import CheckpointError, MissingExtraError, clause
 from whosings.files import content_hash
 from whosings.spectrogram import conform
 
@@ -89,7 +89,7 @@ class TransformersSegments:
                 vectors = found.embeddings if "embeddings" in found else self._pooled(found)
             except (RuntimeError, ValueError, TypeError, IndexError, AttributeError) as error:
                 remedy = "give a model that takes audio, and a layer that it has"
-                raise CheckpointError(self._folder, f"cannot embed segments ({_sentence(error)})", remedy) from error
+                raise CheckpointError(self._folder, f"cannot embed segments ({clause(error)})", remedy) from error
             parts.append(vectors.float().cpu().numpy())
         return np.concatenate(parts)
 
@@ -105,7 +105,7 @@ class TransformersSegments:
         return states.flatten(1, -2).mean(dim=1)
 
     def _not_loaded(self, error: Exception) -> CheckpointError:
-        problem, remedy = f"cannot be loaded ({_sentence(error)})", "give a whole folder, as save_pretrained writes it"
+        problem, remedy = f"cannot be loaded ({clause(error)})", "give a whole folder, as save_pretrained writes it"
         if "trust_remote_code" in str(error):
             remedy = f"if you trust the Python code in the folder, name it {HF_CODE}{self._folder}"
         elif "feature extractor" in str(error) and not (self._folder / _EXTRACTOR).exists():
@@ -126,7 +126,7 @@ class ResemblyzerSegments:
             from resemblyzer.audio import normalize_volume
         except ImportError as error:  # 0.1.4 needs webrtcvad, and that pkg_resources, which setuptools no longer has
             remedy = "run: pip install resemblyzer 'setuptools<81'"
-            raise CheckpointError("resemblyzer", f"cannot be imported ({_sentence(error)})", remedy) from error
+            raise CheckpointError("resemblyzer", f"cannot be imported ({clause(error)})", remedy) from error
         self._encoder: Any = VoiceEncoder("cpu", verbose=False)
         self._normalise: Any = normalize_volume
         self.front_end = FrontEndConfig(channels=1, segment_s=segment_s, peak_normalise=False)
@@ -186,7 +186,3 @@ def _folder_hash(folder: Path, settings: str) -> str:
         if path.suffix in (".json", ".safetensors", ".bin", ".py"):
             digest.update(f"{path.name} {content_hash(path)}".encode())
     return digest.hexdigest()
-
-
-def _sentence(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
