@@ -115,6 +115,7 @@ def test_the_command(run, tiny, choir_folder, small_choir, tmp_path):
     found = json.loads(out)
     assert [line["set"] for line in found["lines"]] == ["cloned+0", "cloned+0-real", "cloned+1", "cloned+1-real"]
     assert found["targets"] == 1
+    assert "clone-1" in (tmp_path / "results/probes.json").read_text()  # so that a report can play it
     code, _, err = run("report", str(tmp_path / "results"))
     assert code == 0, err
     page = (tmp_path / "results/report/report.html").read_text()

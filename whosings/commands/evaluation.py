@@ -128,6 +128,7 @@ def evaluate(
     elif what == "few-clones":
         from whosings.evaluation.protocol import Setting
 
+        _note_probes(evaluation)
         setting = Setting(what, name, head, singers[0], runs, seed, together)
         few_clones(run, out, setting, pool, embedded.corpus, cloned.tracks, counts, device, as_json)
     else:
@@ -178,16 +179,11 @@ def _protocol(evaluation: _Evaluation, settings: Sequence[Setting], device: str,
     from whosings.evaluation.leaderboard import note_cost
     from whosings.evaluation.paper_tables import LINE_COLUMNS, line_cells, lines
     from whosings.evaluation.protocol import evaluate as run_setting
-    from whosings.evaluation.results import ProbeFile, note_probes, read_results, write_summary
+    from whosings.evaluation.results import read_results, write_summary
 
-    made, corpus = 0, evaluation.corpus
-    tests = (track for singer in evaluation.pool.singers.values() for track in singer.test)
-    probes = [*tests, *evaluation.clones.tracks]
-    paths = {track.track_id: track.path if evaluation.stem == "mixture" else track.vocals_path for track in probes}
-    starts = {name: float(corpus.start_s[corpus.first[corpus.place[name]]]) for name in paths if name in corpus.place}
+    made = 0
     note_cost(evaluation.out, evaluation.name, evaluation.embedder.segments)
-    found = {name: ProbeFile(str(Path(str(paths[name])).absolute()), start) for name, start in starts.items()}
-    note_probes(evaluation.out, found)
+    _note_probes(evaluation)
     with evaluation.run.bars() as bars:
         for setting in settings:
             made += run_setting(
@@ -199,6 +195,19 @@ def _protocol(evaluation: _Evaluation, settings: Sequence[Setting], device: str,
         print_json({"made": made, "lines": accuracies})
     else:
         evaluation.run.print_table(LINE_COLUMNS, [line_cells(line) for line in accuracies])
+
+
+def _note_probes(evaluation: _Evaluation) -> None:
+    """Keep where the probes lie, so that a report can play what was named wrongly."""
+    from whosings.evaluation.results import ProbeFile, note_probes
+
+    corpus = evaluation.corpus
+    tests = (track for singer in evaluation.pool.singers.values() for track in singer.test)
+    probes = [*tests, *evaluation.clones.tracks]
+    paths = {track.track_id: track.path if evaluation.stem == "mixture" else track.vocals_path for track in probes}
+    starts = {name: float(corpus.start_s[corpus.first[corpus.place[name]]]) for name in paths if name in corpus.place}
+    found = {name: ProbeFile(str(Path(str(paths[name])).absolute()), start) for name, start in starts.items()}
+    note_probes(evaluation.out, found)
 
 
 def _similarity(evaluation: _Evaluation, as_json: bool) -> None:
