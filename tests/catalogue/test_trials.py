@@ -37,9 +37,9 @@ def test_what_is_written_is_read(tmp_path, ending):
     [
         ([], "holds no trials"),
         ([("a0", "c0", "false")], "track_id c0 is not in open.csv"),
-        ([("a0", "a1", "false")], "disagree on who sings a0 and a1"),
-        ([("a0", "b1", "true")], "disagree on who sings a0 and b1"),
-        ([("a0", "b1", "")], "disagree on who sings a0 and b1"),
+        ([("a0", "a1", "false")], "contradicts the track table on who sings a0 and a1"),
+        ([("a0", "b1", "true")], "contradicts the track table on who sings a0 and b1"),
+        ([("a0", "b1", "")], "contradicts the track table on who sings a0 and b1"),
         ([("a0", "b1", "perhaps")], "wrong type|cannot be read"),
     ],
 )

@@ -124,7 +124,7 @@ def read_trials(manifest_path: str | Path, manifest: Manifest) -> tuple[Trial, .
                 raise ManifestError(path, f"track_id {name} is not in {Path(manifest_path).name}", "split it again")
         if trial.same_singer is not (singers[trial.enrolment] == singers[trial.probe]):
             raise ManifestError(
-                path, f"and the track table disagree on who sings {trial.enrolment} and {trial.probe}", "split it again"
+                path, f"contradicts the track table on who sings {trial.enrolment} and {trial.probe}", "split it again"
             )
     return trials
 
