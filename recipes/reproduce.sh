@@ -30,6 +30,11 @@ fi
 for name in ${PAIRS:-mixture vocal hybrid mashup clmr}; do
     "$whosings" train "$choir/train.parquet" --validation "$choir/$held.parquet" --out "$out/$name" \
         --config "$name" --model "$model" "${settings[@]}"
+    learned=$out/$name/history.json evaluated=$out/$name/evaluated.json
+    if [ -f "$evaluated" ] && ! cmp -s "$learned" "$evaluated"; then
+        rm -f "$out/results/"*-"$name"-* # they are of the encoder before it learned on
+    fi
+    cp "$learned" "$evaluated"
     stem=mixture
     [ "$name" = vocal ] && stem=vocal
     common=(--encoder "$out/$name/best" --model "$name" --stem "$stem" --out "$out/results")

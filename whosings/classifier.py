@@ -144,7 +144,10 @@ def train_heads(
     if stacks(vectors.device):
         return train(slice(None))
     with one_thread_each(min(torch.get_num_threads(), len(data))) as pool:
-        return tuple(heads[0] for heads in pool.map(train, (slice(run, run + 1) for run in range(len(data)))))
+        try:
+            return tuple(heads[0] for heads in pool.map(train, (slice(run, run + 1) for run in range(len(data)))))
+        finally:
+            running.is_wanted = False  # after an error or Ctrl-C, the pool waits for heads that are in training
 
 
 def vote(head: Head, vectors: Tensor, tracks: Tracks) -> Votes:
@@ -210,9 +213,10 @@ class _Sampler:
 
 
 class _Running:
-    """How many heads are still in training, in whatever thread."""
+    """How many heads are still in training, in whatever thread, and whether anybody waits for them."""
 
     def __init__(self, heads: int, progress: Callable[[int], None]) -> None:
+        self.is_wanted = True
         self._heads, self._progress, self._lock = heads, progress, Lock()
 
     def epoch(self, stopped: int) -> None:
@@ -254,7 +258,7 @@ class _Trainer:
             before = len(self._owner)
             self._judge(epoch)
             self._running.epoch(before - len(self._owner))
-            if not self._owner:
+            if not self._owner or not self._running.is_wanted:
                 break
         return tuple(self._best)
 

@@ -126,3 +126,8 @@ class MissingExtraError(WhosingsError):
             raise MissingExtraError(
                 purpose, f"needs the package {module}, which is not installed", f"run: pip install 'whosings[{extra}]'"
             )
+
+
+def clause(error: BaseException) -> str:
+    """What an error of somebody else's code says, short and on one line, to stand inside a message."""
+    return " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__

@@ -210,7 +210,8 @@ def eer_interval(
 
     A draw takes as many singers as there are, with repetition. A trial counts as often as both of its singers were
     drawn together: the product of their numbers, or the number of the one who sings both. Draws without trials of both
-    kinds are left out.
+    kinds are left out. Where no threshold errs, or each always does, every draw would say the same, and the interval is
+    ``share_interval``'s with the probes' singers as units.
 
     Args:
         scores: (trials,), one at least of each kind.
@@ -224,6 +225,8 @@ def eer_interval(
     if not scores.shape == same.shape == (len(enrolled),) == (len(probed),):
         raise ValueError("one score, one kind and two singers for each trial")
     found = equal_error_rate(scores[same], scores[~same])
+    if found in (0, 1):
+        return share_interval(np.full(scores.size, found), probed)
     order = np.argsort(scores, kind="stable")
     ordered = scores[order]
     first = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))

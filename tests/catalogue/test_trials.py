@@ -37,9 +37,9 @@ def test_what_is_written_is_read(tmp_path, ending):
     [
         ([], "holds no trials"),
         ([("a0", "c0", "false")], "track_id c0 is not in open.csv"),
-        ([("a0", "a1", "false")], "disagree on who sings a0 and a1"),
-        ([("a0", "b1", "true")], "disagree on who sings a0 and b1"),
-        ([("a0", "b1", "")], "disagree on who sings a0 and b1"),
+        ([("a0", "a1", "false")], "contradicts the track table on who sings a0 and a1"),
+        ([("a0", "b1", "true")], "contradicts the track table on who sings a0 and b1"),
+        ([("a0", "b1", "")], "contradicts the track table on who sings a0 and b1"),
         ([("a0", "b1", "perhaps")], "wrong type|cannot be read"),
     ],
 )
@@ -51,7 +51,7 @@ def test_tables_that_are_wrong(tmp_path, lines, says):
 
 
 def test_a_missing_table(tmp_path):
-    with pytest.raises(ManifestError, match="no such file"):
+    with pytest.raises(ManifestError, match="no such table of trials; make it"):
         read_trials(tmp_path / "open.csv", TRACKS)
 
 

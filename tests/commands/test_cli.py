@@ -249,11 +249,13 @@ def test_embed_writes_parquet_and_nothing_else(run, tmp_path, tiny, choir_folder
 
 def test_train_then_use(run, tmp_path, choir_folder):
     out = tmp_path / "run"
-    words = ["train", choir_folder / "choir.parquet", "-o", out, "--model", "tiny", "--pairs", "hybrid", "--json"]
+    words = ["train", choir_folder / "choir.parquet", "-o", out, "--model", "tiny", "--pairs", "hybrid"]
     settings = {"batch_pairs": 3, "iterations_per_epoch": 2, "max_epochs": 2, "workers": 0, "accelerator": "cpu"}
     for key, value in settings.items():
         words += ["--set", f"training.{key}={value}"]
-    code, text, err = run(*words)
+    code, text, err = run(*words, "--set", "training.max_minutes=1e-6")
+    assert code == 0 and "after 1 epochs" in text and "time is over; rerun the same command to go on" in text, err
+    code, text, err = run(*words, "--json")
     assert code == 0, err
     result = json.loads(text)
     assert result["epochs"] == 2

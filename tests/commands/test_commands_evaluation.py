@@ -134,6 +134,10 @@ def test_one_unreadable_file_does_not_stop_it(run, tiny, closed, choir_folder, s
         (("cloned", "FOLDER", "--clones", "nowhere.csv"), 1, "nowhere.csv"),
         (("product", "FOLDER", "--encoder", "mfcc"), 1, "carries no calibration"),
         (("closed", "FOLDER", "--head", "none"), 2, "no head none; there are projector"),
+        (("closed", "FOLDER", "--model", "runs/best"), 2, "--model runs/best would be part of files' names"),
+        (("closed", "FOLDER", "--known", "1"), 2, "--known changes nothing for closed"),
+        (("few-clones", "nowhere", "--known", "some"), 2, "some is not a list of numbers such as 0,1,3"),
+        (("few-clones", "nowhere", "--classes", "2:4:1"), 2, "few-clones takes one number of singers"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_a_sentence(run, tiny, closed, tmp_path, words, code, message):

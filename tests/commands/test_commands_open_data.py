@@ -61,6 +61,11 @@ def test_the_whole_way(run, songs, tiny, tmp_path):
     assert kept["same"] == same and 0 <= kept["eer"]["mean"] <= 1
     code, out, err = run("evaluate", "verification", *common, "--json")
     assert code == 0 and json.loads(out) == kept
+    # A folder with nothing but such figures has a report, too.
+    code, _, err = run("report", tmp_path / "results")
+    tables = (tmp_path / "results/report/tables.md").read_text()
+    assert code == 0 and "## Verification of a fixed list of trials: tiny" in tables, err
+    assert f"{same} trials of one singer" in tables and f"| minDCF, prior 0.05 | {kept['min_dcf']:.3f} |" in tables
     code, out, err = run("evaluate", "closed", *common, "--head", "prototype", "--runs", 1)
     assert code == 0 and re.search(r"closed +tiny +prototype +4 +1 x 16", out), err
     code, out, err = run("evaluate", "product", *common)

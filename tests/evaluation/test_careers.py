@@ -1,7 +1,7 @@
 """Made singers whose voices move a known way every year."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +10,9 @@ import pytest
 from whosings.catalogue.manifest import Manifest, Track, write_manifest
 from whosings.catalogue.roles import assign_roles, write_roles
 from whosings.errors import EvaluationError
-from whosings.evaluation.careers import CAREER_COLUMNS, SAME_ALBUM, career_cells, careers
+from whosings.evaluation.careers import CAREER_COLUMNS, SAME_ALBUM, career_cells, careers, careers_from
 from whosings.evaluation.corpus import Corpus
+from whosings.evaluation.report import write_report
 
 SINGERS, YEARS = 6, (2000, 2000, 2004, 2009, 2030)
 
@@ -66,6 +67,24 @@ def test_tracks_without_a_year_and_singers_of_one_album_are_passed_over():
     assert found.bins[-1].top_1.count == 4
     with pytest.raises(EvaluationError, match="need two singers with tracks of several years; give release dates"):
         careers("made", [replace(track, release_date=None) for track in tracks], corpus)
+
+
+def test_vectors_without_unit_length_are_standardised():
+    tracks, corpus = made()
+    shifted = replace(corpus, vectors=corpus.vectors * np.array([1000.0] + [1.0] * (SINGERS - 1), np.float32) + 500)
+    assert all(one.cosine > one.others + 0.5 for one in careers("made", tracks, shifted).bins)
+
+
+def test_files_of_results_are_read_back_and_damaged_ones_named(tmp_path):
+    tracks, corpus = made(np.radians(3))
+    found = careers("made", tracks, corpus)
+    written = json.dumps(asdict(found))
+    assert careers_from(json.loads(written)) == found
+    path = tmp_path / "careers-made.json"
+    for damaged in (written[:-9], "[]", '{"model": "made"}', written.replace('"mean"', '"median"')):
+        path.write_text(damaged)
+        with pytest.raises(EvaluationError, match=r"careers-made.json: is damaged; make it again"):
+            write_report(tmp_path, tmp_path / "report")
 
 
 @pytest.mark.slow

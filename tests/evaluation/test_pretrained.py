@@ -125,18 +125,21 @@ def test_fingerprints_follow_weights_and_layer(saved, tmp_path):
 
 def test_what_cannot_be_used_is_said_in_a_sentence(saved, segments, tmp_path, monkeypatch):
     root, _ = saved
-    broken, strange = tmp_path / "broken", tmp_path / "strange"
-    for folder in (broken, strange):
+    broken, strange, deaf = tmp_path / "broken", tmp_path / "strange", tmp_path / "deaf"
+    for folder in (broken, strange, deaf):
         folder.mkdir()
         for path in (root / "hidden").iterdir():
             (folder / path.name).write_bytes(path.read_bytes())
     (broken / "model.safetensors").write_bytes(b"no weights")
+    (deaf / "preprocessor_config.json").unlink()
     config = json.loads((strange / "config.json").read_text())
     code = {"AutoConfig": "own.Config", "AutoModel": "own.Model"}
     (strange / "config.json").write_text(json.dumps({**config, "model_type": "ours", "auto_map": code}))
     for name, words in (
         (tmp_path / "nothing", "is no folder of a Hugging Face model; give one that holds config.json"),
         (broken, "cannot be loaded"),
+        (deaf, "deaf: holds no preprocessor_config.json; copy it from where the model is published"),
+        ("", "hf:: names no folder; write hf:FOLDER"),
         (strange, f"if you trust the Python code in the folder, name it hf-code:{strange}"),
         (f"{root / 'hidden'}#9", "a layer that it has"),
         (f"{root / 'hidden'}#last", "names a layer that is no number"),

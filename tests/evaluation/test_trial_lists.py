@@ -1,7 +1,8 @@
 """Lists of trials against scores counted by hand."""
 
+import json
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from whosings.calibration import calibration_of
 from whosings.catalogue.trials import Trial, every_pair
 from whosings.errors import EvaluationError
 from whosings.evaluation.protocol import enrol
-from whosings.evaluation.trial_lists import score_trials
+from whosings.evaluation.trial_lists import score_trials, scored_from
 from whosings.evaluation.verification import trials as product_trials
 from whosings.metrics import equal_error_rate
 
@@ -36,6 +37,7 @@ def test_a_list_of_the_products_trials_has_the_products_figures():
     assert at.false_accepts.mean == pytest.approx(wanted.false_accept_rate)
     assert at.misses.mean == pytest.approx(wanted.miss_rate)
     assert [one.stated for one in found.thresholds] == sorted(one.stated for one in found.thresholds)
+    assert scored_from(json.loads(json.dumps(asdict(found)))) == found
 
 
 def test_cosines_without_calibration_and_one_sex():

@@ -13,6 +13,12 @@ from whosings.errors import AudioError, MissingExtraError, WhosingsError
 ALL = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, WhosingsError)]
 
 
+def test_what_others_say_is_one_short_line() -> None:
+    assert errors.clause(ValueError("no room\n  at all.")) == "no room at all"
+    assert errors.clause(KeyboardInterrupt()) == "KeyboardInterrupt"
+    assert len(errors.clause(ValueError("word " * 100))) <= 200
+
+
 def test_there_are_errors_to_test() -> None:
     assert len(ALL) > 10 and MissingExtraError in ALL
 

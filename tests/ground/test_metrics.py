@@ -355,6 +355,15 @@ def test_eer_intervals_count_singers_and_not_trials():
     assert (found.mean, found.low, found.high) == pytest.approx((wide.mean, wide.low, wide.high))
 
 
+def test_eer_of_trials_that_are_told_apart_says_how_little_few_singers_show():
+    names, others = ["a", "b", "c"] * 2, ["a", "b", "c", "b", "c", "a"]
+    scores, same = np.array([3.0, 4.0, 5.0, 0.0, 1.0, 2.0]), np.array([True] * 3 + [False] * 3)
+    for sign, share in ((1, 0.0), (-1, 1.0)):
+        found = eer_interval(sign * scores, same, names, others)
+        assert found == share_interval(np.full(6, share), others) and found.mean == share
+        assert found.high - found.low > 0.3
+
+
 def test_rate_intervals_of_trials():
     rng = np.random.default_rng(6)
     scores, _, one, other = trials_of(rng, 15)

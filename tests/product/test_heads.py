@@ -1,7 +1,9 @@
 """Against a plain torch network, votes counted one by one, and made embeddings with known answers."""
 
+import signal
 from dataclasses import replace
 from itertools import pairwise
+from threading import main_thread
 
 import numpy as np
 import pytest
@@ -160,6 +162,21 @@ def test_heads_in_threads_of_their_own_are_the_same(threads):
     assert [head.loss for head in heads] == [head.loss for head in alone]
     assert seen == sorted(seen, reverse=True) and seen[-1] == 0 and set(seen) == {0, 1, 2, 3, 4}
     assert torch.get_num_threads() == threads
+
+
+def test_an_interruption_does_not_wait_for_whole_trainings(threads):
+    vectors, start = made(spread=6.0)
+    seen = []
+
+    def interrupt(left):
+        seen.append(left)
+        if len(seen) == 5:
+            signal.pthread_kill(main_thread().ident, signal.SIGINT)
+
+    config = SMALL.model_copy(update={"max_epochs": 2000, "stop_epochs": 2000})
+    with pytest.raises(KeyboardInterrupt):
+        train_heads(vectors, [head_data(start, seed) for seed in range(2)], config, interrupt)
+    assert len(seen) < 1000 and torch.get_num_threads() == threads
 
 
 def _orders(start):

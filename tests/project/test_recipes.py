@@ -152,6 +152,44 @@ main()
 """
 
 
+STANDIN = """
+import sys
+from pathlib import Path
+
+verb, what, *words = sys.argv[1:]
+given = dict(zip(words, words[1:]))
+out = Path(given["--out"]) if "--out" in given else None
+if verb == "train":
+    out.mkdir(parents=True, exist_ok=True)
+    with (out / "history.json").open("a") as history:
+        history.write("an epoch" if "training.max_minutes=2" in words else "")
+elif verb == "evaluate":
+    out.mkdir(parents=True, exist_ok=True)
+    learned = Path(given["--encoder"]).with_name("history.json").read_text()
+    made = out / f"{what}-{given['--model']}-run00.parquet"
+    if made.exists() and made.read_text() != learned:
+        sys.exit("holds a run of another encoder")
+    made.write_text(learned)
+"""
+
+
+def test_a_reproduction_goes_on_in_another_sitting_and_evaluates_what_was_learned(tmp_path: Path) -> None:
+    """With a stand-in for the program that refuses results of another encoder, as the program does."""
+    whosings = tmp_path / "whosings"
+    whosings.write_text(f"#!{sys.executable}\n{STANDIN}")
+    whosings.chmod(0o755)
+    made = tmp_path / "results/closed-vocal-run00.parquet"
+    seen = []
+    for minutes in ("2", "2", ""):
+        env = {**os.environ, "WHOSINGS": str(whosings), "PAIRS": "vocal mashup", "MINUTES": minutes}
+        done = subprocess.run(
+            [RECIPES / "reproduce.sh", tmp_path], env=env, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        seen.append((made.read_text().count("an epoch"), made.stat().st_ino))
+    assert [epochs for epochs, _ in seen] == [1, 2, 2] and seen[1] == seen[2]
+
+
 @pytest.mark.slow
 def test_the_reproduction_from_a_choir_to_a_report(tmp_path: Path) -> None:
     small = {"PRESET": "tiny", "PAIRS": "vocal", "CLASSES": "4", "RUNS": "1", "EPOCHS": "1", "BATCH": "2"}

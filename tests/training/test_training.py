@@ -6,6 +6,7 @@ import sys
 import time
 from dataclasses import replace
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -194,6 +195,16 @@ def test_supervised_loss_trains_with_the_singers_of_the_batch(tmp_path, halves, 
         [s, s, t, t] for s, _, t, _ in map(torch.Tensor.tolist, seen[:2])
     ]
     assert seen[-1].tolist() != [] and len(set(seen[-1].tolist())) == 2, "validation: one pair a singer"
+
+
+@pytest.mark.parametrize(("own", "first"), [(1e-9, False), (1e9, True)])
+def test_of_several_processes_the_first_ones_clock_counts(own, first):
+    strategy = SimpleNamespace(broadcast=lambda mine: first)
+    ended = SimpleNamespace(current_epoch=0, max_epochs=5, should_stop=False, strategy=strategy)
+    clock = trainer._Clock(own)
+    clock.on_fit_start(ended, None)
+    clock.on_train_epoch_end(ended, None)
+    assert ended.should_stop is clock.rang is first
 
 
 @pytest.mark.slow

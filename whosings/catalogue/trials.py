@@ -112,6 +112,8 @@ def read_trials(manifest_path: str | Path, manifest: Manifest) -> tuple[Trial, .
             contradicts it on whether one singer sings both tracks.
     """
     path = trials_path(Path(manifest_path))
+    if not path.exists():
+        raise ManifestError(path, "no such table of trials", "make it: whosings split --protocol")
     singers = {track.track_id: track.singer_id for track in manifest.tracks}
     trials = tuple(Trial(**row) for row in read_table(path, _SCHEMA, _REQUIRED).to_pylist())
     if not trials:
@@ -122,7 +124,7 @@ def read_trials(manifest_path: str | Path, manifest: Manifest) -> tuple[Trial, .
                 raise ManifestError(path, f"track_id {name} is not in {Path(manifest_path).name}", "split it again")
         if trial.same_singer is not (singers[trial.enrolment] == singers[trial.probe]):
             raise ManifestError(
-                path, f"and the track table disagree on who sings {trial.enrolment} and {trial.probe}", "split it again"
+                path, f"contradicts the track table on who sings {trial.enrolment} and {trial.probe}", "split it again"
             )
     return trials
 

@@ -96,9 +96,13 @@ def evaluate(
     refuse_ignored(context, what, _COUNTS_FOR)
     if head not in HEADS:
         raise typer.BadParameter(f"no head {head}; there are {', '.join(HEADS)}")
+    name, counts, singers = model or short_name(encoder), numbers(known), _classes(classes)
+    if name != Path(name).name:
+        raise typer.BadParameter(f"--model {name} would be part of files' names; give it without /")
+    if what == "few-clones" and len(singers) > 1:
+        raise typer.BadParameter("few-clones takes one number of singers: all, or 100")
     run = Report()
     device = str(open_device(device))
-    name = model or short_name(encoder)
     if what == "verification":
         verification(run, _table(source), TrackEmbedder(open_segments(encoder, device)), name, stem, out, as_json)
         run.finish()
@@ -124,14 +128,13 @@ def evaluate(
     elif what == "few-clones":
         from whosings.evaluation.protocol import Setting
 
-        if len(_classes(classes)) > 1:
-            raise typer.BadParameter("few-clones takes one number of singers: all, or 100")
-        setting = Setting(what, name, head, _classes(classes)[0], runs, seed, together)
-        few_clones(run, out, setting, pool, embedded.corpus, cloned.tracks, numbers(known), device, as_json)
+        _note_probes(evaluation)
+        setting = Setting(what, name, head, singers[0], runs, seed, together)
+        few_clones(run, out, setting, pool, embedded.corpus, cloned.tracks, counts, device, as_json)
     else:
         from whosings.evaluation.protocol import Setting
 
-        settings = [Setting(what, name, head, number, runs, seed, together) for number in _classes(classes)]
+        settings = [Setting(what, name, head, number, runs, seed, together) for number in singers]
         _protocol(evaluation, settings, device, as_json)
     notes = [f"{track.track_id}: no singing is heard" for track in embedded.unsung]
     notes += [f"{one.singer_id}: {one.reason}" for one in pool.left_out]
@@ -176,16 +179,11 @@ def _protocol(evaluation: _Evaluation, settings: Sequence[Setting], device: str,
     from whosings.evaluation.leaderboard import note_cost
     from whosings.evaluation.paper_tables import LINE_COLUMNS, line_cells, lines
     from whosings.evaluation.protocol import evaluate as run_setting
-    from whosings.evaluation.results import ProbeFile, note_probes, read_results, write_summary
+    from whosings.evaluation.results import read_results, write_summary
 
-    made, corpus = 0, evaluation.corpus
-    tests = (track for singer in evaluation.pool.singers.values() for track in singer.test)
-    probes = [*tests, *evaluation.clones.tracks]
-    paths = {track.track_id: track.path if evaluation.stem == "mixture" else track.vocals_path for track in probes}
-    starts = {name: float(corpus.start_s[corpus.first[corpus.place[name]]]) for name in paths if name in corpus.place}
+    made = 0
     note_cost(evaluation.out, evaluation.name, evaluation.embedder.segments)
-    found = {name: ProbeFile(str(Path(str(paths[name])).absolute()), start) for name, start in starts.items()}
-    note_probes(evaluation.out, found)
+    _note_probes(evaluation)
     with evaluation.run.bars() as bars:
         for setting in settings:
             made += run_setting(
@@ -197,6 +195,19 @@ def _protocol(evaluation: _Evaluation, settings: Sequence[Setting], device: str,
         print_json({"made": made, "lines": accuracies})
     else:
         evaluation.run.print_table(LINE_COLUMNS, [line_cells(line) for line in accuracies])
+
+
+def _note_probes(evaluation: _Evaluation) -> None:
+    """Keep where the probes lie, so that a report can play what was named wrongly."""
+    from whosings.evaluation.results import ProbeFile, note_probes
+
+    corpus = evaluation.corpus
+    tests = (track for singer in evaluation.pool.singers.values() for track in singer.test)
+    probes = [*tests, *evaluation.clones.tracks]
+    paths = {track.track_id: track.path if evaluation.stem == "mixture" else track.vocals_path for track in probes}
+    starts = {name: float(corpus.start_s[corpus.first[corpus.place[name]]]) for name in paths if name in corpus.place}
+    found = {name: ProbeFile(str(Path(str(paths[name])).absolute()), start) for name, start in starts.items()}
+    note_probes(evaluation.out, found)
 
 
 def _similarity(evaluation: _Evaluation, as_json: bool) -> None:

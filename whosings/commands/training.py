@@ -119,6 +119,8 @@ def train(
         run.out.print(
             f"best validation loss {result.best_loss:.4f} after {result.epochs} epochs: {result.best}", markup=False
         )
+        if result.stopped == "max_minutes":
+            run.out.print("the sitting's time is over; rerun the same command to go on", markup=False)
     run.finish()
 
 

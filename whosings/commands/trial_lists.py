@@ -11,8 +11,6 @@ from whosings.console import Report, print_json
 if TYPE_CHECKING:
     from whosings.embedding import TrackEmbedder
     from whosings.evaluation.corpus import Stem
-    from whosings.evaluation.trial_lists import ScoredList
-    from whosings.metrics import Interval
 
 
 def verification(
@@ -29,7 +27,7 @@ def verification(
     from whosings.catalogue.trials import read_trials
     from whosings.evaluation.corpus import embed_manifest
     from whosings.evaluation.results import write_summary
-    from whosings.evaluation.trial_lists import score_trials
+    from whosings.evaluation.trial_lists import TRIAL_COLUMNS, score_trials, trial_cells
     from whosings.segment_embedding import SegmentEmbedder
 
     whole = read_manifest(table)
@@ -46,25 +44,4 @@ def verification(
     if as_json:
         print_json(scored)
     else:
-        run.print_table(("what", "figure"), _rows(scored))
-
-
-def _rows(scored: ScoredList) -> list[tuple[str, str]]:
-    trials = f"{scored.same} trials of one singer, {scored.different} of two"
-    rows = [(f"{trials}, {scored.singers} singers: EER", _percent(scored.eer))]
-    if scored.eer_same_sex is not None:
-        rows.append((f"the {scored.same_sex} of two singers of one sex alone: EER", _percent(scored.eer_same_sex)))
-    if scored.min_dcf is not None:
-        rows.append(("minDCF, prior 0.05", f"{scored.min_dcf:.3f}"))
-    for at in scored.thresholds:
-        rows.append((f"at the threshold set for {100 * at.stated:g}%: false accepts", _percent(at.false_accepts)))
-        if at.false_accepts_same_sex is not None:
-            rows.append(("    of one sex", _percent(at.false_accepts_same_sex)))
-        rows.append(("    misses", _percent(at.misses)))
-    if scored.unheard:
-        rows.append(("trials left out, with a recording in which nobody is heard", str(scored.unheard)))
-    return rows
-
-
-def _percent(share: Interval | None) -> str:
-    return "-" if share is None else f"{share.mean:.2%} ({share.low:.2%} to {share.high:.2%})"
+        run.print_table(TRIAL_COLUMNS, trial_cells(scored))

@@ -4,13 +4,15 @@ Conventions
 -----------
 - A singer is enrolled with the tracks of the first album but its last one; every other track is a probe.
 - Years are those between the first album's and the probe's; a probe of the first album itself counts apart.
-- A probe is compared with the mean voice of every singer, as a gallery without a head does.
+- A probe is compared with the mean voice of every singer by cosine. Vectors without unit length are standardised first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
@@ -19,6 +21,7 @@ from whosings.catalogue.manifest import Track
 from whosings.catalogue.roles import album_key
 from whosings.errors import EvaluationError
 from whosings.evaluation.corpus import Corpus
+from whosings.evaluation.protocol import even_rows
 from whosings.metrics import Interval, share_interval, top_k_credit
 
 YEARS = ((0, 2), (3, 5), (6, 10), (11, 20), (21, None))
@@ -74,21 +77,22 @@ def careers(model: str, tracks: Sequence[Track], corpus: Corpus) -> Careers:
     for track in tracks:
         if not track.cloned and _year(track) is not None and track.track_id in corpus.place:
             by_singer.setdefault(track.singer_id, []).append(track)
+    voice_of = _voices(corpus)
     voices: list[FloatArray] = []
     probes: list[tuple[int, str, Track]] = []
     for own in (by_singer[name] for name in sorted(by_singer)):
         first = min(own, key=lambda track: (_year(track), track.track_id))
         album = [track for track in own if _same_record(track, first)]
-        later = [track for track in own if track not in album]
+        later = [track for track in own if not _same_record(track, first)]
         if not later:
             continue
         enrolled, held_back = (album[:-1], album[-1:]) if len(album) > 1 else (album, [])
         probes += [(len(voices), SAME_ALBUM, track) for track in held_back]
         probes += [(len(voices), _bin(_years(first, track)), track) for track in later]
-        voices.append(_mean([_voice(corpus, track) for track in enrolled]))
+        voices.append(_mean([voice_of[corpus.place[track.track_id]] for track in enrolled]))
     if len(voices) < 2:
         raise EvaluationError("careers", "need two singers with tracks of several years", "give release dates")
-    cosines = np.stack([_voice(corpus, track) for _, _, track in probes]) @ np.stack(voices).T
+    cosines = voice_of[[corpus.place[track.track_id] for _, _, track in probes]] @ np.stack(voices).T
     place = np.array([number for number, _, _ in probes])
     right = np.arange(len(voices)) == place[:, None]
     credit = top_k_credit(cosines, right)
@@ -105,6 +109,12 @@ def careers(model: str, tracks: Sequence[Track], corpus: Corpus) -> Careers:
                 )
             )
     return Careers(model, len(voices), tuple(bins))
+
+
+def careers_from(content: Mapping[str, Any]) -> Careers:
+    """Accuracy by years from what ``asdict`` makes of it."""
+    bins = (YearsApart(**{**part, "top_1": Interval(**part["top_1"])}) for part in content["bins"])
+    return Careers(content["model"], content["enrolled"], tuple(bins))
 
 
 CAREER_COLUMNS = ("years apart", "probes", "singers", "top-1", "cosine to own voice", "to the nearest other")
@@ -141,11 +151,13 @@ def _name(pair: tuple[int, int | None]) -> str:
     return f"{pair[0]}-{pair[1]}" if pair[1] is not None else f"{pair[0]}+"
 
 
-def _voice(corpus: Corpus, track: Track) -> FloatArray:
-    vectors = corpus.of(track.track_id)
-    return _mean(list(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)))
+def _voices(corpus: Corpus) -> FloatArray:
+    """Mean direction of each track's segments."""
+    vectors = even_rows(corpus.vectors)
+    units = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    return np.stack([_mean(units[begin:end]) for begin, end in pairwise(corpus.first)])
 
 
-def _mean(voices: Sequence[FloatArray]) -> FloatArray:
+def _mean(voices: Sequence[FloatArray] | FloatArray) -> FloatArray:
     mean = np.mean(voices, axis=0)
     return np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-12), np.float32)

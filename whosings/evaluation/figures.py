@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from whosings.evaluation.careers import Careers
+
 _COLOURS = (
     "#2563eb",
     "#d97706",
@@ -181,7 +183,7 @@ def few_clones(results: Results, path: Path) -> list[Path]:
     """Clones named right against the number of clones that were known, and the same singers' real tracks."""
     models = sorted({(model, head) for (model, head), _ in results.groups("model", "head")})
     figure = _figure((6.4, 4.0))
-    axes = figure.subplots()
+    axes, numbers = figure.subplots(), set[int]()
     for (model, head), colour in zip(models, _cycle(), strict=False):
         for real, style in (("", "-"), ("-real", ":")):
             points = []
@@ -193,24 +195,25 @@ def few_clones(results: Results, path: Path) -> list[Path]:
                     points.append((number, found.mean, found.mean - found.low, found.high - found.mean))
             if points:
                 at, mean, below, above = zip(*sorted(points), strict=True)
+                numbers |= set(at)
                 label = f"{model}, {head}: {'real tracks' if real else 'clones'}"
                 axes.errorbar(at, mean, [below, above], marker="o", ls=style, color=colour, capsize=3, label=label)
-    axes.set(xlabel="known clones of each singer", ylabel="top-1 by vote", ylim=(0, 1.02))
+    axes.set(xlabel="known clones of each singer", ylabel="top-1 by vote", ylim=(0, 1.02), xticks=sorted(numbers))
     axes.grid(alpha=0.3)
     axes.legend(fontsize=7)
     return _save(figure, path)
 
 
-def careers(found: Sequence[dict[str, Any]], path: Path) -> list[Path]:
+def careers(found: Sequence[Careers], path: Path) -> list[Path]:
     """Accuracy against the years between enrolment and probe, a line a model."""
     figure = _figure((6.4, 4.0))
     axes = figure.subplots()
     for one, colour in zip(found, _cycle(), strict=False):
-        shares = [part["top_1"] for part in one["bins"]]
-        mean = np.array([share["mean"] for share in shares])
-        reach = [mean - [share["low"] for share in shares], [share["high"] for share in shares] - mean]
-        names = [f"{part['years']}\n{part['top_1']['count']} tracks" for part in one["bins"]]
-        axes.errorbar(names, mean, np.maximum(reach, 0), marker="o", color=colour, capsize=3, label=one["model"])
+        shares = [part.top_1 for part in one.bins]
+        mean = np.array([share.mean for share in shares])
+        reach = [mean - [share.low for share in shares], [share.high for share in shares] - mean]
+        names = [f"{part.years}\n{part.top_1.count} tracks" for part in one.bins]
+        axes.errorbar(names, mean, np.maximum(reach, 0), marker="o", color=colour, capsize=3, label=one.model)
     axes.set(xlabel="years since the enrolled album", ylabel="top-1", ylim=(0, 1.02))
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)

@@ -18,7 +18,7 @@ import torch
 
 from whosings.audio import SAMPLE_RATE, FloatArray
 from whosings.config import FrontEndConfig
-from whosings.errors import CheckpointError, MissingExtraError
+from whosings.errors import CheckpointError, MissingExtraError, clause
 from whosings.files import content_hash
 from whosings.spectrogram import conform
 
@@ -26,7 +26,7 @@ HF, HF_CODE = "hf:", "hf-code:"
 """Begin the names of Hugging Face models: ``hf:FOLDER``, or ``hf-code:FOLDER`` to run the Python code in the folder."""
 
 _BATCH = 8  # segments a forward pass
-_XVECTOR = "ForXVector"
+_XVECTOR, _EXTRACTOR = "ForXVector", "preprocessor_config.json"
 _SPEECH_DB = -30.0  # level to which Resemblyzer brings quiet recordings
 
 
@@ -66,7 +66,7 @@ class TransformersSegments:
                 self._extractor: Any = AutoFeatureExtractor.from_pretrained(self._folder, **local)
                 model: Any = (AutoModelForAudioXVector if speaker else AutoModel).from_pretrained(self._folder, **local)
         except Exception as error:  # whatever a model's own code or a damaged file raises
-            raise CheckpointError(folder, f"cannot be loaded ({_sentence(error)})", self._remedy(error)) from error
+            raise self._not_loaded(error) from error
         model = model.get_encoder() if getattr(config, "is_encoder_decoder", False) else model
         self._model = model.to(self._device).eval()
         self._rate = int(getattr(self._extractor, "sampling_rate", SAMPLE_RATE))
@@ -89,7 +89,7 @@ class TransformersSegments:
                 vectors = found.embeddings if "embeddings" in found else self._pooled(found)
             except (RuntimeError, ValueError, TypeError, IndexError, AttributeError) as error:
                 remedy = "give a model that takes audio, and a layer that it has"
-                raise CheckpointError(self._folder, f"cannot embed segments ({_sentence(error)})", remedy) from error
+                raise CheckpointError(self._folder, f"cannot embed segments ({clause(error)})", remedy) from error
             parts.append(vectors.float().cpu().numpy())
         return np.concatenate(parts)
 
@@ -104,10 +104,13 @@ class TransformersSegments:
         states: torch.Tensor = found.last_hidden_state if self._layer is None else found.hidden_states[self._layer]
         return states.flatten(1, -2).mean(dim=1)
 
-    def _remedy(self, error: Exception) -> str:
+    def _not_loaded(self, error: Exception) -> CheckpointError:
+        problem, remedy = f"cannot be loaded ({clause(error)})", "give a whole folder, as save_pretrained writes it"
         if "trust_remote_code" in str(error):
-            return f"if you trust the Python code in the folder, name it {HF_CODE}{self._folder}"
-        return "give a whole folder, as save_pretrained writes it"
+            remedy = f"if you trust the Python code in the folder, name it {HF_CODE}{self._folder}"
+        elif "feature extractor" in str(error) and not (self._folder / _EXTRACTOR).exists():
+            problem, remedy = f"holds no {_EXTRACTOR}", "copy it from where the model is published"
+        return CheckpointError(self._folder, problem, remedy)
 
 
 class ResemblyzerSegments:
@@ -123,7 +126,7 @@ class ResemblyzerSegments:
             from resemblyzer.audio import normalize_volume
         except ImportError as error:  # 0.1.4 needs webrtcvad, and that pkg_resources, which setuptools no longer has
             remedy = "run: pip install resemblyzer 'setuptools<81'"
-            raise CheckpointError("resemblyzer", f"cannot be imported ({_sentence(error)})", remedy) from error
+            raise CheckpointError("resemblyzer", f"cannot be imported ({clause(error)})", remedy) from error
         self._encoder: Any = VoiceEncoder("cpu", verbose=False)
         self._normalise: Any = normalize_volume
         self.front_end = FrontEndConfig(channels=1, segment_s=segment_s, peak_normalise=False)
@@ -147,11 +150,13 @@ def open_transformers(name: str, device: str) -> TransformersSegments:
     """``hf:FOLDER`` or ``hf:FOLDER#LAYER``, likewise with ``hf-code:``.
 
     Raises:
-        CheckpointError: as ``TransformersSegments``; or the layer is no number.
+        CheckpointError: as ``TransformersSegments``; or no folder is named, or a layer that is no number.
         MissingExtraError: transformers is not installed.
     """
     kind = HF_CODE if name.startswith(HF_CODE) else HF
     folder, _, layer = name.removeprefix(kind).partition("#")
+    if not folder:
+        raise CheckpointError(name, "names no folder", f"write {kind}FOLDER")
     if layer and not layer.isdecimal():
         raise CheckpointError(name, "names a layer that is no number", f"write {kind}{folder}#6, say")
     device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
@@ -181,7 +186,3 @@ def _folder_hash(folder: Path, settings: str) -> str:
         if path.suffix in (".json", ".safetensors", ".bin", ".py"):
             digest.update(f"{path.name} {content_hash(path)}".encode())
     return digest.hexdigest()
-
-
-def _sentence(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from whosings.errors import EvaluationError
 from whosings.evaluation import figures
-from whosings.evaluation.careers import CAREER_COLUMNS, YearsApart, career_cells
+from whosings.evaluation.careers import CAREER_COLUMNS, career_cells, careers_from
 from whosings.evaluation.leaderboard import LEADERBOARD_COLUMNS, leaderboard, read_costs, standing_cells
 from whosings.evaluation.paper_tables import (
     LINE_COLUMNS,
@@ -24,10 +24,11 @@ from whosings.evaluation.paper_tables import (
     text_table,
 )
 from whosings.evaluation.results import ProbeFile, Results, probe_files, read_results
+from whosings.evaluation.trial_lists import TRIAL_COLUMNS, scored_from, trial_cells
 from whosings.evaluation.wrong_answers import EXCERPTS, WrongAnswer, excerpt, wrong_answers
 from whosings.files import write_atomic
-from whosings.metrics import Interval
 
+_Made = TypeVar("_Made")
 _NOTICE = (
     "Accuracies are of a statistical model on these recordings. An answer on another recording is an indication, not a "
     "proof of who sings."
@@ -66,11 +67,13 @@ def write_report(folder: str | Path, out: str | Path) -> ReportFiles:
         MissingExtraError: matplotlib is not installed.
     """
     folder, out = Path(folder), Path(out)
-    similarities, products, careers = (_read_all(folder, name) for name in ("similarity", "product", "careers"))
+    similarities, products = (_read_all(folder, name, dict) for name in ("similarity", "product"))
+    careers = _read_all(folder, "careers", careers_from)
+    scored = _read_all(folder, "verification", lambda content: (content["model"], scored_from(content)))
     try:
         results = read_results(folder)
     except EvaluationError:
-        if not similarities and not products and not careers:
+        if not (similarities or products or careers or scored):
             raise
         results = None
     page, tables, pictures, files = _Page(), [], list[Path](), probe_files(folder)
@@ -97,10 +100,11 @@ def write_report(folder: str | Path, out: str | Path) -> ReportFiles:
         note = "Mean over runs ± deviation over runs (95 % interval over singers); ties broken by chance on average."
         standings = leaderboard(results, read_costs(folder))
         tell("Leaderboard", LEADERBOARD_COLUMNS, [standing_cells(one) for one in standings])
-        page.note(
-            "At the largest number of singers at which all were evaluated, by vote (95 % interval over singers). "
-            "Seconds are of a processor, to embed a minute of singing, on the machine that evaluated it."
-        )
+        if standings:
+            page.note(
+                "At the largest number of singers at which all were evaluated, by vote (95 % interval over singers). "
+                "Seconds are of a processor, to embed a minute of singing, on the machine that evaluated it."
+            )
         tell("Accuracy", LINE_COLUMNS, [line_cells(line) for line in lines(results)])
         page.note(note)
         made = figures.accuracy_by_classes(results, out / "figure1-classes")
@@ -122,8 +126,10 @@ def write_report(folder: str | Path, out: str | Path) -> ReportFiles:
         made = figures.careers(careers, out / "careers")
         show("Years between enrolment and probe", made, "Singers are enrolled with their first album.")
         for one in careers:
-            cells = [career_cells(YearsApart(**{**part, "top_1": Interval(**part["top_1"])})) for part in one["bins"]]
-            tell(f"Years between enrolment and probe: {one['model']}", CAREER_COLUMNS, cells)
+            cells = [career_cells(part) for part in one.bins]
+            tell(f"Years between enrolment and probe: {one.model}", CAREER_COLUMNS, cells)
+    for model, one_list in scored:
+        tell(f"Verification of a fixed list of trials: {model}", TRIAL_COLUMNS, trial_cells(one_list))
     if products:
         made = figures.product_figure(products, out / "product")
         show("What identify and verify say", made, "Points on the diagonal mean what they say; their size is how many.")
@@ -217,14 +223,14 @@ def _wrong_cells(one: WrongAnswer) -> tuple[str, ...]:
     return one.probe, one.target, one.named, wrong, f"{one.rank:.1f}", f"{one.probability:.1%}"
 
 
-def _read_all(folder: Path, name: str) -> list[dict[str, Any]]:
+def _read_all(folder: Path, name: str, made: Callable[[dict[str, Any]], _Made]) -> list[_Made]:
     found = []
     for path in sorted(folder.glob(f"{name}-*.json")):
         try:
-            one = json.loads(path.read_text())
-        except (OSError, ValueError) as error:
+            one = json.loads(path.read_text(encoding="utf-8"))
+            found.append(made({**one, "model": path.stem.removeprefix(f"{name}-")}))
+        except (OSError, ValueError, TypeError, LookupError) as error:
             raise EvaluationError(path, "is damaged", "make it again") from error
-        found.append({**one, "model": path.stem.removeprefix(f"{name}-")})
     return found
 
 

@@ -11,8 +11,9 @@ Conventions
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -126,6 +127,42 @@ def score_trials(trials: Sequence[Trial], corpus: Corpus, calibration: Calibrati
             for rate, threshold in _thresholds(calibration)
         ),
     )
+
+
+def scored_from(content: Mapping[str, Any]) -> ScoredList:
+    """A list's figures from what ``asdict`` makes of them."""
+
+    def back(value: Any) -> Any:
+        return Interval(**value) if isinstance(value, Mapping) else value
+
+    own = {field.name: back(content[field.name]) for field in fields(ScoredList)}
+    thresholds = (AtThreshold(**{name: back(value) for name, value in at.items()}) for at in content["thresholds"])
+    return ScoredList(**{**own, "thresholds": tuple(thresholds)})
+
+
+TRIAL_COLUMNS = ("what", "figure")
+
+
+def trial_cells(scored: ScoredList) -> list[tuple[str, str]]:
+    """A list's figures as text, for ``TRIAL_COLUMNS``."""
+    trials = f"{scored.same} trials of one singer, {scored.different} of two"
+    rows = [(f"{trials}, {scored.singers} singers: EER", _percent(scored.eer))]
+    if scored.eer_same_sex is not None:
+        rows.append((f"the {scored.same_sex} of two singers of one sex alone: EER", _percent(scored.eer_same_sex)))
+    if scored.min_dcf is not None:
+        rows.append(("minDCF, prior 0.05", f"{scored.min_dcf:.3f}"))
+    for at in scored.thresholds:
+        rows.append((f"at the threshold set for {100 * at.stated:g}%: false accepts", _percent(at.false_accepts)))
+        if at.false_accepts_same_sex is not None:
+            rows.append(("    of one sex", _percent(at.false_accepts_same_sex)))
+        rows.append(("    misses", _percent(at.misses)))
+    if scored.unheard:
+        rows.append(("trials left out, with a recording in which nobody is heard", str(scored.unheard)))
+    return rows
+
+
+def _percent(share: Interval | None) -> str:
+    return "-" if share is None else f"{share.mean:.2%} ({share.low:.2%} to {share.high:.2%})"
 
 
 def _scores(trials: Sequence[Trial], corpus: Corpus, calibration: Calibration | None) -> Array:

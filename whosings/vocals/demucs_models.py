@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from whosings.audio import FloatArray
-from whosings.errors import MissingExtraError, SeparationError
-from whosings.vocals.separation_model import Windows
+from whosings.errors import MissingExtraError, SeparationError, clause
+from whosings.vocals.separation_model import Windows, running
 
 if TYPE_CHECKING:
     import torch
@@ -46,7 +46,7 @@ class DemucsSeparator:
         import torch
         from demucs.apply import apply_model
 
-        with torch.inference_mode(), _running(self.name):
+        with torch.inference_mode(), running(self.name):
             given = torch.from_numpy(mixtures).to(self.device)
             total = torch.zeros_like(given)
             for part in self.parts:
@@ -95,26 +95,8 @@ def _one_sentence(name: str) -> Iterator[None]:
     except (SeparationError, MemoryError):
         raise
     except (Exception, SystemExit) as error:  # demucs ends the process where a quantised model needs another package
-        problem = f"cannot be loaded ({_sentence(error)})"
+        problem = f"cannot be loaded ({clause(error)})"
         raise SeparationError(f"demucs:{name}", problem, "check the name, the network or the model files") from error
-
-
-@contextmanager
-def _running(name: str) -> Iterator[None]:
-    """What goes wrong with one track, as an error that the next track survives."""
-    import torch
-
-    try:
-        yield
-    except torch.OutOfMemoryError as error:
-        remedy = "use another device or fewer workers"
-        raise SeparationError(name, "does not fit into the device's memory", remedy) from error
-    except (RuntimeError, ValueError) as error:
-        raise SeparationError(name, f"failed ({_sentence(error)})", "try the cpu, or another model") from error
-
-
-def _sentence(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
 
 
 def _load_pretrained(name: str) -> Any:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
 from whosings.audio import FloatArray
-from whosings.errors import ConfigError
+from whosings.errors import ConfigError, SeparationError, clause
 
 
 @dataclass(frozen=True)
@@ -58,3 +60,17 @@ class Separator(Protocol):
 
     def __call__(self, mixtures: FloatArray) -> FloatArray:
         """Vocals of some stretches: float32 (batch, 2, samples) to the same shape."""
+
+
+@contextmanager
+def running(name: str) -> Iterator[None]:
+    """What goes wrong with one track, as an error that the next track survives."""
+    import torch
+
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        remedy = "use another device or fewer workers"
+        raise SeparationError(name, "does not fit into the device's memory", remedy) from error
+    except (RuntimeError, ValueError) as error:
+        raise SeparationError(name, f"failed ({clause(error)})", "try the cpu, or another model") from error

@@ -15,7 +15,7 @@ from torch import Tensor
 from whosings.audio import FloatArray
 from whosings.errors import SeparationError
 from whosings.tensor_file import opened, write_tensors
-from whosings.vocals.separation_model import Windows
+from whosings.vocals.separation_model import Windows, running
 from whosings.vocals.spleeter_network import LAYERS, RATE, WINDOW, Spleeter, network_of
 from whosings.vocals.tensor_bundle import TensorBundle
 
@@ -45,15 +45,8 @@ class SpleeterSeparator:
 
     def __call__(self, mixtures: FloatArray) -> FloatArray:
         """(batch, 2, samples) to the same shape."""
-        try:
-            with torch.inference_mode():
-                vocals: FloatArray = self.network(torch.from_numpy(mixtures).to(self.device)).cpu().numpy()
-        except torch.OutOfMemoryError as error:
-            remedy = "use another device or fewer workers"
-            raise SeparationError(self.name, "does not fit into the device's memory", remedy) from error
-        except RuntimeError as error:
-            reason = " ".join(str(error).split())[:200].rstrip(".")
-            raise SeparationError(self.name, f"failed ({reason})", "try the cpu, or fewer workers") from error
+        with torch.inference_mode(), running(self.name):
+            vocals: FloatArray = self.network(torch.from_numpy(mixtures).to(self.device)).cpu().numpy()
         return vocals
 
 

@@ -23,7 +23,7 @@ import numpy as np
 import soundfile
 
 from whosings.audio import FloatArray
-from whosings.errors import MissingExtraError, SeparationError
+from whosings.errors import MissingExtraError, SeparationError, clause
 from whosings.files import content_hash
 from whosings.vocals.separation_model import Windows
 
@@ -109,5 +109,5 @@ def _one_sentence(name: str, problem: str) -> Iterator[None]:
         if isinstance(error, FileNotFoundError) and error.filename == "ffmpeg":
             raise SeparationError(name, "needs the ffmpeg program", "install ffmpeg") from error
         is_network = isinstance(error, OSError) and not error.filename
-        reason = type(error).__name__ if is_network else " ".join(str(error).split())[:200].rstrip(".")
+        reason = type(error).__name__ if is_network else clause(error)
         raise SeparationError(name, f"{problem} ({reason})", "check the name, the network or the file") from error

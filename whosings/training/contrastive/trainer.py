@@ -266,9 +266,10 @@ class _Clock(callbacks.Callback):
         self._began = time.monotonic()
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Look at the clock."""
-        last = trainer.current_epoch + 1 >= (trainer.max_epochs or 0)
-        if self._minutes is not None and not last and time.monotonic() - self._began >= 60 * self._minutes:
+        """Look at the clock of the first process: by their own, some processes could stop and others wait for them."""
+        if self._minutes is None or trainer.current_epoch + 1 >= (trainer.max_epochs or 0):
+            return
+        if trainer.strategy.broadcast(time.monotonic() - self._began >= 60 * self._minutes):
             self.rang = trainer.should_stop = True
 
 
