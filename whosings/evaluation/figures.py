@@ -98,7 +98,7 @@ def accuracy_by_value(rows: Results, column: str, path: Path) -> list[Path]:
     axes.set_ylabel("top-5")
     axes.set_ylim(0, 1.02)
     axes.grid(axis="y", alpha=0.3)
-    axes.legend(fontsize=8)
+    figure.legend(loc="outside upper center", ncols=len(models), fontsize=8)
     return _save(figure, path)
 
 
@@ -124,6 +124,8 @@ def accuracy_by_train_tracks(results: Results, path: Path) -> list[Path]:
             if len(runs) >= _LEAST_RUNS and np.ptp(runs) > 0:
                 shown: dict[str, Any] = axes.violinplot([runs], positions=[at], showmedians=True)
                 shown["bodies"][0].set(facecolor=colour, alpha=0.6)
+                for lines in ("cbars", "cmins", "cmaxes", "cmedians"):
+                    shown[lines].set_color(colour)
                 axes.plot([at] * len(runs), runs, ".", color="black", markersize=3)
             else:  # beside each other, so that equal ones show
                 beside = at + 0.12 * (np.arange(len(runs)) - (len(runs) - 1) / 2)
