@@ -139,7 +139,11 @@ def train_heads(
     running = _Running(len(data), progress)
 
     def train(runs: slice) -> tuple[Head, ...]:
-        return _Trainer(given, data[runs], samplers[runs], config, vectors.dtype, running).run()
+        try:
+            return _Trainer(given, data[runs], samplers[runs], config, vectors.dtype, running).run()
+        except BaseException:
+            running.is_wanted = False  # the others are waited for, and before they end nobody hears of it
+            raise
 
     if stacks(vectors.device):
         return train(slice(None))

@@ -1,9 +1,7 @@
 """Against a plain torch network, votes counted one by one, and made embeddings with known answers."""
 
-import signal
 from dataclasses import replace
 from itertools import pairwise
-from threading import main_thread
 
 import numpy as np
 import pytest
@@ -165,16 +163,17 @@ def test_heads_in_threads_of_their_own_are_the_same(threads):
 
 
 def test_an_interruption_does_not_wait_for_whole_trainings(threads):
+    """An error in whichever head; Ctrl-C itself is ignored by programs that a shell runs in the background."""
     vectors, start = made(spread=6.0)
     seen = []
 
     def interrupt(left):
         seen.append(left)
         if len(seen) == 5:
-            signal.pthread_kill(main_thread().ident, signal.SIGINT)
+            raise OSError("disk")
 
     config = SMALL.model_copy(update={"max_epochs": 2000, "stop_epochs": 2000})
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(OSError, match="disk"):
         train_heads(vectors, [head_data(start, seed) for seed in range(2)], config, interrupt)
     assert len(seen) < 1000 and torch.get_num_threads() == threads
 
