@@ -19,9 +19,8 @@ from whosings.choir.takes import captured, manner_of, sung
 from whosings.sound.record_effects import apply, tilted
 from whosings.sound.vocoder import Array, Frames, sound
 
-_COMPOSE, _PERFORM, _SONG, _SOUND, _ACCOMPANY, _PRODUCE, _MANNER, _CAPTURE = range(
-    10, 18
-)  # streams, apart from those of ``cast``
+# Streams of random numbers, apart from those of ``cast``.
+_COMPOSE, _PERFORM, _SONG, _SOUND, _ACCOMPANY, _PRODUCE, _MANNER, _CAPTURE = range(10, 18)
 PEAK = 0.95
 """Peak of the loudest of mixture and stems."""
 

@@ -78,10 +78,29 @@ class Take:
 
 
 STUDIO = Take()
-_NOISE_HZ: Mapping[Occasion, tuple[float, float]] = {
-    "studio": (0.0, SAMPLE_RATE / 2),
-    "live": (150.0, 3000.0),
-    "demo": (500.0, SAMPLE_RATE / 2),
+
+
+@dataclass(frozen=True)
+class _Recording:
+    """What recordings of one occasion have in common: bounds of each number of a ``Take``.
+
+    Attributes:
+        noise_hz: band of the noise.
+        balance_db: deviation of the voice's level.
+    """
+
+    hall_wet: tuple[float, float]
+    hall_s: tuple[float, float]
+    lowest_hz: tuple[float, float]
+    highest_hz: tuple[float, float]
+    noise_db: tuple[float, float]
+    noise_hz: tuple[float, float]
+    balance_db: float = 0.0
+
+
+_RECORDINGS: Mapping[Occasion, _Recording] = {
+    "live": _Recording((0.3, 1.0), (0.8, 2.5), (60, 200), (5000, 8000), (-30, -12), (150.0, 3000.0), balance_db=2),
+    "demo": _Recording((0.05, 0.3), (0.1, 0.5), (80, 300), (3000, 6000), (-35, -18), (500.0, SAMPLE_RATE / 2)),
 }
 
 
@@ -98,26 +117,19 @@ def draw_take(difficulty: Difficulty, genre: Genre, rng: np.random.Generator) ->
             shift=float(np.exp(rng.choice([-1, 1]) * rng.uniform(0.05, 0.22))) if shifted else 1.0,
             voice_db=float(rng.normal(-genre.treatment.buried_db, 1.5)),
         )
-    if chance < difficulty.live:
-        return replace(
-            take,
-            occasion="live",
-            hall_wet=float(rng.uniform(0.3, 1.0)),
-            hall_s=float(rng.uniform(0.8, 2.5)),
-            band_hz=(float(rng.uniform(60, 200)), float(rng.uniform(5000, 8000))),
-            noise_db=float(rng.uniform(-30, -12)),
-            voice_db=take.voice_db + float(rng.normal(0, 2)),
-        )
-    if chance < difficulty.live + difficulty.demo:
-        return replace(
-            take,
-            occasion="demo",
-            hall_wet=float(rng.uniform(0.05, 0.3)),
-            hall_s=float(rng.uniform(0.1, 0.5)),
-            band_hz=(float(rng.uniform(80, 300)), float(rng.uniform(3000, 6000))),
-            noise_db=float(rng.uniform(-35, -18)),
-        )
-    return take
+    if chance >= difficulty.live + difficulty.demo:
+        return take
+    occasion: Occasion = "live" if chance < difficulty.live else "demo"
+    usual = _RECORDINGS[occasion]
+    return replace(
+        take,
+        occasion=occasion,
+        hall_wet=float(rng.uniform(*usual.hall_wet)),
+        hall_s=float(rng.uniform(*usual.hall_s)),
+        band_hz=(float(rng.uniform(*usual.lowest_hz)), float(rng.uniform(*usual.highest_hz))),
+        noise_db=float(rng.uniform(*usual.noise_db)),
+        voice_db=take.voice_db + float(rng.normal(0, usual.balance_db)),
+    )
 
 
 def sung(frames: Frames, take: Take) -> Frames:
@@ -140,6 +152,6 @@ def captured(voice: Array, music: Array, take: Take, rng: np.random.Generator) -
     if take.occasion == "studio":
         return voice, music
     voice, music = (band_passed(room(part, take.hall_wet, take.hall_s, rng), *take.band_hz) for part in (voice, music))
-    noise = band_passed(rng.standard_normal(voice.size), *_NOISE_HZ[take.occasion])
+    noise = band_passed(rng.standard_normal(voice.size), *_RECORDINGS[take.occasion].noise_hz)
     power = [float(np.mean(part**2)) for part in (voice + music, noise)]
     return voice, music + noise * np.sqrt(power[0] / power[1]) * 10 ** (take.noise_db / 20)
