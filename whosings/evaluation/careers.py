@@ -21,6 +21,7 @@ from whosings.catalogue.manifest import Track
 from whosings.catalogue.roles import album_key
 from whosings.errors import EvaluationError
 from whosings.evaluation.corpus import Corpus
+from whosings.evaluation.paper_tables import spread
 from whosings.evaluation.protocol import even_rows
 from whosings.metrics import Interval, share_interval, top_k_credit
 
@@ -122,9 +123,8 @@ CAREER_COLUMNS = ("years apart", "probes", "singers", "top-1", "cosine to own vo
 
 def career_cells(one: YearsApart) -> tuple[str, ...]:
     """A bin as text, for ``CAREER_COLUMNS``."""
-    low, high = 100 * one.top_1.low, 100 * one.top_1.high
-    top_1 = f"{one.top_1.mean:.1%} ({low:.1f}-{high:.1f})"
-    return one.years, str(one.top_1.count), str(one.singers), top_1, f"{one.cosine:.3f}", f"{one.others:.3f}"
+    shares = str(one.top_1.count), str(one.singers), spread(one.top_1)
+    return one.years, *shares, f"{one.cosine:.3f}", f"{one.others:.3f}"
 
 
 def _year(track: Track) -> int | None:

@@ -108,7 +108,7 @@ def leaderboard(results: Results, costs: Mapping[str, EncoderCost]) -> tuple[Sta
     """
     found: dict[tuple[str, str], dict[str, Line]] = {}
     for name in ("closed", "cloned"):
-        of_set = [line for line in lines(results) if line.set == name]
+        of_set = lines(results.where(set=name))
         models = {line.model for line in of_set}
         numbers = [{line.classes for line in of_set if line.model == model} for model in models]
         shared = set.intersection(*numbers) if numbers else set()

@@ -18,6 +18,7 @@ import torch
 
 from whosings.audio import SAMPLE_RATE, FloatArray
 from whosings.config import FrontEndConfig
+from whosings.devices import open_device
 from whosings.errors import CheckpointError, MissingExtraError, clause
 from whosings.files import content_hash
 from whosings.spectrogram import conform
@@ -55,7 +56,7 @@ class TransformersSegments:
         MissingExtraError.require("transformers", "Hugging Face models", "rivals")
         from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, AutoModelForAudioXVector
 
-        self._folder, self._layer, self._device = Path(folder), layer, torch.device(device)
+        self._folder, self._layer, self._device = Path(folder), layer, open_device(device)
         if not (self._folder / "config.json").is_file():
             raise CheckpointError(folder, "is no folder of a Hugging Face model", "give one that holds config.json")
         local = {"local_files_only": True, "trust_remote_code": code}
@@ -159,7 +160,6 @@ def open_transformers(name: str, device: str) -> TransformersSegments:
         raise CheckpointError(name, "names no folder", f"write {kind}FOLDER")
     if layer and not layer.isdecimal():
         raise CheckpointError(name, "names a layer that is no number", f"write {kind}{folder}#6, say")
-    device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     return TransformersSegments(folder, device, int(layer) if layer else None, kind == HF_CODE)
 
 
