@@ -157,7 +157,7 @@ class TrackEmbedder:
         Raises:
             AudioError: a subclass says why: missing, unreadable, empty, truncated, silent, too short, too long, NaN.
         """
-        return self._embed(self._cut(track, progress), progress)
+        return self.embed(self.cut(track, progress), progress)
 
     def many(
         self, tracks: Iterable[str | Path | Sound], progress: Progress = silent
@@ -171,12 +171,12 @@ class TrackEmbedder:
         """
         remaining = iter(tracks)
         with ThreadPoolExecutor(1) as pool:
-            ahead: list[Future[_Cut]] = [pool.submit(self._cut, track, progress) for track in islice(remaining, 3)]
+            ahead: list[Future[Cut]] = [pool.submit(self.cut, track, progress) for track in islice(remaining, 3)]
             while ahead:
                 first = ahead.pop(0)
-                ahead.extend(pool.submit(self._cut, track, progress) for track in islice(remaining, 1))
+                ahead.extend(pool.submit(self.cut, track, progress) for track in islice(remaining, 1))
                 try:
-                    yield self._embed(first.result(), progress)
+                    yield self.embed(first.result(), progress)
                 except AudioError as error:
                     yield error
 
@@ -207,7 +207,12 @@ class TrackEmbedder:
                 step(len(found))
         return TrackVectors(np.concatenate(found), None)
 
-    def _cut(self, track: str | Path | Sound, progress: Progress) -> _Cut:
+    def cut(self, track: str | Path | Sound, progress: Progress = silent) -> Cut:
+        """The first half of embedding a track: what needs no encoder.
+
+        Raises:
+            AudioError: as calling it.
+        """
         whole = self._opened(track, progress)
         name, duration_s = whole.track_id, whole.duration_s
         audio.refuse_short(name, duration_s)
@@ -220,14 +225,15 @@ class TrackEmbedder:
             voiced = trim(whole.cut(0.0, duration_s).samples)
             start_s = voiced.start / audio.SAMPLE_RATE
             whole = whole.cut(start_s, voiced.stop / audio.SAMPLE_RATE - start_s)
-            return _Cut(whole, np.zeros(int(whole.duration_s >= _MIN_TRIMMED_S)), duration_s, activity, short)
+            return Cut(whole, np.zeros(int(whole.duration_s >= _MIN_TRIMMED_S)), duration_s, activity, short)
         starts = np.arange(0.0, duration_s - segment_s + 1e-6, self.hop_s)
         if duration_s - segment_s - starts[-1] > _TAIL_S:  # the end of the track is sung too
             starts = np.append(starts, duration_s - segment_s)
         sung = [activity.of(start, segment_s) >= VOCAL_THRESHOLD for start in starts]
-        return _Cut(whole, starts[sung], duration_s, activity, short)
+        return Cut(whole, starts[sung], duration_s, activity, short)
 
-    def _embed(self, cut: _Cut, progress: Progress) -> Embeddings:
+    def embed(self, cut: Cut, progress: Progress = silent) -> Embeddings:
+        """The second half: what an encoder makes of a track that was cut."""
         length_s, whole = self.front_end.segment_s, cut.whole
         start_s = whole.start_s + cut.start_s
         segment_s = min(length_s, whole.duration_s)
@@ -250,8 +256,16 @@ class TrackEmbedder:
 
 
 @dataclass(frozen=True)
-class _Cut:
-    """A track before it is embedded: all of it, or what is voiced of a short one; segments' starts count from there."""
+class Cut:
+    """A track before it is embedded: all of it, or what is voiced of a short one.
+
+    Attributes:
+        whole: decoded; it can be sent to another process.
+        start_s: (segments,) where its segments with singing begin, from the beginning of ``whole``.
+        duration_s: of the track.
+        activity: where in the track somebody sings.
+        short: it is shorter than a segment.
+    """
 
     whole: Sound
     start_s: NDArray[np.float64]

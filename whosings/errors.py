@@ -108,6 +108,10 @@ class LibraryError(WhosingsError):
     """A library is missing, damaged, or belongs to another encoder, or it cannot be used now."""
 
 
+class ClusterError(WhosingsError):
+    """A cluster cannot be reached, or cannot do the work."""
+
+
 class TrainingError(WhosingsError):
     """Training cannot start or go on with the given data and settings."""
 

@@ -3,6 +3,9 @@
 Results come as they are ready. An item whose process dies (a decoder's crash, too little memory) is tried once more
 alone; if its process dies again, the item is returned as crashed and the rest goes on. When the process that gives out
 the work dies, those that do it end, too.
+
+Whoever gives out work names its ``Workers``: a number of processes of this machine, or an ``Engine``, such as a
+cluster's.
 """
 
 from __future__ import annotations
@@ -11,14 +14,16 @@ import multiprocessing
 import multiprocessing.connection
 import os
 import signal
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from pathlib import Path
 from threading import Thread
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 Item = TypeVar("Item")
+Half = TypeVar("Half")
 Result = TypeVar("Result")
 
 _AHEAD = 2  # items given out for each process
@@ -37,13 +42,59 @@ class Done(Generic[Item, Result]):
     crashed: bool = False
 
 
+@dataclass(frozen=True)
+class Finished(Generic[Result]):
+    """What the first half of a function returns where no second one is needed."""
+
+    result: Result
+
+
+@dataclass(frozen=True)
+class InHalves(Generic[Item, Half, Result]):
+    """A function whose second half wants what is scarce, such as a GPU: an engine may do the halves in two places.
+
+    Attributes:
+        first: decodes, say; what it returns is given to ``second``, unless it is ``Finished``.
+    """
+
+    first: Callable[[Item], Half | Finished[Result]]
+    second: Callable[[Half], Result]
+
+    def __call__(self, item: Item) -> Result:
+        """Both halves, here."""
+        half = self.first(item)
+        return half.result if isinstance(half, Finished) else self.second(half)
+
+
+class Engine(Protocol):
+    """Where work is done that is not done by processes of this machine."""
+
+    def each(
+        self, function: Callable[[Item], Result], items: Iterable[Item | Done[Item, Result]]
+    ) -> Iterator[Done[Item, Result]]:
+        """As ``parallel.each``."""
+        ...
+
+    def answered_here(self, function: Callable[[Item], Result]) -> Callable[[Item], Result]:
+        """As ``parallel.answered_here``."""
+        ...
+
+    def refuse_unshared(self, folder: Path) -> None:
+        """As ``parallel.refuse_unshared``."""
+        ...
+
+
+Workers = int | Engine
+"""Who works: so many processes of this machine (0: this process, without protection from crashes), or an engine."""
+
+
 def cores() -> int:
     """Processor cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def each(
-    function: Callable[[Item], Result], items: Iterable[Item | Done[Item, Result]], workers: int
+    function: Callable[[Item], Result], items: Iterable[Item | Done[Item, Result]], workers: Workers
 ) -> Iterator[Done[Item, Result]]:
     """Apply a function to every item, in any order.
 
@@ -51,8 +102,10 @@ def each(
         function: one of a module's top level; it returns expected errors rather than raising them.
         items: read as far ahead as there is work for. One that is ``Done`` comes back as it is, and results that are
             ready come with it: a source that has to wait gives such an item now and then.
-        workers: processes; 0 works in this one, without protection from crashes.
     """
+    if not isinstance(workers, int):
+        yield from workers.each(function, items)
+        return
     if workers == 0:
         for item in items:
             yield item if isinstance(item, Done) else Done(item, function(item))
@@ -69,6 +122,32 @@ def each(
             if alone:
                 yield Done(item, None, crashed=True)
         suspects.clear()
+
+
+def in_order(results: Iterable[Done[Item, Result]], items: Sequence[Item]) -> Iterator[Done[Item, Result]]:
+    """Results of ``each`` in the order of the items, no two of which are equal; those that come too early wait."""
+    early: dict[Item, Done[Item, Result]] = {}
+    coming = iter(results)
+    for item in items:
+        while item not in early:
+            done = next(coming)
+            early[done.item] = done
+        yield early.pop(item)
+
+
+def answered_here(function: Callable[[Item], Result], workers: Workers) -> Callable[[Item], Result]:
+    """The same function, to be called by those who work, wherever that is: it is done on this machine."""
+    return function if isinstance(workers, int) else workers.answered_here(function)
+
+
+def refuse_unshared(folder: Path, workers: Workers) -> None:
+    """Check that all who work see a folder of this machine.
+
+    Raises:
+        ClusterError: somebody does not.
+    """
+    if not isinstance(workers, int):
+        workers.refuse_unshared(folder)
 
 
 def _until_crash(
@@ -106,9 +185,13 @@ def _until_crash(
 
 
 def _begin() -> None:
-    """One thread, because parallelism is by processes: threads on top would fight over the cores."""
     Thread(target=_end_with_parent, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # a terminal sends it to all: end at once, and without a traceback
+    take_one_thread()
+
+
+def take_one_thread() -> None:
+    """For a process of several that work: threads on top of processes would fight over the cores."""
     import threadpoolctl
     import torch
 

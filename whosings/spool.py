@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
-from typing import Protocol, overload
+from typing import Any, Protocol, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,6 +83,17 @@ class Spool:
             except OSError as error:
                 problem = f"cannot be kept decoded in a temporary file ({error.strerror or error})"
                 raise AudioError(path, problem, "free space, or let TMPDIR name a folder that has some") from error
+
+    def __getstate__(self) -> dict[str, object]:
+        """What is sent to another process: with the samples, so that whole files travel."""
+        self._file.seek(0)
+        return {**self.__dict__, "_file": self._file.read()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._file = SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115
+        weakref.finalize(self, self._file.close)
+        self._file.write(state["_file"])
 
     @property
     def duration_s(self) -> float:

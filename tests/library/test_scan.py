@@ -261,7 +261,7 @@ def test_a_fault_in_one_file_and_a_lack_of_memory_are_not_kept(songs, scan, monk
         def __init__(self, error):
             self.error = error
 
-        def __call__(self, path):
+        def open(self):
             raise self.error
 
     listen = scanning._listen
@@ -301,7 +301,7 @@ def test_a_folder_that_cannot_be_opened_is_a_row(songs, scan, monkeypatch):
 def test_a_file_that_ends_its_process_is_a_row_and_is_tried_again(songs, scan, monkeypatch, tmp_path):
     def crash(function, items, workers):
         for item in items:
-            crashed = getattr(item, "path", "").endswith("two.flac")
+            crashed = str(item).endswith("two.flac")
             yield Done(item, None, True) if crashed else item if isinstance(item, Done) else Done(item, function(item))
 
     monkeypatch.setattr(scanning, "each", crash)

@@ -35,7 +35,7 @@ from whosings.catalogue.track_status import Entry, Examination, Listed, Stored, 
 from whosings.devices import open_device
 from whosings.errors import AudioError, ManifestError, MissingFileError, UnreadableAudioError, WhosingsError
 from whosings.files import content_hash, write_atomic
-from whosings.parallel import Done, each
+from whosings.parallel import Done, Workers, each, refuse_unshared
 from whosings.progress import Progress, silent
 from whosings.spool import Spool, pieces
 from whosings.vocals.activity import PIECE_S, Activity
@@ -125,7 +125,7 @@ def prepare(
     out: str | Path,
     rules: Rules | None = None,
     separation: SeparationJob | None = None,
-    workers: int = 1,
+    workers: Workers = 1,
     progress: Progress = silent,
 ) -> Prepared:
     """Run the whole preparation, or what is left of it.
@@ -133,13 +133,14 @@ def prepare(
     Args:
         out: folder of the result.
         separation: how to make stems, whatever its cache in ``out / STEMS``; None keeps those that the tracks have.
-        workers: processes; 0 works in this one.
+        workers: who works; 0 does so in this process. All see the files and ``out`` under the same paths.
 
     Raises:
         ManifestError: two tracks have one id; ``out`` holds something else's journal, or another process works there.
         SeparationError, MissingExtraError: there is no such model.
     """
     out, rules = Path(out), rules or Rules()
+    refuse_unshared(out, workers)
     if separation is not None:
         separation = replace(separation, cache=out / STEMS)
         separation.open()  # says at once what is wrong with it
@@ -224,7 +225,7 @@ def _storable(tracks: Iterable[Listed], step: Callable[[], None], failures: list
         step()
 
 
-def _examine(journal: Journal, workers: int, progress: Progress, failures: list[WhosingsError]) -> None:
+def _examine(journal: Journal, workers: Workers, progress: Progress, failures: list[WhosingsError]) -> None:
     step = progress("listening", journal.count_unexamined())
     for done in each(_examine_entry, journal.unexamined(), workers):
         if isinstance(done.result, Examination):
@@ -252,7 +253,7 @@ def _store(
     journal: Journal,
     out: Path,
     separation: SeparationJob | None,
-    workers: int,
+    workers: Workers,
     progress: Progress,
     failures: list[WhosingsError],
 ) -> None:
@@ -268,7 +269,7 @@ def _store(
             else:
                 yield entry
 
-    if separation is not None and open_device(separation.device).type != "cpu":
+    if isinstance(workers, int) and separation is not None and open_device(separation.device).type != "cpu":
         workers = min(workers, 1)  # one model fills a GPU
     for done in each(partial(_store_entry, out, separation, method), missing(), workers):
         if isinstance(done.result, Stored):

@@ -22,7 +22,7 @@ from whosings.choir.plan import Part, Plan, Preset, make_plan
 from whosings.choir.takes import EASY
 from whosings.errors import ConfigError, WhosingsError
 from whosings.files import content_hash, write_atomic
-from whosings.parallel import each
+from whosings.parallel import Workers, each, refuse_unshared
 from whosings.progress import Progress, silent
 
 MANIFEST, CHECKSUMS, RECIPE = "choir.parquet", "SHA256SUMS", "choir.json"
@@ -71,14 +71,14 @@ def build(
     plan: Plan,
     folder: str | Path,
     material: Material | None = None,
-    workers: int = 0,
+    workers: Workers = 0,
     conversions: str | Path | None = None,
     progress: Progress = silent,
 ) -> Built:
     """Make a choir, or what is still missing of it.
 
     Args:
-        workers: processes; 0 works in this one. The files are the same.
+        workers: who makes them; 0 does so in this process. The files are the same.
         conversions: folder of clones that other tools made, see ``outside``.
         progress: given a label and a number of steps, returns what is called after each step.
 
@@ -88,6 +88,7 @@ def build(
         WhosingsError: nothing at all could be made.
     """
     folder, material = Path(folder).resolve(), material or Material()
+    refuse_unshared(folder, workers)
     _claim(folder, plan, material)
     jobs = [Job(folder, plan, material, role) for role in plan.cast]
     for target in dict.fromkeys(clone.target for clone in plan.clones):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from whosings.commands.engines import AddressOption, EngineOption, WorkersOption, open_workers
 from whosings.commands.options import Json
 from whosings.console import Report, print_json
 from whosings.errors import ConfigError
@@ -37,7 +38,9 @@ def choir(
         Path | None, typer.Option(help="Folder of vocals that other tools converted, with conversions.csv.")
     ] = None,
     format: Annotated[Literal["flac", "opus"], typer.Option(help="Format of the audio files, 16 kHz.")] = "flac",
-    workers: Annotated[int | None, typer.Option(min=1, help="Number of processes; all cores unless given.")] = None,
+    workers: WorkersOption = None,
+    engine: EngineOption = "local",
+    address: AddressOption = None,
     as_json: Json = False,
 ) -> None:
     """Generate an open benchmark from a seed: singers, their songs with stems, and clones of them."""
@@ -51,8 +54,9 @@ def choir(
     run, folder = Report(), out or Path(f"choir-{preset}")
     material = _material(preset, band, speech, format)
     plan = make_plan(PRESETS[preset], seed, material.bases())
+    who = open_workers(engine, address, 0.0, workers, cores())
     with run.bars() as bars:
-        built = build(plan, folder, material, workers or cores(), conversions, bars)
+        built = build(plan, folder, material, who, conversions, bars)
     sheet, page = show(built.manifest, folder)
     run.failures.extend(built.failures)
     clones = sum(track.cloned for track in built.manifest.tracks)

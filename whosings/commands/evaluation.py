@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from whosings.commands.engines import AddressOption, EngineOption, GpusOption, WorkersOption, open_workers
 from whosings.commands.open_questions import careers, few_clones, numbers
 from whosings.commands.options import Device, Json, UnknownPrior, refuse_ignored
 from whosings.commands.trial_lists import verification
@@ -84,14 +86,18 @@ def evaluate(
         Path, typer.Option("--out", "-o", help="Folder for results. If interrupted, rerun to resume.")
     ] = Path("results"),
     device: Device = "auto",
+    workers: WorkersOption = None,
+    engine: EngineOption = "local",
+    address: AddressOption = None,
+    gpus: GpusOption = 0.0,
     as_json: Json = False,
 ) -> None:
     """Evaluate an encoder as the paper does, with classifier heads on frozen embeddings and votes of segments."""
     from whosings.devices import open_device
-    from whosings.embedding import TrackEmbedder
     from whosings.evaluation.baselines import open_segments, short_name
     from whosings.evaluation.corpus import embed_manifest
     from whosings.evaluation.protocol import enrol
+    from whosings.many_embeddings import NamedEmbedder, embed_each
 
     refuse_ignored(context, what, _COUNTS_FOR)
     if head not in HEADS:
@@ -103,18 +109,20 @@ def evaluate(
         raise typer.BadParameter("few-clones takes one number of singers: all, or 100")
     run = Report()
     device = str(open_device(device))
+    who = open_workers(engine, address, gpus, workers, 0)
+    named = NamedEmbedder(encoder, device, open_segments)
     if what == "verification":
-        verification(run, _table(source), TrackEmbedder(open_segments(encoder, device)), name, stem, out, as_json)
+        verification(run, _table(source), named, name, stem, out, as_json, who)
         run.finish()
         return
     split, cloned = _read(what, source, clones, audio, weak_clones)
-    embedder = TrackEmbedder(open_segments(encoder, device))
+    embedder = named.open()
     whole = _together(split, cloned)
     with run.bars() as bars:
         step = bars("embedding", len(whole.tracks))
         probes = {track.track_id for track in (*split.test.tracks, *cloned.tracks)} if what == "product" else ()
         store = out / f"embeddings-{name}-{stem}.parquet"
-        embedded = embed_manifest(embedder, whole, store, stem, step, windows_of=probes)
+        embedded = embed_manifest(embedder, whole, store, stem, step, probes, partial(embed_each, named, workers=who))
     run.failures.extend(embedded.failures)
     with run.bars() as bars:
         pool = enrol(split, embedded.corpus, bars)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from whosings.commands.engines import AddressOption, EngineOption, GpusOption, WorkersOption, open_workers
 from whosings.commands.library_options import library_embedder
 from whosings.commands.options import (
     Device,
@@ -54,9 +55,10 @@ def scan(
     gallery: GalleryOption = None,
     encoder: EncoderName = "default",
     device: Device = "auto",
-    workers: Annotated[
-        int | None, typer.Option(min=0, help="Processes; all cores unless given.", show_default=False)
-    ] = None,
+    workers: WorkersOption = None,
+    engine: EngineOption = "local",
+    address: AddressOption = None,
+    gpus: GpusOption = 0.0,
     watch: Annotated[bool, typer.Option("--watch", help="Go on with new and changed files until interrupted.")] = False,
     again: Annotated[bool, typer.Option("--again", help="Try files again that could not be used.")] = False,
     forget_missing: Annotated[
@@ -82,6 +84,7 @@ def scan(
             raise typer.BadParameter(f"{option} counts for a folder")
     run = Report()
     ear = Ear(encoder, device)
+    who = open_workers(engine, address, gpus, workers, cores())
     listener = ear.open()
     embedder = listener.embedder
     with Library(library, embedder.fingerprint, embedder.name, embedder.front_end.segment_s) as opened:
@@ -89,7 +92,7 @@ def scan(
         waiting: deque[WhosingsError] = deque()
         gone = _Gone(opened, folder, forget_missing)
         paths = _paths(source, folder, watch, waiting.append, lambda: rows.all_missing(gone))
-        scanner = Scanner(opened, ear, cores() if workers is None else workers, again)
+        scanner = Scanner(opened, ear, who, again)
         total = 0 if watch or folder is None or not run.err.is_terminal else _count(folder)
         try:
             with (

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from whosings.commands.engines import AddressOption, EngineOption, GpusOption, WorkersOption, open_workers
 from whosings.commands.options import Device, Json, SingerFromOption
 from whosings.console import Report, print_json
 
@@ -40,7 +41,10 @@ def prepare(
         Path | None, typer.Option(help="Decisions on who sings (.parquet or .csv); keeps tracks with one lead singer.")
     ] = None,
     singer_from: SingerFromOption = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Number of processes; all cores unless given.")] = None,
+    workers: WorkersOption = None,
+    engine: EngineOption = "local",
+    address: AddressOption = None,
+    gpus: GpusOption = 0.0,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
@@ -64,8 +68,9 @@ def prepare(
     rules = Rules(
         usual.min_vocal if min_vocal is None else min_vocal, usual.min_tracks if min_tracks is None else min_tracks
     )
+    who = open_workers(engine, address, gpus, workers, cores())
     with run.bars() as bars:
-        result = run_preparation(tracks, out, rules, job, workers or cores(), bars)
+        result = run_preparation(tracks, out, rules, job, who, bars)
     picture = out / "summary.png"
     draw(result, picture)
     run.failures.extend(result.failures)

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from whosings.commands.engines import AddressOption, EngineOption, GpusOption, open_workers
 from whosings.commands.options import Device, Files, Json
 from whosings.console import Report, print_json
 from whosings.errors import SeparationError
@@ -28,6 +29,9 @@ def separate(
     ] = "demucs",
     whole: Annotated[bool, typer.Option("--whole", help="Separate whole tracks, not only sung passages.")] = False,
     workers: Annotated[int, typer.Option(min=1, help="Number of processes; each loads the model.")] = 1,
+    engine: EngineOption = "local",
+    address: AddressOption = None,
+    gpus: GpusOption = 0.0,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
@@ -38,9 +42,10 @@ def separate(
     rows: list[dict[str, Any]] = []
     bases = _bases(run, list(dict.fromkeys(files)), out)
     job = SeparationJob(model, out / _CACHE, device, whole)
+    who = open_workers(engine, address, gpus, workers, workers)
     with run.bars() as bars:
         step = bars("separating", len(bases))
-        for outcome in separate_many(list(bases), job, workers):
+        for outcome in separate_many(list(bases), job, who):
             if isinstance(outcome.result, Stems):
                 rows.append({"file": str(outcome.path), **_publish(outcome.result, bases[outcome.path])})
             else:

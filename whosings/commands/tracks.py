@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from whosings.commands.options import Device, EncoderName, Files, Json, embedded, open_embedder, refuse_output
+from whosings.commands.engines import AddressOption, EngineOption, GpusOption, WorkersOption, open_workers
+from whosings.commands.options import Device, EncoderName, Files, Json, refuse_output
 from whosings.console import Report, counted, print_json
 from whosings.errors import AudioError
 
@@ -46,23 +47,33 @@ def embed(
     out: Annotated[Path, typer.Option("--out", "-o", help="Parquet file to write.")] = Path("embeddings.parquet"),
     encoder: EncoderName = "default",
     device: Device = "auto",
+    workers: WorkersOption = None,
+    engine: EngineOption = "local",
+    address: AddressOption = None,
+    gpus: GpusOption = 0.0,
     as_json: Json = False,
 ) -> None:
     """Write embeddings of sung segments to one Parquet file. If interrupted, rerun to resume."""
     from whosings.embedding_store import EmbeddingStore
     from whosings.files import hash_if_readable
+    from whosings.many_embeddings import NamedEmbedder, embed_each
 
     run = Report()
     refuse_output("--out", out, (".parquet",), files)
-    embedder = open_embedder(encoder, device)
+    who = open_workers(engine, address, gpus, workers, 0)
+    named = NamedEmbedder(encoder, device)
+    embedder = named.open()
     with EmbeddingStore(out, embedder.fingerprint) as store:
         hashes = {path: hash_if_readable(path) for path in files}
         todo = [path for path, sha256 in hashes.items() if not store.holds(path.resolve(), sha256)]
-        for path, result in zip(todo, embedded(run, embedder, todo, "embedding"), strict=True):
-            if isinstance(result, AudioError):
-                run.failures.append(result)
-            else:
-                store.add(result, path.resolve(), hashes[path])
+        with run.bars() as bars:
+            step = bars("embedding", len(todo))
+            for path, result in zip(todo, embed_each(named, todo, who, bars), strict=True):
+                if isinstance(result, AudioError):
+                    run.failures.append(result)
+                else:
+                    store.add(result, path.resolve(), hashes[path])
+                step()
         segments = store.finish()
     if as_json:
         print_json(

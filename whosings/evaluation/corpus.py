@@ -11,7 +11,7 @@ Conventions
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -32,6 +32,8 @@ from whosings.files import content_hash, hash_if_readable
 from whosings.segment_embedding import WINDOW_HOP_S, WINDOW_S, Windows
 
 Stem = Literal["mixture", "vocal"]
+EmbedFiles = Callable[[Sequence[Path]], Iterator[Embeddings | AudioError]]
+"""Embeds files in order, as ``TrackEmbedder.many`` and ``many_embeddings.embed_each`` do."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,7 @@ def embed_manifest(
     stem: Stem = "mixture",
     progress: Callable[[], None] = lambda: None,
     windows_of: Collection[str] = (),
+    by: EmbedFiles | None = None,
 ) -> Embedded:
     """Embed what is not yet in the store, and read it all.
 
@@ -110,6 +113,7 @@ def embed_manifest(
         store: Parquet file; made, or gone on with.
         progress: called after each track.
         windows_of: tracks whose short windows are kept, too, if the embedder gives any.
+        by: embeds files in order, with the same embedder; None does so in this process.
 
     Raises:
         EvaluationError: a track without the stem, or no track with singing.
@@ -137,7 +141,8 @@ def embed_manifest(
         todo = [track_id for track_id in paths if not done(track_id)]
         for _ in range(len(paths) - len(todo)):
             progress()
-        for track_id, result in zip(todo, embedder.many([paths[track_id] for track_id in todo]), strict=True):
+        results = (by or embedder.many)([paths[track_id] for track_id in todo])
+        for track_id, result in zip(todo, results, strict=True):
             if isinstance(result, AudioError):
                 failures[track_id] = result
             elif len(result.vectors):

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
+from typing import TypeVar
 
 from whosings.calibration import Calibration, calibration_of
 from whosings.catalogue.folder_songs import read_tags
-from whosings.embedding import TrackEmbedder
+from whosings.embedding import Cut, TrackEmbedder
 from whosings.errors import AudioError, MissingFileError, UnreadableAudioError, WhosingsError
 from whosings.files import content_hash, hash_if_readable
 from whosings.heard import HeardTrack, hear
@@ -25,7 +26,9 @@ from whosings.library.library_file import Library
 from whosings.library.library_rows import LibraryFile
 from whosings.onnx_segments import open_segments
 from whosings.opinion import SecondOpinion
-from whosings.parallel import Done, each
+from whosings.parallel import Done, Finished, InHalves, Workers, answered_here, each
+
+Made = TypeVar("Made")
 
 _GONE = (FileNotFoundError, NotADirectoryError)
 _TRY_AGAIN = "scan again"
@@ -83,13 +86,13 @@ class Listener:
     embedder: TrackEmbedder
     calibration: Calibration
 
-    def __call__(self, path: str) -> HeardTrack:
-        """What is heard of a file, without embeddings.
+    def __call__(self, cut: Cut) -> HeardTrack:
+        """What is heard of a file that is decoded and cut, without embeddings.
 
         Raises:
             AudioError: it cannot be used.
         """
-        track = hear(self.embedder(path), self.calibration)
+        track = hear(self.embedder.embed(cut), self.calibration)
         return replace(track, voices=tuple(replace(voice, embeddings=None) for voice in track.voices))
 
 
@@ -100,13 +103,25 @@ def _listener(ear: Ear) -> Listener:
 
 
 @dataclass(frozen=True)
-class _Job:
-    """A file that is not known by path, size and time."""
+class _Wanted:
+    """Whether some content is to be listened to, because a library does not know it: whoever listens asks that."""
 
-    path: str
     library: Path
-    ear: Ear
     again: bool
+
+    def __call__(self, sha256: str) -> bool:
+        with Library(self.library) as library:
+            known = library.with_content(sha256)
+        return known is None or (known.error is not None and self.again)
+
+
+@dataclass(frozen=True)
+class _Decoded:
+    """A file that is not known, read to its end."""
+
+    file: LibraryFile
+    sha256: str
+    cut: Cut
 
 
 @dataclass(frozen=True)
@@ -123,8 +138,8 @@ class _Found:
     heard: HeardTrack | WhosingsError | None
 
 
-_Item = _Job | None | Done[_Job | None, _Found | Scanned]
-"""What ``each`` is given: work, or what is done already, or that there is nothing for now (``Done`` of None)."""
+_Item = str | None | Done[str | None, _Found | Scanned]
+"""What ``each`` is given: a path, or what is done already, or that there is nothing for now (``Done`` of None)."""
 
 
 class Scanner:
@@ -132,11 +147,11 @@ class Scanner:
 
     Args:
         library: of the ear's encoder, open for writing.
-        workers: processes; 0 listens in this one.
+        workers: who listens; 0 does so in this process.
         again: try what could not be used again.
     """
 
-    def __init__(self, library: Library, ear: Ear, workers: int, again: bool = False) -> None:
+    def __init__(self, library: Library, ear: Ear, workers: Workers, again: bool = False) -> None:
         self._library, self._ear, self._workers, self._again = library, ear, workers, again
         self._running: set[str] = set()
 
@@ -157,12 +172,16 @@ class Scanner:
         """
         failed: dict[str, _Signature] = {}
         jobs = self._changed(paths, failed) if skip_known else self._jobs(paths)
-        for done in each(_find_out, jobs, self._workers):
+        wanted = answered_here(_Wanted(self._library.path.resolve(), self._again), self._workers)
+        listen: InHalves[str | None, _Decoded, _Found | Scanned] = InHalves(
+            partial(_read, self._ear, wanted), partial(_hear, self._ear)
+        )
+        for done in each(listen, jobs, self._workers):
             if done.item is None:
                 yield done.result if isinstance(done.result, Scanned) else None
                 continue
             scanned = self._keep(done.item, done.result)
-            self._running.discard(done.item.path)
+            self._running.discard(done.item)
             if skip_known and scanned.state is State.FAILED and scanned.recording is None:
                 failed[scanned.path] = _signature(scanned.path)
             if not (skip_known and scanned.state is State.KNOWN):
@@ -172,7 +191,7 @@ class Scanner:
         for given in paths:
             path = None if given is None else os.path.abspath(given)  # noqa: PTH100 (links stay as they are)
             known = None if path is None else self._without_reading(path)
-            yield Done(None, known) if path is None or known is not None else self._job(path)
+            yield Done(None, known) if path is None or known is not None else self._given(path)
 
     def _changed(self, paths: Iterable[Path | None], failed: dict[str, _Signature]) -> Iterator[_Item]:
         """Of a folder that is looked through again and again: what is new, at rest, and not being heard now."""
@@ -185,11 +204,11 @@ class Scanner:
             if path in self._running or failed.get(path) == signature or signature.is_young:
                 continue
             if self._without_reading(path) is None:
-                yield self._job(path)
+                yield self._given(path)
 
-    def _job(self, path: str) -> _Job:
+    def _given(self, path: str) -> str:
         self._running.add(path)
-        return _Job(path, self._library.path, self._ear, self._again)
+        return path
 
     def _without_reading(self, path: str) -> Scanned | None:
         try:
@@ -207,15 +226,15 @@ class Scanner:
         problem = known.error_of(path)
         return Scanned(path, State.KNOWN if problem is None else State.FAILED, known.id, problem)
 
-    def _keep(self, job: _Job, found: _Found | Scanned | None) -> Scanned:
+    def _keep(self, path: str, found: _Found | Scanned | None) -> Scanned:
         if found is None:  # its process died, twice
-            crashed = AudioError(job.path, "ends the process that reads it", "check the file, or use fewer --workers")
-            return Scanned(job.path, State.FAILED, error=crashed)
+            crashed = AudioError(path, "ends the process that reads it", "check the file, or use fewer --workers")
+            return Scanned(path, State.FAILED, error=crashed)
         assert isinstance(found, _Found)
         library, file = self._library, found.file
         if file is None:
             assert isinstance(found.heard, WhosingsError)
-            return Scanned(job.path, State.FAILED, error=found.heard)
+            return Scanned(path, State.FAILED, error=found.heard)
         before = library.recording_at(file.path)
         known = library.with_content(found.sha256)
         heard, moved_from = found.heard, None
@@ -224,7 +243,7 @@ class Scanner:
             state = State.HEARD if before is None else State.CHANGED
         else:
             if known is None:  # somebody forgot it meanwhile
-                return Scanned(job.path, State.FAILED, error=_unsteady(job.path))
+                return Scanned(path, State.FAILED, error=_unsteady(path))
             recording = known.id
             others = [path for path in library.paths(recording) if path != file.path]
             moved_from = None if before == recording else next(filter(is_gone, others), None)
@@ -278,30 +297,40 @@ def _unsteady(path: str) -> AudioError:
     return UnreadableAudioError(path, "changed while it was read", _TRY_AGAIN)
 
 
-def _find_out(job: _Job | None) -> _Found | Scanned:
-    """In a process of its own: who is this file, and if nobody knows, what is heard of it?"""
-    assert job is not None
-    path = job.path
+def _read(ear: Ear, wanted: Callable[[str], bool], path: str | None) -> _Decoded | Finished[_Found | Scanned]:
+    """Who is this file, and if nobody knows, what is in it? The half that needs the file."""
+    assert path is not None
     before = _signature(path)
     try:
         sha256 = content_hash(path)
     except OSError as error:
-        return _Found(None, "", _unreadable(path, error))
-    with Library(job.library) as library:
-        known = library.with_content(sha256)
-    heard: HeardTrack | WhosingsError | None = None
-    if known is None or (known.error is not None and job.again):
-        heard = _listen(job.ear.open(), path)
-    if _signature(path) != before or (heard is not None and _is_passing(heard, path, sha256)):
-        error_now = heard if isinstance(heard, WhosingsError) and not is_gone(path) else None
-        return _Found(None, "", error_now or _vanished_or_changed(path))
+        return Finished(_Found(None, "", _unreadable(path, error)))
+    cut = _listen(ear, path) if wanted(sha256) else None
+    problem = cut if isinstance(cut, WhosingsError) else None
+    if _signature(path) != before or (problem is not None and _is_passing(problem, path, sha256)):
+        error_now = None if is_gone(path) else problem
+        return Finished(_Found(None, "", error_now or _vanished_or_changed(path)))
     tags = {name: value for name, value in asdict(read_tags(Path(path))).items() if value}
-    return _Found(LibraryFile(path, before.size, before.mtime_ns, tags), sha256, heard)
+    file = LibraryFile(path, before.size, before.mtime_ns, tags)
+    return _Decoded(file, sha256, cut) if isinstance(cut, Cut) else Finished(_Found(file, sha256, problem))
 
 
-def _listen(listener: Listener, path: str) -> HeardTrack | WhosingsError:
+def _hear(ear: Ear, decoded: _Decoded) -> _Found:
+    """The half that needs the model."""
+    path, sha256 = decoded.file.path, decoded.sha256
+    heard = _attempt(path, lambda: ear.open()(decoded.cut))
+    if isinstance(heard, WhosingsError) and _is_passing(heard, path, sha256):
+        return _Found(None, "", heard)
+    return _Found(decoded.file, sha256, heard)
+
+
+def _listen(ear: Ear, path: str) -> Cut | WhosingsError:
+    return _attempt(path, lambda: ear.open().embedder.cut(path))
+
+
+def _attempt(path: str, listen: Callable[[], Made]) -> Made | WhosingsError:
     try:
-        return listener(path)
+        return listen()
     except WhosingsError as error:
         return error
     except MemoryError:
@@ -310,11 +339,9 @@ def _listen(listener: Listener, path: str) -> HeardTrack | WhosingsError:
         return AudioError(path, f"cannot be heard ({type(error).__name__}: {error})", "report it with the file")
 
 
-def _is_passing(heard: HeardTrack | WhosingsError, path: str, sha256: str) -> bool:
+def _is_passing(error: WhosingsError, path: str, sha256: str) -> bool:
     """Whether an error is not the recording's: then it is not kept."""
-    if isinstance(heard, HeardTrack):
-        return False
-    if type(heard) is AudioError or not isinstance(heard, AudioError) or isinstance(heard, MissingFileError):
+    if type(error) is AudioError or not isinstance(error, AudioError) or isinstance(error, MissingFileError):
         return True
     return hash_if_readable(path) != sha256
 

@@ -13,7 +13,7 @@ import json
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from itertools import chain, repeat
 from pathlib import Path
@@ -27,7 +27,7 @@ from whosings import audio
 from whosings.audio import SAMPLE_RATE, FloatArray
 from whosings.errors import SeparationError, WhosingsError
 from whosings.files import atomic_folder, content_hash, write_atomic
-from whosings.parallel import each
+from whosings.parallel import Workers, each, refuse_unshared
 from whosings.spool import Spool
 from whosings.vocals.activity import Activity
 from whosings.vocals.alignment import Remainder, aligned, lag_of
@@ -133,15 +133,18 @@ class StemOutcome:
     result: Stems | WhosingsError
 
 
-def separate_many(paths: Sequence[Path], job: SeparationJob, workers: int = 1) -> Iterator[StemOutcome]:
-    """Separate tracks, in any order, in this process or in several of one torch thread each.
+def separate_many(paths: Sequence[Path], job: SeparationJob, workers: Workers = 1) -> Iterator[StemOutcome]:
+    """Separate tracks, in any order, in this process or in several of one torch thread each; all see the cache.
 
     Raises:
         SeparationError, MissingExtraError, ConfigError: the model cannot be opened. What is wrong with single tracks
             is an outcome.
     """
     job.open()
-    for done in each(partial(_attempt, job), paths, workers if workers > 1 else 0):
+    refuse_unshared(Path(job.cache), workers)
+    job = replace(job, cache=Path(job.cache).absolute())  # a cluster's processes begin in other folders
+    paths = [path.absolute() for path in paths] if not isinstance(workers, int) else paths
+    for done in each(partial(_attempt, job), paths, 0 if workers == 1 else workers):
         yield done.result or StemOutcome(done.item, _ended(done.item))
 
 

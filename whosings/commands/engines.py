@@ -1,0 +1,80 @@
+"""Options that say who works, for verbs with much to do: processes of this machine, or a cluster."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from typing import Annotated, Any, Literal, TextIO, cast
+
+import typer
+
+from whosings.parallel import Workers
+
+WorkersOption = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        help="Processes: all cores unless given, of this machine or of the cluster; 0 works in this process.",
+        show_default=False,
+    ),
+]
+EngineOption = Annotated[
+    Literal["local", "ray"], typer.Option("--engine", help="Who works: this machine, or a Ray cluster.")
+]
+AddressOption = Annotated[
+    str | None,
+    typer.Option(
+        "--address",
+        help="With --engine ray: the cluster's HOST:PORT, or auto for the one this machine is in; begins one unless "
+        "given.",
+        show_default=False,
+    ),
+]
+GpusOption = Annotated[
+    float,
+    typer.Option(
+        "--gpus", min=0, help="With --engine ray: GPUs of each process that holds a model, such as 0.25; 0 for none."
+    ),
+]
+
+
+def open_workers(
+    engine: Literal["local", "ray"], address: str | None, gpus: float, workers: int | None, usual: int
+) -> Workers:
+    """Who works, by the options.
+
+    Args:
+        usual: processes of this machine where no number was given.
+
+    Raises:
+        MissingExtraError, ClusterError: as ``RayEngine.connect``.
+    """
+    if engine == "local":
+        for option, given in (("--address", address is not None), ("--gpus", gpus > 0)):
+            if given:
+                raise typer.BadParameter(f"{option} counts for --engine ray")
+        return usual if workers is None else workers
+    if workers == 0:
+        raise typer.BadParameter("--workers 0 works in this process; give --engine ray one or more")
+    from whosings.cluster import RayEngine
+
+    if not isinstance(sys.stdout, _WithoutRay):
+        sys.stdout = cast(TextIO, _WithoutRay(sys.stdout))
+    return RayEngine.connect(address, workers, gpus)
+
+
+class _WithoutRay:
+    """Standard output without what Ray's own threads print there of processes that died (2.60.0, whatever it is told).
+
+    A program that reads rows of JSON would stumble over it, and whoever gave the work hears of it in a sentence.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write, unless a thread of Ray's does."""
+        return len(text) if threading.current_thread().name.startswith("ray_") else self._stream.write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
