@@ -63,7 +63,8 @@ class RayEngine:
             if not ray.is_initialized():
                 ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, **options)
         except ConnectionError as error:
-            raise ClusterError(f"the Ray cluster {where}", "does not answer", "begin it: ray start --head") from error
+            remedy = "begin it with ray start --head; one that asks for a token wants RAY_AUTH_MODE and RAY_AUTH_TOKEN"
+            raise ClusterError(f"the Ray cluster {where}", "does not answer", remedy) from error
         except (RuntimeError, ValueError, OSError) as error:
             raise ClusterError(
                 f"the Ray cluster {where}", f"cannot be used ({clause(error)})", "check the address and its versions"

@@ -61,7 +61,7 @@ class _Task(Generic[Item]):
 
     Attributes:
         half: reference to what the first half returned, once it has.
-        kills: processes that it ended.
+        kills: processes that ended while they had it.
     """
 
     item: Item
@@ -71,11 +71,22 @@ class _Task(Generic[Item]):
 
 @dataclass(eq=False)
 class _Member:
-    """One process: its node, once it is known, and what was given to it, the first of which it is at."""
+    """One process.
+
+    Attributes:
+        node: where it is, once that is known.
+        tasks: what was given to it.
+        reserved: takes no more until it is idle, and then what may end it.
+    """
 
     actor: Any
     node: str = ""
     tasks: list[_Task[Any]] = field(default_factory=list)
+    reserved: bool = False
+
+    def done(self, task: _Task[Any]) -> None:
+        """It is at that no more."""
+        self.tasks = [one for one in self.tasks if one is not task]
 
 
 class _Crew:
@@ -105,8 +116,8 @@ class _Crew:
             self.starting[member.actor.about.remote()] = member
 
     def _room(self, resources: dict[str, float]) -> int:
-        room = int(resources.get("CPU", 0) / self._cores)
-        return min(room, int(resources.get("GPU", 0) / self._gpus + 1e-9)) if self._gpus else room
+        wanted = {"CPU": self._cores, "GPU": self._gpus}
+        return min(int(resources.get(name, 0) / each + 1e-9) for name, each in wanted.items() if each)
 
     def started(self, answer: Any) -> None:
         """A process is there, or could not be begun.
@@ -133,8 +144,23 @@ class _Crew:
 
     def free(self) -> _Member | None:
         """Whoever has least to do, if that is not enough."""
-        least = min(self.members, key=lambda member: len(member.tasks), default=None)
+        open_ones = (member for member in self.members if not member.reserved)
+        least = min(open_ones, key=lambda member: len(member.tasks), default=None)
         return least if least is not None and len(least.tasks) < _AHEAD else None
+
+    def alone(self) -> _Member | None:
+        """Whoever has nothing to do, for one item and nothing beside it; somebody is reserved until there is one."""
+        idle = next((member for member in self.members if not member.tasks), None)
+        if idle is not None:
+            idle.reserved = True
+        elif self.members and not any(member.reserved for member in self.members):
+            min(self.members, key=lambda member: len(member.tasks)).reserved = True
+        return idle
+
+    def release(self) -> None:
+        """Nobody waits for somebody idle."""
+        for member in self.members:
+            member.reserved = any(task.kills for task in member.tasks)
 
     def lose(self, member: _Member) -> None:
         """A process that died takes nothing more."""
@@ -175,7 +201,8 @@ class ClusterWork(Generic[Item, Result]):
         else:
             self._last = _Crew(function, 1, gpus, workers)
         self._running: dict[Any, tuple[_Crew, _Member, _Task[Item]]] = {}
-        self._again: deque[_Task[Item]] = deque()
+        self._again: deque[_Task[Item]] = deque()  # lost with a node
+        self._suspects: deque[_Task[Item]] = deque()
         self._halves: deque[_Task[Item]] = deque()
         self._dead = (
             ray.exceptions.RayActorError,
@@ -193,8 +220,8 @@ class ClusterWork(Generic[Item, Result]):
         while True:
             self._look()
             passed = False
-            while self._halves and (member := self._last.free()):
-                self._give(self._last, member, self._halves.popleft())
+            self._give_suspects()
+            self._give_halves()
             while not passed and (self._again or more) and (free := self._to_begin()):
                 if self._again:
                     self._give(*free, self._again.popleft())
@@ -208,7 +235,7 @@ class ClusterWork(Generic[Item, Result]):
                         yield item
                     else:
                         self._give(*free, _Task(item))
-            if not more and not self._running and not self._again and not self._halves:
+            if not (more or self._running or self._again or self._suspects or self._halves):
                 return
             crews = [self._last] if self._first is None else [self._first, self._last]
             pending = [*self._running, *(answer for crew in crews for answer in crew.starting)]
@@ -272,24 +299,23 @@ class ClusterWork(Generic[Item, Result]):
         import ray
 
         crew, member, task = self._running.pop(answer)
-        suspect = bool(member.tasks) and member.tasks[0] is task
         try:
             result = ray.get(answer)
         except ray.exceptions.RayTaskError as error:
             if isinstance(error.cause, ray.exceptions.ObjectLostError):  # decoded on a node that died since
-                member.tasks.remove(task)
+                member.done(task)
                 task.half = None
                 self._again.append(task)
                 return
             raise error.cause from error
         except ray.exceptions.ObjectLostError:
-            member.tasks.remove(task)
+            member.done(task)
             self._again.append(task)
             return
         except self._dead:
-            yield from self._died(crew, member, task, suspect)
+            yield from self._died(crew, member, task)
             return
-        member.tasks.remove(task)
+        member.done(task)
         if crew is not self._first:
             yield Done(task.item, result)
         elif result is None:
@@ -297,17 +323,37 @@ class ClusterWork(Generic[Item, Result]):
         else:
             yield Done(task.item, result.result)
 
-    def _died(self, crew: _Crew, member: _Member, task: _Task[Item], suspect: bool) -> Iterator[Done[Item, Result]]:
-        """A process is gone, or cannot be reached, with what it was given."""
+    def _died(self, crew: _Crew, member: _Member, task: _Task[Item]) -> Iterator[Done[Item, Result]]:
+        """A process is gone, or cannot be reached, with what it was given.
+
+        Which item it was at is not known: of an item that was done the answer may be lost with the process. So all of
+        them are tried again, each alone, where nothing else can be blamed.
+        """
         import ray
 
         crew.lose(member)
         ray.kill(member.actor)
-        if suspect and any(node["NodeID"] == member.node and node["Alive"] for node in ray.nodes()):
-            task.kills += 1
         task.half = None
-        self._looked = -_LOOK_S  # another one is wanted at once
+        self._looked = -_LOOK_S  # another process is wanted at once
+        if any(node["NodeID"] == member.node and node["Alive"] for node in ray.nodes()):
+            task.kills += 1
         if task.kills >= _KILLS:
             yield Done(task.item, None, crashed=True)
         else:
-            self._again.append(task)
+            (self._suspects if task.kills else self._again).append(task)
+
+    def _give_suspects(self) -> None:
+        crew = self._last if self._first is None else self._first
+        while self._suspects and (member := crew.alone()):
+            self._give(crew, member, self._suspects.popleft())
+        if not self._suspects:
+            crew.release()
+
+    def _give_halves(self) -> None:
+        while self._halves:
+            member = self._last.alone() if self._halves[0].kills else self._last.free()
+            if member is None:
+                return
+            self._give(self._last, member, self._halves.popleft())
+        if self._first is not None:
+            self._last.release()

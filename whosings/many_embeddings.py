@@ -13,6 +13,7 @@ from whosings.onnx_segments import open_segments
 from whosings.parallel import Finished, InHalves, Workers, each, in_order
 from whosings.progress import Progress, silent
 from whosings.segment_embedding import SegmentsToVectors
+from whosings.spool import Spool
 
 _CRASHED = "ends the process that reads it", "check the file, or use fewer --workers"
 
@@ -51,17 +52,23 @@ def embed_each(
     if workers == 0:
         yield from named.open().many(paths, progress)
         return
-    places = [_Place(number, str(path)) for number, path in enumerate(paths)]
+    places = [_Place(number, str(path), str(Path(path).absolute())) for number, path in enumerate(paths)]
     work: InHalves[_Place, Cut, Embeddings | AudioError] = InHalves(partial(_cut, named), partial(_embed, named))
     for done in in_order(each(work, places, workers), places):
-        yield done.result if done.result is not None else AudioError(done.item.path, *_CRASHED)
+        yield done.result if done.result is not None else AudioError(done.item.name, *_CRASHED)
 
 
 @dataclass(frozen=True)
 class _Place:
-    """A file among others, of which two may be the same."""
+    """A file among others, of which two may be the same.
+
+    Attributes:
+        name: its path, as it was given.
+        path: from the root: a cluster's processes begin in other folders.
+    """
 
     number: int
+    name: str
     path: str
 
 
@@ -72,7 +79,8 @@ def _opened(named: NamedEmbedder) -> TrackEmbedder:
 
 def _cut(named: NamedEmbedder, place: _Place) -> Cut | Finished[Embeddings | AudioError]:
     try:
-        return named.open().cut(place.path)
+        embedder = named.open()
+        return embedder.cut(Spool(place.path, embedder.front_end.channels, track_id=place.name))
     except AudioError as error:
         return Finished(error)
 

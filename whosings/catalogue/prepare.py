@@ -227,12 +227,19 @@ def _storable(tracks: Iterable[Listed], step: Callable[[], None], failures: list
 
 def _examine(journal: Journal, workers: Workers, progress: Progress, failures: list[WhosingsError]) -> None:
     step = progress("listening", journal.count_unexamined())
-    for done in each(_examine_entry, journal.unexamined(), workers):
+    for done in each(_examine_entry, _located(journal.unexamined(), workers), workers):
         if isinstance(done.result, Examination):
             journal.examined(done.item.number, done.result)
         else:
             failures.append(_lost(journal, done, TrackOutcome.UNREADABLE))
         step()
+
+
+def _located(entries: Iterable[Entry], workers: Workers) -> Iterator[Entry]:
+    """Entries whose paths do not depend on the folder in which a process began, where an engine works."""
+    for entry in entries:
+        track = entry.track
+        yield entry if isinstance(workers, int) else replace(entry, track=replace(track, path=track.path.absolute()))
 
 
 def _examine_entry(entry: Entry) -> Examination | AudioError:
@@ -271,7 +278,7 @@ def _store(
 
     if isinstance(workers, int) and separation is not None and open_device(separation.device).type != "cpu":
         workers = min(workers, 1)  # one model fills a GPU
-    for done in each(partial(_store_entry, out, separation, method), missing(), workers):
+    for done in each(partial(_store_entry, out.absolute(), separation, method), _located(missing(), workers), workers):
         if isinstance(done.result, Stored):
             journal.stored(done.item.number, done.result)
         else:

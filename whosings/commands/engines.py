@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from pathlib import Path
 from typing import Annotated, Any, Literal, TextIO, cast
 
 import typer
@@ -61,6 +62,14 @@ def open_workers(
     if not isinstance(sys.stdout, _WithoutRay):
         sys.stdout = cast(TextIO, _WithoutRay(sys.stdout))
     return RayEngine.connect(address, workers, gpus)
+
+
+def seen_by_all(model: str, workers: Workers) -> str:
+    """A model's name, such as ``onnx:FILE`` or a folder: from the root, since a cluster begins in other folders."""
+    if isinstance(workers, int):
+        return model
+    kind, colon, name = model.rpartition(":")
+    return f"{kind}{colon}{Path(name).absolute()}" if Path(name).exists() else model
 
 
 class _WithoutRay:

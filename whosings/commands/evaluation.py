@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from whosings.commands.engines import AddressOption, EngineOption, GpusOption, WorkersOption, open_workers
+from whosings.commands.engines import AddressOption, EngineOption, GpusOption, WorkersOption, open_workers, seen_by_all
 from whosings.commands.open_questions import careers, few_clones, numbers
 from whosings.commands.options import Device, Json, UnknownPrior, refuse_ignored
 from whosings.commands.trial_lists import verification
@@ -110,7 +110,7 @@ def evaluate(
     run = Report()
     device = str(open_device(device))
     who = open_workers(engine, address, gpus, workers, 0)
-    named = NamedEmbedder(encoder, device, open_segments)
+    named = NamedEmbedder(seen_by_all(encoder, who), device, open_segments)
     if what == "verification":
         verification(run, _table(source), named, name, stem, out, as_json, who)
         run.finish()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from whosings.commands.engines import AddressOption, EngineOption, GpusOption, WorkersOption, open_workers
+from whosings.commands.engines import AddressOption, EngineOption, GpusOption, WorkersOption, open_workers, seen_by_all
 from whosings.commands.library_options import library_embedder
 from whosings.commands.options import (
     Device,
@@ -83,8 +83,8 @@ def scan(
         if given and folder is None:
             raise typer.BadParameter(f"{option} counts for a folder")
     run = Report()
-    ear = Ear(encoder, device)
     who = open_workers(engine, address, gpus, workers, cores())
+    ear = Ear(seen_by_all(encoder, who), device)
     listener = ear.open()
     embedder = listener.embedder
     with Library(library, embedder.fingerprint, embedder.name, embedder.front_end.segment_s) as opened:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from whosings.commands.engines import AddressOption, EngineOption, GpusOption, WorkersOption, open_workers
+from whosings.commands.engines import AddressOption, EngineOption, GpusOption, WorkersOption, open_workers, seen_by_all
 from whosings.commands.options import Device, Json, SingerFromOption
 from whosings.console import Report, print_json
 
@@ -63,12 +63,12 @@ def prepare(
     tracks = listing(source, out, singer_from, run.failures.append)
     if annotations is not None:
         tracks = with_decisions(tracks, read_decisions(annotations))
-    job = None if separate == "none" else SeparationJob(separate, out, device, whole)
+    who = open_workers(engine, address, gpus, workers, cores())
+    job = None if separate == "none" else SeparationJob(seen_by_all(separate, who), out, device, whole)
     usual = OPEN if open_sets else Rules()
     rules = Rules(
         usual.min_vocal if min_vocal is None else min_vocal, usual.min_tracks if min_tracks is None else min_tracks
     )
-    who = open_workers(engine, address, gpus, workers, cores())
     with run.bars() as bars:
         result = run_preparation(tracks, out, rules, job, who, bars)
     picture = out / "summary.png"

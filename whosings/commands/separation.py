@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from whosings.commands.engines import AddressOption, EngineOption, GpusOption, open_workers
+from whosings.commands.engines import AddressOption, EngineOption, GpusOption, open_workers, seen_by_all
 from whosings.commands.options import Device, Files, Json
 from whosings.console import Report, print_json
 from whosings.errors import SeparationError
@@ -41,8 +41,8 @@ def separate(
     run = Report()
     rows: list[dict[str, Any]] = []
     bases = _bases(run, list(dict.fromkeys(files)), out)
-    job = SeparationJob(model, out / _CACHE, device, whole)
     who = open_workers(engine, address, gpus, workers, workers)
+    job = SeparationJob(seen_by_all(model, who), out / _CACHE, device, whole)
     with run.bars() as bars:
         step = bars("separating", len(bases))
         for outcome in separate_many(list(bases), job, who):

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from whosings.commands.engines import AddressOption, EngineOption, GpusOption, WorkersOption, open_workers
+from whosings.commands.engines import AddressOption, EngineOption, GpusOption, WorkersOption, open_workers, seen_by_all
 from whosings.commands.options import Device, EncoderName, Files, Json, refuse_output
 from whosings.console import Report, counted, print_json
 from whosings.errors import AudioError
@@ -61,7 +61,7 @@ def embed(
     run = Report()
     refuse_output("--out", out, (".parquet",), files)
     who = open_workers(engine, address, gpus, workers, 0)
-    named = NamedEmbedder(encoder, device)
+    named = NamedEmbedder(seen_by_all(encoder, who), device)
     embedder = named.open()
     with EmbeddingStore(out, embedder.fingerprint) as store:
         hashes = {path: hash_if_readable(path) for path in files}

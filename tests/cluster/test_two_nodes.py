@@ -1,0 +1,198 @@
+"""A real Ray cluster of two nodes on this machine: the same results as here, and nothing lost when a node dies."""
+
+import os
+import secrets
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from tests.cluster.jobs import half, note_and_square, process_of, rest, tries
+from tests.conftest import singing
+from whosings.catalogue.listing import listing
+from whosings.catalogue.prepare import Rules, as_plain, prepare
+from whosings.choir.build import CHECKSUMS, build
+from whosings.choir.plan import Part, Preset, make_plan
+from whosings.cluster import RayEngine
+from whosings.errors import ClusterError
+from whosings.parallel import Done, InHalves, each
+
+# Ray reads its settings when it is imported: not before the token is set.
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(find_spec("ray") is None, reason="needs the extra scale")]
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass
+class Cluster:
+    """Two nodes of one core each: the first says that it has a GPU, and the second can be killed."""
+
+    address: str
+    environment: dict[str, str]
+    second: int
+
+    def whosings(self, *words: object) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "whosings", *map(str, words)]
+        return subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=300)
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    # Ray's own folder must have a short name: sockets lie in it.
+    folder = tmp_path_factory.mktemp("r")
+    secret = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32), "RAY_USAGE_STATS_ENABLED": "0"}
+    environment = {**os.environ, **secret, "PYTHONPATH": str(ROOT), "RAY_TMPDIR": str(folder)}
+    command = Path(sys.executable).parent / "ray"
+
+    def begin(*words: str) -> set[int]:
+        before = _raylets(folder)
+        common = ("--num-cpus=1", "--node-ip-address=127.0.0.1", "--object-store-memory=200000000")
+        subprocess.run([command, "start", *words, *common], env=environment, check=True, capture_output=True)
+        return _raylets(folder) - before
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in secret.items():
+            patch.setenv(name, value)
+        begin("--head", "--port=0", "--num-gpus=1", "--include-dashboard=false", f"--temp-dir={folder}")
+        address = (folder / "ray_current_cluster").read_text().strip()
+        (second,) = begin(f"--address={address}")
+        try:
+            yield Cluster(address, environment, second)
+        finally:
+            import ray
+
+            ray.shutdown()
+            for process in _of(folder):
+                os.kill(process, signal.SIGKILL)
+
+
+def _of(folder: Path) -> Iterator[int]:
+    """Processes whose command line names a folder."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if str(folder).encode() in path.read_bytes():
+                yield int(path.parent.name)
+        except OSError:
+            continue
+
+
+def _raylets(folder: Path) -> set[int]:
+    return {number for number in _of(folder) if Path(f"/proc/{number}/comm").read_text().strip() == "raylet"}
+
+
+@pytest.fixture(scope="module")
+def songs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("songs")
+    for place, name in enumerate(("a/one.flac", "a/two.flac", "b/three.flac", "b/four.flac", "b/five.flac")):
+        (folder / name).parent.mkdir(exist_ok=True)
+        soundfile.write(folder / name, singing(8 + place, place), 16_000)
+    (folder / "b/copy.flac").write_bytes((folder / "a/one.flac").read_bytes())
+    (folder / "b/broken.mp3").write_text("no music")
+    return folder
+
+
+def rows_of(library: Path) -> list[tuple[object, ...]]:
+    """What a library holds, without the order and the time of listening."""
+    with sqlite3.connect(library) as db:
+        voices = "SELECT sha256, duration_s, vocal_s, short, opinion, error, number, mean, amount, seconds, spans"
+        found = db.execute(f"{voices} FROM recordings LEFT JOIN voices ON recording = recordings.id").fetchall()
+        files = db.execute("SELECT path, size, mtime_ns, tags FROM files").fetchall()
+    return sorted(map(repr, found)) + sorted(map(repr, files))
+
+
+def test_two_nodes(cluster, songs, tiny, tmp_path):
+    """In one test, because a cluster takes long to begin; the node is killed last."""
+    _scans_and_embeds_as_here(cluster, songs, tiny.folder, tmp_path)
+    engine = RayEngine.connect(cluster.address)
+    _makes_and_prepares_as_here(engine, songs, tmp_path)
+    _says_what_is_wrong(engine, tmp_path)
+    _does_halves_apart(cluster)
+    _loses_nothing_with_a_process_and_a_node(engine, cluster, tmp_path)
+
+
+def _scans_and_embeds_as_here(cluster, songs, encoder, out):
+    for engine in ("local", "ray"):
+        there = ("--engine", "ray", "--address", cluster.address) if engine == "ray" else ("--workers", "2")
+        ran = cluster.whosings("scan", songs, "--library", out / engine, "--encoder", encoder, *there)
+        assert ran.returncode == 1 and "7 files: 5 heard, 1 copy, 1 failed" in ran.stderr
+        assert all(line.startswith("{") for line in ran.stdout.splitlines())
+        files = sorted(songs.rglob("*.flac"))
+        table = out / f"{engine}.parquet"
+        ran = cluster.whosings("embed", *files, "--out", table, "--encoder", encoder, *there)
+        assert ran.returncode == 0, ran.stderr
+    assert rows_of(out / "ray") == rows_of(out / "local")
+    assert (out / "ray.parquet").read_bytes() == (out / "local.parquet").read_bytes()
+    gpus = ("--engine", "ray", "--address", cluster.address, "--gpus", "0.5")
+    ran = cluster.whosings("scan", songs, "--library", out / "halves", "--encoder", encoder, *gpus)
+    assert ran.returncode == 1 and rows_of(out / "halves") == rows_of(out / "local")
+    again = cluster.whosings("scan", songs, "--library", out / "halves", "--encoder", encoder, *gpus)
+    assert "6 known, 1 failed" in again.stderr
+
+
+def _makes_and_prepares_as_here(engine, songs, out):
+    nobody = Part(0, 0)
+    plan = make_plan(Preset("custom", Part(2, 2), nobody, nobody, targets=1, clones=1, duration_s=3.0), 5)
+    for name, workers in (("here", 0), ("there", engine)):
+        assert not build(plan, out / f"choir-{name}", workers=workers).failures
+        prepared = prepare(listing(songs), out / f"prepared-{name}", Rules(min_vocal=0.1), workers=workers)
+        assert as_plain(prepared)["stages"] and prepared.manifest is not None
+    assert (out / "choir-there" / CHECKSUMS).read_text() == (out / "choir-here" / CHECKSUMS).read_text()
+    here, there = (
+        sorted(p.name for p in (out / f"prepared-{name}/audio").rglob("*.flac")) for name in ("here", "there")
+    )
+    assert here == there and len(here) == 3
+
+
+def _says_what_is_wrong(engine, out):
+    class Elsewhere(type(out)):
+        def touch(self) -> None:
+            """Nobody sees it."""
+
+    with pytest.raises(ClusterError, match="is not seen by node .* name a folder that all nodes share"):
+        engine.refuse_unshared(Elsewhere(out))
+    with pytest.raises(ClusterError, match="cannot begin a process"):
+        list(each(_Unknown(), [1], engine))
+
+
+class _Unknown:
+    """No process can open it."""
+
+    def __call__(self, item: int) -> int:
+        return item
+
+    def __setstate__(self, state: object) -> None:
+        raise ImportError("no such package here")
+
+    def __getstate__(self) -> dict[str, int]:
+        return {"needs": 1}
+
+
+def _does_halves_apart(cluster):
+    engine = RayEngine.connect(cluster.address, gpus=0.5)
+    found = {done.item: done.result for done in each(InHalves(half, rest), range(12), engine)}
+    assert found == {n: "none" if n % 3 == 0 else f"1000000 of {n}" for n in range(12)}
+
+
+def _loses_nothing_with_a_process_and_a_node(engine, cluster, out):
+    out = out / "tries"
+    out.mkdir()
+    found: dict[int, Done[int, int]] = {}
+    for done in each(partial(note_and_square, out), range(30), engine):
+        assert done.item not in found  # once
+        found[done.item] = done
+        if len(found) == 5:
+            os.kill(process_of(out, max(found)), signal.SIGKILL)
+        if len(found) == 12:
+            os.kill(cluster.second, signal.SIGKILL)
+    assert sorted(found) == list(range(30))
+    assert found[7].crashed and found[7].result is None and tries(out, 7) in (3, 4)
+    assert all(done.result == n * n for n, done in found.items() if n != 7)
+    assert np.mean([tries(out, n) for n in found if n != 7]) < 1.5
