@@ -108,6 +108,18 @@ class LibraryError(WhosingsError):
     """A library is missing, damaged, or belongs to another encoder, or it cannot be used now."""
 
 
+class StorageError(WhosingsError):
+    """Something on an object store cannot be read or written."""
+
+
+class MissingObjectError(StorageError):
+    """There is no such object."""
+
+
+class ChangedObjectError(StorageError):
+    """Somebody else changed an object meanwhile, or made one where none was to be."""
+
+
 class TrainingError(WhosingsError):
     """Training cannot start or go on with the given data and settings."""
 
