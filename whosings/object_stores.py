@@ -11,7 +11,7 @@ import base64
 import hashlib
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ from whosings.storage_faults import Answer, TransferError, attempt
 
 _PART = 32 << 20  # bytes that are sent at once; S3 takes parts of 5 MiB and more, 10,000 at most
 _MOST_PARTS = 10_000
+_PAGE = 1000  # objects that one request lists; no store lists more
 _WAIT_S, _LEAST_BYTES_S = 30.0, 20_000.0  # a piece may take so long, and so much longer for what it holds
 _MD5 = re.compile(r"[0-9a-f]{32}")
 
@@ -142,7 +143,7 @@ class _S3Store(Store):
     def below(self, location: str) -> Iterator[tuple[str, StoredObject]]:
         bucket, key = _place(location, whole=True)
         prefix = f"{key.rstrip('/')}/" if key else ""
-        further: dict[str, Any] = {}
+        further: dict[str, Any] = {"MaxKeys": _PAGE}
         while True:
             page = self._ask(location, "listed", "list_objects_v2", Bucket=bucket, Prefix=prefix, **further)
             for row in page.get("Contents", ()):
@@ -150,7 +151,7 @@ class _S3Store(Store):
                     yield f"{_scheme(location)}://{bucket}/{row['Key']}", _about(row, int(row["Size"]))
             if not page.get("IsTruncated"):
                 return
-            further = {"ContinuationToken": page["NextContinuationToken"]}
+            further |= {"ContinuationToken": page["NextContinuationToken"]}
 
     def read(self, location: str, start: int, stop: int, tag: str | None) -> Piece:
         return attempt(lambda: self._read(location, start, stop, tag), location, "read")
@@ -161,7 +162,7 @@ class _S3Store(Store):
         if tag:
             wanted["IfMatch"] = f'"{tag}"'
         try:
-            answer, data = self._timed(self._body(wanted), stop - start)
+            answer, data = self._run(self._body(wanted))
         except OSError as error:
             if start == 0 and Answer.of(error).status == 416:  # an empty object has no ranges
                 return Piece(self.look(location), b"")
@@ -180,9 +181,10 @@ class _S3Store(Store):
         return Piece(about, data)
 
     async def _body(self, wanted: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
-        answer = await self._s3._call_s3("get_object", **wanted)
-        try:
-            return answer, await answer["Body"].read()
+        answer = await asyncio.wait_for(self._s3._call_s3("get_object", **wanted), _WAIT_S)
+        try:  # also where bytes come one by one, this ends
+            wait_s = _WAIT_S + int(answer["ContentLength"]) / _LEAST_BYTES_S
+            return answer, await asyncio.wait_for(answer["Body"].read(), wait_s)
         finally:
             answer["Body"].close()
 
@@ -226,22 +228,19 @@ class _S3Store(Store):
     def _finish(self, location: str, own: str, method: str, size: int, **arguments: Any) -> str:
         """Make the request after which an object is there; its tag.
 
-        Where an answer was lost, the next try finds what the one before has done: that is told by its tag.
+        Where an answer was lost, the next try finds what the one before has done: that is told by its tag. Whether
+        there was a try before is not known here, because aiohttp makes one by itself where a connection breaks.
         """
-        made = 0
 
         def once() -> str:
-            nonlocal made
-            made += 1
             return str(self._timed(self._s3._call_s3(method, **arguments), size).get("ETag", "")).strip('"')
 
         try:
             return attempt(once, location, "written")
         except StorageError:
-            if made > 1:
-                with suppress(StorageError):
-                    if self.look(location).tag == own:
-                        return own
+            with suppress(StorageError):
+                if self.look(location).tag == own:
+                    return own
             raise
 
     def _ask(self, location: str, action: str, method: str, size: int = 0, **arguments: Any) -> dict[str, Any]:
@@ -252,10 +251,17 @@ class _S3Store(Store):
         return attempt(once, location, action)
 
     def _timed(self, request: Any, size: int) -> Any:
-        """The result of a coroutine of s3fs, in time also where bytes come one by one."""
+        """The result of a coroutine that sends so many bytes, or an error after a time."""
+        return self._run(asyncio.wait_for(request, _WAIT_S + size / _LEAST_BYTES_S))
+
+    def _run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        """The result of a coroutine, in s3fs's thread."""
         from fsspec.asyn import sync
 
-        return sync(self._s3.loop, asyncio.wait_for, request, _WAIT_S + size / _LEAST_BYTES_S)
+        async def awaited() -> Any:
+            return await coroutine
+
+        return sync(self._s3.loop, awaited)
 
 
 class _FsspecStore(Store):

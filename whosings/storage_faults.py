@@ -128,7 +128,7 @@ def refused(error: BaseException, location: str, action: str) -> StorageError | 
         return ChangedObjectError(
             location, "was changed by somebody else meanwhile", "run again with what is there now"
         )
-    if isinstance(error, PermissionError) or answer.status == 403 or "orbidden" in str(error):
+    if (isinstance(error, PermissionError) and not answer.status) or answer.status == 403 or "orbidden" in str(error):
         problem = f"may not be {action} with these credentials{said or ' (403)'}"
         return StorageError(location, problem, "check the location, and ask for permission")
     if isinstance(error, FileNotFoundError) or answer.status == 404:
@@ -149,6 +149,8 @@ def _gave_up(error: BaseException, location: str, action: str) -> StorageError:
     answer = Answer.of(error)
     if isinstance(error, TransferError):
         why = str(error)
+    elif type(error).__name__ == "FlexibleChecksumError":
+        why = "what arrives has another checksum than the store gives"
     elif answer.status or answer.code:
         why = f"the store answers {answer.code or answer.status}"
     elif isinstance(error, TimeoutError) or "Timeout" in type(error).__name__:
