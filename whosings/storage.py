@@ -15,9 +15,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
+from uuid import uuid4
 
-from whosings.errors import ChangedObjectError, StorageError
-from whosings.files import DISK_FULL, atomic
+from whosings.errors import ChangedObjectError, MissingObjectError, StorageError, WhosingsError
+from whosings.files import DISK_FULL, atomic, hash_if_readable
 from whosings.object_stores import Condition, Store, StoredObject, open_store
 
 _PIECE = 8 << 20  # bytes that are asked for at once
@@ -188,6 +189,48 @@ def put(path: str | Path, location: str, if_absent: bool = False, if_unchanged: 
     with atomic(target) as beside:
         shutil.copyfile(path, beside)
     return signature(location)
+
+
+@contextmanager
+def working_copy(location: str) -> Iterator[Path]:
+    """A file here in the place of an object that needs a disk; what became of it is put when the block ends.
+
+    Also after an error, as a file here would keep what was done before it. Nothing is put where nothing was changed. A
+    file of this machine is used as it is.
+
+    Raises:
+        StorageError: the object cannot be had, or somebody else changed it meanwhile, or it cannot be put: then what
+            was done is kept in a file here, which the error names.
+    """
+    if not is_remote(location):
+        yield local_path(location)
+        return
+    with tempfile.TemporaryDirectory(prefix="whosings-") as folder:
+        path = Path(folder, name_of(location)[-100:] or "object")
+        before = None
+        try:
+            with fetched_as(location) as (here, before):
+                here.replace(path)
+        except MissingObjectError:
+            pass
+        was = hash_if_readable(path)
+        try:
+            yield path
+        except WhosingsError as error:
+            raise (error.about(location) if error.subject == str(path) else error) from error
+        finally:
+            if path.exists() and hash_if_readable(path) != was:
+                _put_back(path, location, before)
+
+
+def _put_back(path: Path, location: str, before: Signature | None) -> None:
+    try:
+        put(path, location, if_absent=before is None, if_unchanged=before)
+    except StorageError as error:
+        kept = Path.cwd() / f"{path.stem}.kept-{uuid4().hex[:6]}{path.suffix}"
+        with atomic(kept) as beside:
+            shutil.copyfile(path, beside)
+        raise type(error)(location, error.problem, f"what was done is kept in {kept}; {error.remedy}") from error
 
 
 def write_bytes(location: str, data: bytes, if_absent: bool = False) -> Signature:

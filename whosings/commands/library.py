@@ -19,7 +19,9 @@ from whosings.commands.options import (
     EncoderName,
     FalseAcceptsOption,
     Json,
+    place_of,
     refuse_output,
+    worked_on_here,
 )
 from whosings.console import Report, counted, json_text
 from whosings.errors import WhosingsError
@@ -30,7 +32,17 @@ if TYPE_CHECKING:
     from whosings.library.scan import Listener, Scanned, Scanner
     from whosings.library.sources import Paths
 
-LibraryOption = Annotated[Path, typer.Option("--library", "-l", help="Library file.")]
+LibraryOption = Annotated[
+    Path,
+    typer.Option(
+        "--library",
+        "-l",
+        help="Library file, or s3://BUCKET/FILE.",
+        parser=place_of,
+        callback=worked_on_here,
+        metavar="FILE",
+    ),
+]
 GalleryOption = Annotated[Path | None, typer.Option("--gallery", "-g", help="Gallery file.", show_default=False)]
 
 LIBRARY = Path("songs.library")
@@ -322,7 +334,15 @@ def match(
     ] = None,
     false_accepts: FalseAcceptsOption = None,
     table: Annotated[
-        Path | None, typer.Option("--csv", help="Write a row a file to this CSV file.", show_default=False)
+        Path | None,
+        typer.Option(
+            "--csv",
+            help="Write a row a file to this CSV file.",
+            show_default=False,
+            parser=place_of,
+            callback=worked_on_here,
+            metavar="FILE",
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
