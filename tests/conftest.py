@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,9 @@ import torch
 from numpy.typing import NDArray
 
 from tests.annotation_service import FakeClock, Service, serving
-from whosings import cli
+from tests.object_server import Bucket, FaultyStore
+from tests.object_server import serving as object_server_of_tests
+from whosings import cli, storage_faults
 from whosings.calibration_fitting import calibrate
 from whosings.catalogue.manifest import Manifest, read_manifest
 from whosings.choir import build as build_of_choirs
@@ -209,6 +212,31 @@ def run(capsys):
         return code, out, err
 
     return call
+
+
+@pytest.fixture(scope="session")
+def object_server() -> Iterator[FaultyStore]:
+    """One S3 server for all tests, behind a proxy that fails when it is told to."""
+    pytest.importorskip("moto", reason="needs an S3 server")
+    pytest.importorskip("s3fs", reason="needs an S3 client")
+    with object_server_of_tests() as server:
+        yield server
+
+
+@pytest.fixture
+def bucket(object_server: FaultyStore, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Bucket]:
+    """A new bucket, to which the environment leads; requests are tried again at once."""
+    for name in [name for name in os.environ if name.startswith(("AWS_", "FSSPEC_"))]:
+        monkeypatch.delenv(name)
+    given = {"ENDPOINT_URL": object_server.url, "ACCESS_KEY_ID": "key", "SECRET_ACCESS_KEY": "not-to-be-shown"}
+    given |= {"REGION": "us-east-1", "DEFAULT_REGION": "us-east-1", "EC2_METADATA_DISABLED": "true"}
+    given |= {"CONFIG_FILE": str(tmp_path / "none"), "SHARED_CREDENTIALS_FILE": str(tmp_path / "none")}
+    for name, value in given.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    monkeypatch.setattr(storage_faults, "_FIRST_WAIT_S", 0.01)
+    object_server.reset()
+    yield Bucket.made(object_server)
+    object_server.reset()
 
 
 @pytest.fixture

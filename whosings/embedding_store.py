@@ -20,7 +20,7 @@ from whosings.files import atomic
 
 
 @dataclass(frozen=True)
-class _Stored:
+class StoredTrack:
     """A track with its name in the table, its source, and the hash of the content."""
 
     track: Embeddings
@@ -47,7 +47,7 @@ class EmbeddingStore:
     def __init__(self, path: str | Path, fingerprint: str, tracks_a_part: int = 64) -> None:
         self._path, self._fingerprint, self._size = Path(path), fingerprint, tracks_a_part
         self._folder = self._path.with_name(f"{self._path.name}.parts")
-        self._waiting: list[_Stored] = []
+        self._waiting: list[StoredTrack] = []
         self._tables: list[pa.Table] = []
         self._done: dict[str, str] = {}  # content hash by source
         self._owner: dict[str, str] = {}  # source by name
@@ -75,7 +75,7 @@ class EmbeddingStore:
         place = str(source)
         name = track.track_id if self._owner.get(track.track_id, place) == place else place
         self._forget(place)
-        self._waiting.append(_Stored(track, name, place, sha256))
+        self._waiting.append(StoredTrack(track, name, place, sha256))
         self._done[place], self._owner[name] = sha256, place
         if len(self._waiting) >= self._size:
             self._flush()
@@ -106,27 +106,9 @@ class EmbeddingStore:
 
     def _flush(self) -> None:
         if self._waiting:
-            self._tables.append(self._table(self._waiting))
+            self._tables.append(embedding_table(self._waiting, self._fingerprint))
             _write_parquet(self._tables[-1], self._folder / f"{time.time_ns():020d}.parquet")
             self._waiting = []
-
-    def _table(self, stored: Sequence[_Stored]) -> pa.Table:
-        dimensions = stored[0].track.vectors.shape[1]
-        vectors = [one.track.vectors.astype(np.float16).reshape(-1) for one in stored]
-
-        def repeated(name: str) -> pa.Array:
-            return pa.array([getattr(one, name) for one in stored for _ in one.track.start_s], pa.string())
-
-        return pa.table(
-            {
-                "track_id": repeated("name"),
-                "sha256": repeated("sha256"),
-                "source": repeated("source"),
-                "start_s": pa.array([float(s) for one in stored for s in one.track.start_s], pa.float64()),
-                "vocal": pa.array([float(v) for one in stored for v in one.track.vocal], pa.float64()),
-                "embedding": pa.FixedSizeListArray.from_arrays(pa.array(np.concatenate(vectors)), dimensions),
-            }
-        ).replace_schema_metadata({"fingerprint": self._fingerprint})
 
     def _read(self, path: Path) -> pa.Table:
         try:
@@ -144,6 +126,26 @@ class EmbeddingStore:
             problem = "does not say which files its embeddings are of, as older versions wrote it"
             raise ManifestError(path, problem, "embed again into another file")
         return table
+
+
+def embedding_table(stored: Sequence[StoredTrack], fingerprint: str) -> pa.Table:
+    """Tracks as rows, a segment each, with the columns of ``EmbeddingStore``."""
+    dimensions = stored[0].track.vectors.shape[1]
+    vectors = [one.track.vectors.astype(np.float16).reshape(-1) for one in stored]
+
+    def repeated(name: str) -> pa.Array:
+        return pa.array([getattr(one, name) for one in stored for _ in one.track.start_s], pa.string())
+
+    return pa.table(
+        {
+            "track_id": repeated("name"),
+            "sha256": repeated("sha256"),
+            "source": repeated("source"),
+            "start_s": pa.array([float(s) for one in stored for s in one.track.start_s], pa.float64()),
+            "vocal": pa.array([float(v) for one in stored for v in one.track.vocal], pa.float64()),
+            "embedding": pa.FixedSizeListArray.from_arrays(pa.array(np.concatenate(vectors)), dimensions),
+        }
+    ).replace_schema_metadata({"fingerprint": fingerprint})
 
 
 def _write_parquet(table: pa.Table, path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Self
 
 from whosings.safe_text import encodable
 
@@ -22,6 +23,10 @@ class WhosingsError(Exception):
         self.problem = problem
         self.remedy = remedy
         super().__init__(f"{self.subject}: {problem}; {remedy}.")
+
+    def about(self, subject: str | Path) -> Self:
+        """The same of something else: of what a temporary file is a copy of, say."""
+        return type(self)(subject, self.problem, self.remedy)
 
     def __reduce__(self) -> tuple[type[WhosingsError], tuple[str, str, str]]:
         """Errors cross process boundaries (data-loading workers) whole."""
@@ -110,6 +115,18 @@ class LibraryError(WhosingsError):
 
 class ClusterError(WhosingsError):
     """A cluster cannot be reached, or cannot do the work."""
+
+
+class StorageError(WhosingsError):
+    """Something on an object store cannot be read or written."""
+
+
+class MissingObjectError(StorageError):
+    """There is no such object."""
+
+
+class ChangedObjectError(StorageError):
+    """Somebody else changed an object meanwhile, or made one where none was to be."""
 
 
 class TrainingError(WhosingsError):

@@ -14,6 +14,7 @@ from whosings.parallel import Finished, InHalves, Workers, each, in_order
 from whosings.progress import Progress, silent
 from whosings.segment_embedding import SegmentsToVectors
 from whosings.spool import Spool
+from whosings.storage import is_remote, local_path
 
 _CRASHED = "ends the process that reads it", "check the file, or use fewer --workers"
 
@@ -52,7 +53,7 @@ def embed_each(
     if workers == 0:
         yield from named.open().many(paths, progress)
         return
-    places = [_Place(number, str(path), str(Path(path).absolute())) for number, path in enumerate(paths)]
+    places = [_Place(number, str(path), _from_root(str(path))) for number, path in enumerate(paths)]
     work: InHalves[_Place, Cut, Embeddings | AudioError] = InHalves(partial(_cut, named), partial(_embed, named))
     for done in in_order(each(work, places, workers), places):
         yield done.result if done.result is not None else AudioError(done.item.name, *_CRASHED)
@@ -64,12 +65,16 @@ class _Place:
 
     Attributes:
         name: its path, as it was given.
-        path: from the root: a cluster's processes begin in other folders.
+        path: from the root: a cluster's processes begin in other folders; or a location.
     """
 
     number: int
     name: str
     path: str
+
+
+def _from_root(path: str) -> str:
+    return path if is_remote(path) else str(local_path(path).absolute())
 
 
 @lru_cache(maxsize=1)
@@ -82,7 +87,7 @@ def _cut(named: NamedEmbedder, place: _Place) -> Cut | Finished[Embeddings | Aud
         embedder = named.open()
         return embedder.cut(Spool(place.path, embedder.front_end.channels, track_id=place.name))
     except AudioError as error:
-        return Finished(error)
+        return Finished(error.about(place.name))
 
 
 def _embed(named: NamedEmbedder, cut: Cut) -> Embeddings | AudioError:

@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 
 from whosings import audio
 from whosings.audio import SAMPLE_RATE, Channels, FloatArray, Segment
-from whosings.errors import AudioError
+from whosings.errors import AudioError, MissingFileError, MissingObjectError, StorageError
 from whosings.progress import Progress, silent
+from whosings.storage import fetched, is_remote
 
 _IN_MEMORY = 1 << 22  # bytes of a recording that need no file: a minute
 STRETCH_S = 60.0
@@ -56,6 +57,7 @@ class Spool:
     """A whole file, decoded.
 
     Args:
+        path: a file, or the location of an object, which is fetched and kept no longer than it takes to decode it.
         progress: is told of every minute.
 
     Attributes:
@@ -76,7 +78,21 @@ class Spool:
         # Open for as long as this object lives, and no longer.
         self._file = SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115
         weakref.finalize(self, self._file.close)
-        for block in audio.blocks(path, channels=channels, progress=progress):
+        if not is_remote(str(path)):
+            self._decode(path, progress)
+            return
+        try:
+            with fetched(str(path)) as here:
+                self._decode(here, progress)
+        except MissingObjectError as error:
+            raise MissingFileError(path, error.problem, error.remedy) from error
+        except StorageError as error:
+            raise AudioError(path, error.problem, error.remedy) from error
+        except AudioError as error:
+            raise error.about(path) from error
+
+    def _decode(self, path: str | Path, progress: Progress) -> None:
+        for block in audio.blocks(path, channels=self._channels, progress=progress):
             self._samples += block.shape[1]
             try:
                 self._file.write(np.ascontiguousarray(block.T).data)

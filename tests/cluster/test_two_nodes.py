@@ -156,7 +156,7 @@ def _says_what_is_wrong(engine, out):
         def touch(self) -> None:
             """Nobody sees it."""
 
-    with pytest.raises(ClusterError, match="is not seen by node .* name a folder that all nodes share"):
+    with pytest.raises(ClusterError, match=r"is not seen by node .* name a folder that all nodes share"):
         engine.refuse_unshared(Elsewhere(out))
     with pytest.raises(ClusterError, match="cannot begin a process"):
         list(each(_Unknown(), [1], engine))

@@ -66,7 +66,9 @@ def heard(monkeypatch):
     """Names of the files that are listened to."""
     names = []
     listen = scanning._listen
-    monkeypatch.setattr(scanning, "_listen", lambda ear, path: names.append(Path(path).name) or listen(ear, path))
+    monkeypatch.setattr(
+        scanning, "_listen", lambda ear, path, here: names.append(Path(path).name) or listen(ear, path, here)
+    )
     return names
 
 
@@ -225,7 +227,7 @@ def test_again_keeps_what_is_heard_now(songs, scan, monkeypatch, tmp_path):
 
     listen = scanning._listen
     error = UnreadableAudioError("x", "needs a package", "install it")
-    monkeypatch.setattr(scanning, "_listen", lambda ear, path: error)
+    monkeypatch.setattr(scanning, "_listen", lambda ear, path, here: error)
     code, rows, _ = scan(songs)
     assert code == 1 and all(row["error"].endswith("needs a package; install it.") for row in rows.values())
     monkeypatch.setattr(scanning, "_listen", listen)
@@ -239,10 +241,10 @@ def test_again_keeps_what_is_heard_now(songs, scan, monkeypatch, tmp_path):
 def test_files_that_vanish_or_change_while_they_are_scanned(songs, scan, monkeypatch, tmp_path):
     listen = scanning._listen
 
-    def meddle(ear, path):
+    def meddle(ear, path, here):
         if path.endswith("one.flac"):
             Path(path).unlink()
-        track = listen(ear, str(songs / "a/two.flac") if path.endswith("one.flac") else path)
+        track = listen(ear, path, songs / "a/two.flac" if path.endswith("one.flac") else here)
         if path.endswith("three.flac"):
             age(Path(path))
         return track
@@ -266,7 +268,7 @@ def test_a_fault_in_one_file_and_a_lack_of_memory_are_not_kept(songs, scan, monk
 
     listen = scanning._listen
     faults = {"one.flac": MemoryError(), "two.flac": ZeroDivisionError("x"), "three.flac": OSError(5, "I/O error")}
-    monkeypatch.setattr(scanning, "_listen", lambda ear, path: listen(Failing(faults[Path(path).name]), path))
+    monkeypatch.setattr(scanning, "_listen", lambda ear, path, here: listen(Failing(faults[here.name]), path, here))
     code, rows, _ = scan(songs)
     assert code == 1 and "use fewer --workers" in rows["a/one.flac"]["error"]
     assert "cannot be heard (ZeroDivisionError: x)" in rows["a/two.flac"]["error"]

@@ -190,6 +190,11 @@ def audio_files(folder: Path, leave_out: Path | None = None, on_refused: OnRefus
     yield from _below(folder, avoided, on_refused or _raise)
 
 
+def is_of_systems(name: str) -> bool:
+    """Whether a file or folder is hidden, or one that systems make beside songs."""
+    return name.startswith(".") or name.casefold() in _OF_SYSTEMS
+
+
 def _below(folder: Path, avoided: set[Path], on_refused: OnRefused) -> Iterator[Path]:
     try:
         paths = sorted(folder.iterdir())
@@ -197,7 +202,7 @@ def _below(folder: Path, avoided: set[Path], on_refused: OnRefused) -> Iterator[
         on_refused(AudioError(folder, f"cannot be opened ({error.strerror})", "check its permissions"))
         return
     for path in paths:
-        if path.name.startswith(".") or path.name.casefold() in _OF_SYSTEMS:
+        if is_of_systems(path.name):
             continue
         if path.is_dir():
             if (real := path.resolve()) not in avoided:

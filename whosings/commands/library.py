@@ -20,7 +20,9 @@ from whosings.commands.options import (
     EncoderName,
     FalseAcceptsOption,
     Json,
+    place_of,
     refuse_output,
+    worked_on_here,
 )
 from whosings.console import Report, counted, json_text
 from whosings.errors import WhosingsError
@@ -29,8 +31,19 @@ if TYPE_CHECKING:
     from whosings.answer import Answer
     from whosings.library.library_file import Library
     from whosings.library.scan import Listener, Scanned, Scanner
+    from whosings.library.sources import Paths
 
-LibraryOption = Annotated[Path, typer.Option("--library", "-l", help="Library file.")]
+LibraryOption = Annotated[
+    Path,
+    typer.Option(
+        "--library",
+        "-l",
+        help="Library file, or s3://BUCKET/FILE.",
+        parser=place_of,
+        callback=worked_on_here,
+        metavar="FILE",
+    ),
+]
 GalleryOption = Annotated[Path | None, typer.Option("--gallery", "-g", help="Gallery file.", show_default=False)]
 
 LIBRARY = Path("songs.library")
@@ -47,7 +60,8 @@ def scan(
         str,
         typer.Argument(
             metavar="FOLDER|LIST|-",
-            help="A folder of songs, a track table or text file of paths, or - for paths on standard input.",
+            help="A folder of songs, a track table or text file of paths, s3://BUCKET/FOLDER, or - for paths on "
+            "standard input.",
             show_default=False,
         ),
     ],
@@ -76,12 +90,15 @@ def scan(
     """
     from whosings.library.library_file import Library
     from whosings.library.scan import Ear, Scanner
+    from whosings.library.sources import folder_of
     from whosings.parallel import cores
 
-    folder = Path(source) if Path(source).is_dir() else None
+    folder = folder_of(source)
     for option, given in (("--watch", watch), ("--forget-missing", forget_missing)):
         if given and folder is None:
             raise typer.BadParameter(f"{option} counts for a folder")
+    if watch and not isinstance(folder, Path):
+        raise typer.BadParameter("--watch counts for a folder of this machine; scan a store again now and then")
     run = Report()
     who = open_workers(engine, address, gpus, workers, cores())
     ear = Ear(seen_by_all(encoder, who), device)
@@ -154,30 +171,35 @@ class _Stalls:
 
 def _paths(
     source: str,
-    folder: Path | None,
+    folder: Path | str | None,
     watch: bool,
     on_refused: Callable[[WhosingsError], object],
     on_round: Callable[[], object],
-) -> Iterator[Path | None]:
-    from whosings.library.sources import in_folder, listed, streamed, watched
+) -> Paths:
+    from whosings.library.sources import in_folder, listed, on_store, streamed, watched
 
     if source == "-":
         return streamed(sys.stdin.buffer)
+    if isinstance(folder, str):
+        return on_store(folder)
     if folder is not None:
         return watched(folder, on_refused, on_round) if watch else in_folder(folder, on_refused)
-    return listed(Path(source))
+    return listed(source)
 
 
-def _count(folder: Path) -> int:
+def _count(folder: Path | str) -> int:
+    """How many files there are; 0 where nobody knows."""
     from whosings.catalogue.folder_songs import audio_files
 
+    if isinstance(folder, str):
+        return 0
     return sum(1 for _ in audio_files(folder, None, lambda error: None))
 
 
 class _Gone:
     """Files of a folder that are no more: told once, and forgotten if that was asked for."""
 
-    def __init__(self, library: Library, folder: Path | None, forget: bool) -> None:
+    def __init__(self, library: Library, folder: Path | str | None, forget: bool) -> None:
         self._library, self._folder, self._forget = library, folder, forget
         self._told: set[str] = set()
         self.recordings = 0
@@ -315,7 +337,15 @@ def match(
     ] = None,
     false_accepts: FalseAcceptsOption = None,
     table: Annotated[
-        Path | None, typer.Option("--csv", help="Write a row a file to this CSV file.", show_default=False)
+        Path | None,
+        typer.Option(
+            "--csv",
+            help="Write a row a file to this CSV file.",
+            show_default=False,
+            parser=place_of,
+            callback=worked_on_here,
+            metavar="FILE",
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:

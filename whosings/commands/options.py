@@ -39,6 +39,25 @@ UnknownPrior = Annotated[
 ]
 
 
+def place_of(given: str | Path) -> Path | str:
+    """What names a file of this machine, as a path; what names an object of a store, as it is.
+
+    A ``Path`` of the latter would have one slash less, and be a file here.
+    """
+    from whosings.storage import is_remote, local_path
+
+    text = str(given)
+    return text if is_remote(text) else local_path(text)
+
+
+def worked_on_here(context: typer.Context, place: Path | str | None) -> Path | None:
+    """A file for a verb that needs one: itself, or a copy that is put back when the verb ends."""
+    from whosings.storage import working_copy
+
+    found: Path | None = context.with_resource(working_copy(place)) if isinstance(place, str) else place
+    return found
+
+
 def _rate(text: str) -> float:
     """A rate as a share of one, from '1%' or '0.01'."""
     try:
@@ -62,6 +81,15 @@ FalseAcceptsOption = Annotated[
 ]
 # A file that may not be read is a failure among others, which the verb lists, and no wrong usage.
 Files = Annotated[list[Path], typer.Argument(help="Audio files.", show_default=False, readable=False)]
+Recordings = Annotated[
+    list[str],
+    typer.Argument(
+        help="Audio files, or s3://BUCKET/FILE.",
+        show_default=False,
+        parser=lambda given: str(place_of(given)),
+        metavar="FILES...",
+    ),
+]
 SingerFromOption = Annotated[
     Literal["folder", "tag", "albumartist"] | None,
     typer.Option(
@@ -83,7 +111,7 @@ def open_embedder(encoder: str, device: str, second_opinion: SecondOpinion | Non
 
 
 def embedded(
-    run: Report, embedder: TrackEmbedder, paths: Sequence[Path], label: str
+    run: Report, embedder: TrackEmbedder, paths: Sequence[Path | str], label: str
 ) -> Iterator[Embeddings | AudioError]:
     """Each file's embeddings, or why it has none, with progress bars: of all files, and inside of long ones."""
     with run.bars() as bars:
@@ -135,6 +163,13 @@ def refuse_ignored(context: typer.Context, what: str, counts_for: Mapping[str, C
         if source is not None and source.name == "COMMANDLINE" and what not in places:
             option = "--" + name.replace("_", "-")
             raise typer.BadParameter(f"{option} changes nothing for {what}; it counts for {', '.join(places)}")
+
+
+def here(locations: Iterable[str]) -> list[Path]:
+    """Those that are files of this machine."""
+    from whosings.storage import is_remote, local_path
+
+    return [local_path(location) for location in locations if not is_remote(location)]
 
 
 def refuse_output(option: str, path: Path, endings: Collection[str], inputs: Iterable[Path]) -> None:

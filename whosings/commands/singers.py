@@ -16,13 +16,14 @@ from whosings.commands.options import (
     Device,
     EncoderName,
     FalseAcceptsOption,
-    Files,
     GalleryFile,
     Json,
+    Recordings,
     SingerFromOption,
     UnknownPrior,
     calibration_or_reason,
     embedded,
+    here,
     open_embedder,
     print_doubts,
     refuse_output,
@@ -158,7 +159,7 @@ def _enrol(
 
 
 def identify(
-    files: Files,
+    files: Recordings,
     gallery: GalleryFile = GALLERY,
     encoder: EncoderName = "default",
     device: Device = "auto",
@@ -179,13 +180,17 @@ def identify(
     from whosings.opinion import SecondOpinion
     from whosings.picture import PictureRow, draw
     from whosings.spool import Spool
+    from whosings.storage import name_of
 
     run = Report()
+    local = here(files)
+    if evidence is not None and len(local) < len(files):
+        raise typer.BadParameter("evidence is of files of this machine; copy them here", param_hint="--evidence")
     if picture is not None:
-        refuse_output("--picture", picture, (".png",), [*files, gallery])
-    besides = AnswerFiles(evidence, export, files, gallery, picture)
+        refuse_output("--picture", picture, (".png",), [*local, gallery])
+    besides = AnswerFiles(evidence, export, local, gallery, picture)
     embedder = open_embedder(encoder, device, SecondOpinion())
-    answers: list[tuple[Path, Answer]] = []
+    answers: list[tuple[str, Answer]] = []
     with Gallery(gallery) as opened:
         identifier = Identifier(opened, embedder, unknown_prior, false_accepts=false_accepts)
         besides.open(opened, embedder)
@@ -195,9 +200,9 @@ def identify(
                 continue
             answer = identifier.answer(result, top)
             answers.append((path, answer))
-            besides.add(run, path, answer, result)
+            besides.add(run, Path(path), answer, result)
             if not as_json:
-                run.out.print(f"{path.name}: {verdict_line(answer)}", style="bold", markup=False)
+                run.out.print(f"{name_of(path)}: {verdict_line(answer)}", style="bold", markup=False)
                 _print_details(run, answer, verbose, timeline)
     if as_json:
         print_json([answer for _, answer in answers])
@@ -208,7 +213,7 @@ def identify(
         drawn = answers[:_MOST_DRAWN]
         if len(answers) > len(drawn):
             run.err.print(f"the picture shows the first {len(drawn)} of {len(answers)} recordings", style="yellow")
-        draw([PictureRow(answer, Spool(path), path.name) for path, answer in drawn], picture)
+        draw([PictureRow(answer, Spool(path), name_of(path)) for path, answer in drawn], picture)
     besides.write(run, quiet=as_json)
     run.finish()
 
@@ -242,8 +247,8 @@ def _print_details(run: Report, answer: Answer, verbose: bool, timeline: bool) -
 
 
 def verify(
-    first: Annotated[Path, typer.Argument(help="First recording.")],
-    second: Annotated[Path, typer.Argument(help="Recording to compare it with.")],
+    first: Annotated[str, typer.Argument(help="First recording.")],
+    second: Annotated[str, typer.Argument(help="Recording to compare it with.")],
     encoder: EncoderName = "default",
     device: Device = "auto",
     false_accepts: FalseAcceptsOption = None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,15 +10,18 @@ from typing import Annotated, Any
 import typer
 
 from whosings.commands.engines import AddressOption, EngineOption, GpusOption, WorkersOption, open_workers, seen_by_all
-from whosings.commands.options import Device, EncoderName, Files, Json, refuse_output
+from whosings.commands.options import Device, EncoderName, Json, Recordings, here, refuse_output
 from whosings.console import Report, counted, print_json
 from whosings.errors import AudioError
 
+_REQUESTS = 16  # of a store at once, for what objects are
 
-def activity(files: Files, as_json: Json = False) -> None:
+
+def activity(files: Recordings, as_json: Json = False) -> None:
     """Show where somebody sings, in pieces of 3 seconds."""
     from whosings import audio
     from whosings.spool import Spool
+    from whosings.storage import name_of
     from whosings.vocals.detector import ActivityDetector
 
     run = Report()
@@ -33,7 +37,7 @@ def activity(files: Files, as_json: Json = False) -> None:
                 rows.append({"file": str(path), **asdict(found)})
                 if not as_json:
                     bar = "".join(" ▁▂▃▄▅▆▇█"[round(8 * p)] for p in found.probability)
-                    run.out.print(f"{path.name} |{bar}| {found.share(whole.duration_s):.0%} sung", markup=False)
+                    run.out.print(f"{name_of(path)} |{bar}| {found.share(whole.duration_s):.0%} sung", markup=False)
             except AudioError as error:
                 run.failures.append(error)
             step()
@@ -43,8 +47,10 @@ def activity(files: Files, as_json: Json = False) -> None:
 
 
 def embed(
-    files: Files,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Parquet file to write.")] = Path("embeddings.parquet"),
+    files: Recordings,
+    out: Annotated[
+        str, typer.Option("--out", "-o", help="Parquet file to write, or s3://BUCKET/FILE.")
+    ] = "embeddings.parquet",
     encoder: EncoderName = "default",
     device: Device = "auto",
     workers: WorkersOption = None,
@@ -55,30 +61,31 @@ def embed(
 ) -> None:
     """Write embeddings of sung segments to one Parquet file. If interrupted, rerun to resume."""
     from whosings.embedding_store import EmbeddingStore
-    from whosings.files import hash_if_readable
     from whosings.many_embeddings import NamedEmbedder, embed_each
+    from whosings.storage import content_mark, is_remote, working_copy
 
     run = Report()
-    refuse_output("--out", out, (".parquet",), files)
+    refuse_output("--out", Path(out), (".parquet",), here(files))
     who = open_workers(engine, address, gpus, workers, 0)
     named = NamedEmbedder(seen_by_all(encoder, who), device)
     embedder = named.open()
-    with EmbeddingStore(out, embedder.fingerprint) as store:
-        hashes = {path: hash_if_readable(path) for path in files}
-        todo = [path for path, sha256 in hashes.items() if not store.holds(path.resolve(), sha256)]
-        with run.bars() as bars:
-            step = bars("embedding", len(todo))
-            for path, result in zip(todo, embed_each(named, todo, who, bars), strict=True):
-                if isinstance(result, AudioError):
-                    run.failures.append(result)
-                else:
-                    store.add(result, path.resolve(), hashes[path])
-                step()
+    places = {path: path if is_remote(path) else str(Path(path).resolve()) for path in files}
+    with working_copy(out) as table, EmbeddingStore(table, embedder.fingerprint) as store, run.bars() as bars:
+        with ThreadPoolExecutor(_REQUESTS) as pool:
+            marks = dict(zip(files, pool.map(content_mark, files), strict=True))
+        todo = [path for path, place in places.items() if not store.holds(place, marks[path])]
+        step = bars("embedding", len(todo))
+        for path, result in zip(todo, embed_each(named, todo, who, bars), strict=True):
+            if isinstance(result, AudioError):
+                run.failures.append(result)
+            else:
+                store.add(result, places[path], marks[path])
+            step()
         segments = store.finish()
     if as_json:
         print_json(
             {
-                "file": str(out),
+                "file": out,
                 "segments": segments,
                 "fingerprint": embedder.fingerprint,
                 "failed": [str(e) for e in run.failures],

@@ -1,5 +1,7 @@
 """Files into a library: each content is listened to once, by several processes, and all that was heard is kept.
 
+A file is one of this machine, or an object of a store, named by its location.
+
 A file that has neither changed nor moved is known by its path, size and time, and is not opened. Any other file is
 known by its content. What could not be read, because a disk or a right is in the way, is not kept, and is tried again
 by the next scan; what was read and holds no usable recording is kept with the reason.
@@ -19,7 +21,14 @@ from typing import TypeVar
 from whosings.calibration import Calibration, calibration_of
 from whosings.catalogue.folder_songs import read_tags
 from whosings.embedding import Cut, TrackEmbedder
-from whosings.errors import AudioError, MissingFileError, UnreadableAudioError, WhosingsError
+from whosings.errors import (
+    AudioError,
+    MissingFileError,
+    MissingObjectError,
+    StorageError,
+    UnreadableAudioError,
+    WhosingsError,
+)
 from whosings.files import content_hash, hash_if_readable
 from whosings.heard import HeardTrack, hear
 from whosings.library.library_file import Library
@@ -27,6 +36,8 @@ from whosings.library.library_rows import LibraryFile
 from whosings.onnx_segments import open_segments
 from whosings.opinion import SecondOpinion
 from whosings.parallel import Done, Finished, InHalves, Workers, answered_here, each
+from whosings.spool import Spool
+from whosings.storage import Listed, Signature, fetched_as, is_remote, local_path, signature, walk
 
 Made = TypeVar("Made")
 
@@ -52,7 +63,7 @@ class Scanned:
     """What is known of a file after a scan.
 
     Attributes:
-        path: absolute.
+        path: absolute, or a location.
         state: heard now, or heard again because it changed, or known before: at this path, at another one that is gone,
             or at another one that is there, too. Or it could not be used, or is not there any more.
         recording: its number in the library; None where nothing is kept.
@@ -138,6 +149,9 @@ class _Found:
     heard: HeardTrack | WhosingsError | None
 
 
+Given = Path | str | Listed | None
+"""A file to scan, by its path or location; None where there is none for now."""
+
 _Item = str | None | Done[str | None, _Found | Scanned]
 """What ``each`` is given: a path, or what is done already, or that there is nothing for now (``Done`` of None)."""
 
@@ -160,7 +174,7 @@ class Scanner:
         """Files that were given to processes and are not done, sorted."""
         return tuple(sorted(self._running.copy()))
 
-    def __call__(self, paths: Iterable[Path | None], skip_known: bool = False) -> Generator[Scanned | None, None, None]:
+    def __call__(self, paths: Iterable[Given], skip_known: bool = False) -> Generator[Scanned | None, None, None]:
         """Scan files; None comes where there is nothing for now, as in ``paths``.
 
         Args:
@@ -170,7 +184,7 @@ class Scanner:
         Raises:
             LibraryError: the library cannot be written; what came before is in it.
         """
-        failed: dict[str, _Signature] = {}
+        failed: dict[str, Signature] = {}
         jobs = self._changed(paths, failed) if skip_known else self._jobs(paths)
         wanted = answered_here(_Wanted(self._library.path.resolve(), self._again), self._workers)
         listen: InHalves[str | None, _Decoded, _Found | Scanned] = InHalves(
@@ -187,40 +201,39 @@ class Scanner:
             if not (skip_known and scanned.state is State.KNOWN):
                 yield scanned
 
-    def _jobs(self, paths: Iterable[Path | None]) -> Iterator[_Item]:
+    def _jobs(self, paths: Iterable[Given]) -> Iterator[_Item]:
         for given in paths:
-            path = None if given is None else os.path.abspath(given)  # noqa: PTH100 (links stay as they are)
-            known = None if path is None else self._without_reading(path)
+            path = None if given is None else _place(given)
+            known = None if path is None else self._without_reading(path, given)
             yield Done(None, known) if path is None or known is not None else self._given(path)
 
-    def _changed(self, paths: Iterable[Path | None], failed: dict[str, _Signature]) -> Iterator[_Item]:
+    def _changed(self, paths: Iterable[Given], failed: dict[str, Signature]) -> Iterator[_Item]:
         """Of a folder that is looked through again and again: what is new, at rest, and not being heard now."""
         for given in paths:
             if given is None:
                 yield Done(None, None)
                 continue
-            path = os.path.abspath(given)  # noqa: PTH100 (links stay as they are)
-            signature = _signature(path)
-            if path in self._running or failed.get(path) == signature or signature.is_young:
+            path = _place(given)
+            found = _signature(path)
+            if path in self._running or failed.get(path) == found or _is_young(found):
                 continue
-            if self._without_reading(path) is None:
+            if self._without_reading(path, given) is None:
                 yield self._given(path)
 
     def _given(self, path: str) -> str:
         self._running.add(path)
         return path
 
-    def _without_reading(self, path: str) -> Scanned | None:
+    def _without_reading(self, path: str, given: Given) -> Scanned | None:
         try:
             path.encode()
         except UnicodeEncodeError:
             error = UnreadableAudioError(path, "has a name that is not UTF-8", "rename it")
             return Scanned(error.subject, State.FAILED, error=error)
-        try:
-            found = os.stat(path)  # noqa: PTH116 (the path is text)
-        except OSError:
+        found = given.signature if isinstance(given, Listed) else _signature(path)
+        if found == _NONE:
             return None  # a process says what is wrong with it
-        known = self._library.known(path, found.st_size, found.st_mtime_ns)
+        known = self._library.known(path, found.size, found.mark)
         if known is None or (known.error is not None and self._again):
             return None
         problem = known.error_of(path)
@@ -258,39 +271,47 @@ class Scanner:
 def is_gone(path: str) -> bool:
     """Whether there is no such file; a file that cannot be asked for is not gone."""
     try:
-        os.stat(path)  # noqa: PTH116 (the path is text)
-    except _GONE:
+        signature(path)
+    except (*_GONE, MissingObjectError):
         return True
-    except OSError:
+    except (OSError, StorageError):
         pass
     return False
 
 
-def missing_files(library: Library, folder: Path) -> Iterator[str]:
-    """Files of a library that are no more, of those that were below a folder."""
-    root = os.path.join(os.path.abspath(folder), "")  # noqa: PTH100, PTH118 (as paths are kept)
-    return (file.path for file in library.files() if file.path.startswith(root) and is_gone(file.path))
+def missing_files(library: Library, folder: Path | str) -> Iterator[str]:
+    """Files of a library that are no more, of those that were below a folder or location.
+
+    Raises:
+        StorageError: the location cannot be listed.
+    """
+    root = os.path.join(_place(folder), "")  # noqa: PTH118 (as paths are kept)
+    there = frozenset(walk(root)) if is_remote(root) else None  # a request for a thousand, rather than for each
+    for file in library.files():
+        if file.path.startswith(root) and (is_gone(file.path) if there is None else file.path not in there):
+            yield file.path
 
 
-@dataclass(frozen=True)
-class _Signature:
-    """What changes when a file does; -1 where it cannot be asked for."""
-
-    size: int
-    mtime_ns: int
-
-    @property
-    def is_young(self) -> bool:
-        """Whether somebody may still be writing it."""
-        return 0 <= time.time() - self.mtime_ns / 1e9 < _AT_REST_S
+def _place(given: Path | str | Listed) -> str:
+    """How a file is told and kept: its absolute path, or its location."""
+    text = given.location if isinstance(given, Listed) else str(given)
+    return text if is_remote(text) else os.path.abspath(local_path(text))  # noqa: PTH100 (links stay as they are)
 
 
-def _signature(path: str) -> _Signature:
+_NONE = Signature(-1, -1)
+
+
+def _signature(path: str) -> Signature:
+    """What changes when a file does; ``_NONE`` where it cannot be asked for."""
     try:
-        found = os.stat(path)  # noqa: PTH116 (the path is text)
-    except OSError:
-        return _Signature(-1, -1)
-    return _Signature(found.st_size, found.st_mtime_ns)
+        return signature(path)
+    except (OSError, StorageError):
+        return _NONE
+
+
+def _is_young(found: Signature) -> bool:
+    """Whether somebody may still be writing a file."""
+    return 0 <= time.time() - found.mark / 1e9 < _AT_REST_S
 
 
 def _unsteady(path: str) -> AudioError:
@@ -300,18 +321,28 @@ def _unsteady(path: str) -> AudioError:
 def _read(ear: Ear, wanted: Callable[[str], bool], path: str | None) -> _Decoded | Finished[_Found | Scanned]:
     """Who is this file, and if nobody knows, what is in it? The half that needs the file."""
     assert path is not None
-    before = _signature(path)
     try:
-        sha256 = content_hash(path)
+        with fetched_as(path) as (here, before):
+            return _read_here(ear, wanted, path, here, before)
+    except StorageError as error:
+        return Finished(_Found(None, "", error))
     except OSError as error:
         return Finished(_Found(None, "", _unreadable(path, error)))
-    cut = _listen(ear, path) if wanted(sha256) else None
+
+
+def _read_here(
+    ear: Ear, wanted: Callable[[str], bool], path: str, here: Path, before: Signature
+) -> _Decoded | Finished[_Found | Scanned]:
+    """The same, of a file, or of an object's copy ``here``, which is whole and of one version."""
+    sha256 = content_hash(here)
+    cut = _listen(ear, path, here) if wanted(sha256) else None
     problem = cut if isinstance(cut, WhosingsError) else None
-    if _signature(path) != before or (problem is not None and _is_passing(problem, path, sha256)):
+    changed = not is_remote(path) and _signature(path) != before
+    if changed or (problem is not None and _is_passing(problem, str(here), sha256)):
         error_now = None if is_gone(path) else problem
         return Finished(_Found(None, "", error_now or _vanished_or_changed(path)))
-    tags = {name: value for name, value in asdict(read_tags(Path(path))).items() if value}
-    file = LibraryFile(path, before.size, before.mtime_ns, tags)
+    tags = {name: value for name, value in asdict(read_tags(here)).items() if value}
+    file = LibraryFile(path, before.size, before.mark, tags)
     return _Decoded(file, sha256, cut) if isinstance(cut, Cut) else Finished(_Found(file, sha256, problem))
 
 
@@ -324,15 +355,19 @@ def _hear(ear: Ear, decoded: _Decoded) -> _Found:
     return _Found(decoded.file, sha256, heard)
 
 
-def _listen(ear: Ear, path: str) -> Cut | WhosingsError:
-    return _attempt(path, lambda: ear.open().embedder.cut(path))
+def _listen(ear: Ear, path: str, here: Path) -> Cut | WhosingsError:
+    def decode() -> Cut:
+        embedder = ear.open().embedder
+        return embedder.cut(Spool(here, embedder.front_end.channels, path))
+
+    return _attempt(path, decode)
 
 
 def _attempt(path: str, listen: Callable[[], Made]) -> Made | WhosingsError:
     try:
         return listen()
     except WhosingsError as error:
-        return error
+        return error.about(path)
     except MemoryError:
         return AudioError(path, "needs more memory than there is", "use fewer --workers")
     except Exception as error:  # one file of many: whatever is wrong with it, the others are heard

@@ -1,4 +1,4 @@
-"""Where a scan's files come from: a folder, once or watched, a list, a stream of paths."""
+"""Where a scan's files come from: a folder, once or watched, a place on a store, a list, a stream of paths."""
 
 from __future__ import annotations
 
@@ -11,42 +11,56 @@ from threading import Thread
 from typing import BinaryIO
 
 from whosings.audio import AUDIO_ENDINGS
-from whosings.catalogue.folder_songs import OnRefused, audio_files
+from whosings.catalogue.folder_songs import OnRefused, audio_files, is_of_systems
 from whosings.catalogue.manifest import read_manifest
 from whosings.errors import ManifestError, WhosingsError
+from whosings.storage import Listed, ending, fetched, is_remote, joined, listing, local_path, parent
 
 _TABLES = (".csv", ".parquet")
 _PLAYLISTS = (".m3u", ".m3u8")
 _TICK_S = 0.1  # how long a source that has nothing waits before it says so
 _LEAST_BETWEEN_S, _TIMES_WALK = 2.0, 10.0  # a watched folder is looked through again after so many times what it took
 
-Paths = Iterator[Path | None]
-"""Files to scan; None where there is none for now."""
+Paths = Iterator[Path | str | Listed | None]
+"""Files to scan, by paths or locations; None where there is none for now."""
 
 
-def listed(source: Path) -> Paths:
+def folder_of(source: str) -> Path | str | None:
+    """The folder, or the place on a store, that is named; None where it is a list, a table or a recording.
+
+    What has no ending of these is a folder on a store, which has no folders.
+    """
+    if not is_remote(source):
+        return path if (path := local_path(source)).is_dir() else None
+    return None if ending(source) in (*AUDIO_ENDINGS, *_TABLES, *_PLAYLISTS, ".txt") else source
+
+
+def listed(source: Path | str) -> Paths:
     """Paths of a track table, of a text file with one path a line, or of a playlist; relative ones from its folder.
 
     Raises:
         ManifestError: it cannot be read, or holds no paths.
+        StorageError: it is an object, and cannot be fetched.
     """
-    if source.suffix.lower() in AUDIO_ENDINGS:
+    kind, folder = ending(str(source)), parent(str(source))
+    if kind in AUDIO_ENDINGS:
         yield source
         return
-    if source.suffix.lower() in _TABLES:
+    if kind in _TABLES:
         for track in read_manifest(source).tracks:
             yield track.path
         return
     empty = True
     try:
-        with source.open(encoding="utf-8-sig") as lines:
+        with fetched(str(source)) as here, here.open(encoding="utf-8-sig") as lines:
             for line in lines:
                 name = line.rstrip("\r\n")
                 if "\0" in name:
                     raise ManifestError(source, "is no list of paths", "write one path a line, or name a folder")
-                if name.strip() and not (source.suffix.lower() in _PLAYLISTS and name.startswith("#")):
+                if name.strip() and not (kind in _PLAYLISTS and name.startswith("#")):
                     empty = False
-                    yield source.parent / name
+                    place = joined(folder, name)
+                    yield place if is_remote(place) else local_path(place)
     except UnicodeDecodeError as error:
         raise ManifestError(source, "is no list of paths", "write one path a line, in UTF-8") from error
     except OSError as error:
@@ -69,6 +83,24 @@ def in_folder(folder: Path, on_refused: OnRefused) -> Paths:
         yield path
     if not found:
         raise ManifestError(folder, "holds no audio files", "name a folder of songs")
+
+
+def on_store(location: str) -> Paths:
+    """Audio objects below a location, by name, with what the listing says of each.
+
+    Raises:
+        StorageError: it cannot be listed.
+        ManifestError: there are none.
+    """
+    root = location.rstrip("/") + "/"
+    found = False
+    for one in listing(root):
+        names = one.location.removeprefix(root).split("/")
+        if ending(one.location) in AUDIO_ENDINGS and not any(map(is_of_systems, names)):
+            found = True
+            yield one
+    if not found:
+        raise ManifestError(location, "holds no audio files", "name a folder of songs")
 
 
 def watched(folder: Path, on_refused: OnRefused, on_round: Callable[[], object]) -> Paths:
@@ -115,4 +147,5 @@ def streamed(stream: BinaryIO) -> Paths:
         if line is None:
             return
         if name := line.rstrip(b"\r\n"):
-            yield Path(os.fsdecode(name))
+            place = os.fsdecode(name)
+            yield place if is_remote(place) else local_path(place)
