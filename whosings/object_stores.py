@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from whosings.errors import ChangedObjectError, MissingExtraError, StorageError
+from whosings.errors import ChangedObjectError, MissingExtraError, MissingObjectError, StorageError
 from whosings.storage_faults import Answer, TransferError, attempt
 
 _PART = 32 << 20  # bytes that are sent at once; S3 takes parts of 5 MiB and more, 10,000 at most
@@ -93,6 +93,14 @@ class Store(ABC):
         Raises:
             ChangedObjectError: the condition does not hold.
             StorageError: it cannot be written.
+        """
+
+    @abstractmethod
+    def remove(self, location: str) -> None:
+        """Let there be nothing at a location.
+
+        Raises:
+            StorageError: it may not be removed.
         """
 
 
@@ -225,6 +233,10 @@ class _S3Store(Store):
                 self._ask(location, "written", "abort_multipart_upload", **upload_of)
             raise
 
+    def remove(self, location: str) -> None:
+        bucket, key = _place(location)
+        self._ask(location, "removed", "delete_object", Bucket=bucket, Key=key)
+
     def _finish(self, location: str, own: str, method: str, size: int, **arguments: Any) -> str:
         """Make the request after which an object is there; its tag.
 
@@ -297,6 +309,10 @@ class _FsspecStore(Store):
         mode = "create" if condition.if_absent else "overwrite"
         attempt(lambda: self._opened.put_file(str(file), location, mode=mode), location, "written")
         return self.look(location)
+
+    def remove(self, location: str) -> None:
+        with suppress(MissingObjectError):
+            attempt(lambda: self._opened.rm_file(location), location, "removed")
 
 
 def _only(condition: Condition) -> dict[str, str]:

@@ -241,6 +241,18 @@ def write_bytes(location: str, data: bytes, if_absent: bool = False) -> Signatur
         return put(path, location, if_absent)
 
 
+def remove(location: str) -> None:
+    """Let there be nothing at a location.
+
+    Raises:
+        OSError, StorageError: it may not be removed.
+    """
+    if is_remote(location):
+        _store(location).remove(location)
+    else:
+        local_path(location).unlink(missing_ok=True)
+
+
 def _store(location: str) -> Store:
     if _SECRET.search(location):
         shown = _SECRET.sub("://***@", location)

@@ -235,7 +235,7 @@ def _examine(journal: Journal, workers: int, progress: Progress, failures: list[
 
 
 def _examine_entry(entry: Entry) -> Examination | AudioError:
-    return examine(entry.track.path)
+    return examine(entry.track.file)
 
 
 def _lost(journal: Journal, done: Done[Entry, Any], outcome: TrackOutcome) -> WhosingsError:

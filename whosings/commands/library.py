@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from whosings.commands.library_options import library_embedder
+from whosings.commands.library_options import LIBRARY, GalleryOption, LibraryOption, library_embedder
 from whosings.commands.options import (
+    GALLERY,
     Device,
     EncoderName,
     FalseAcceptsOption,
+    GalleryFile,
     Json,
     place_of,
     refuse_output,
@@ -32,20 +34,6 @@ if TYPE_CHECKING:
     from whosings.library.scan import Listener, Scanned, Scanner
     from whosings.library.sources import Paths
 
-LibraryOption = Annotated[
-    Path,
-    typer.Option(
-        "--library",
-        "-l",
-        help="Library file, or s3://BUCKET/FILE.",
-        parser=place_of,
-        callback=worked_on_here,
-        metavar="FILE",
-    ),
-]
-GalleryOption = Annotated[Path | None, typer.Option("--gallery", "-g", help="Gallery file.", show_default=False)]
-
-LIBRARY = Path("songs.library")
 _MOST_LISTED = 20  # failures in the end; each one is a row before
 _STALL_S, _MOST_TOLD = (
     300.0,
@@ -325,7 +313,7 @@ class _Rows:
 
 def match(
     library: LibraryOption = LIBRARY,
-    gallery: Annotated[Path, typer.Option("--gallery", "-g", help="Gallery file.")] = Path("singers.gallery"),
+    gallery: GalleryFile = GALLERY,
     encoder: Annotated[
         str | None,
         typer.Option(

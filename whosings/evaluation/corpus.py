@@ -115,7 +115,7 @@ def embed_manifest(
         EvaluationError: a track without the stem, or no track with singing.
         ManifestError: the store is another embedder's.
     """
-    paths: dict[str, Path] = {}
+    paths: dict[str, Path | str] = {}
     for track in manifest.tracks:
         path = track.path if stem == "mixture" else track.vocals_path
         if path is None:
