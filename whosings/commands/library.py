@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from whosings.commands.library_options import LIBRARY, GalleryOption, LibraryOption, library_embedder
+from whosings.commands.library_options import LIBRARY, GalleryOption, LibraryOption, TableFile, library_embedder
 from whosings.commands.options import (
     GALLERY,
     Device,
@@ -21,9 +21,7 @@ from whosings.commands.options import (
     FalseAcceptsOption,
     GalleryFile,
     Json,
-    place_of,
     refuse_output,
-    worked_on_here,
 )
 from whosings.console import Report, counted, json_text
 from whosings.errors import WhosingsError
@@ -321,17 +319,7 @@ def match(
         ),
     ] = None,
     false_accepts: FalseAcceptsOption = None,
-    table: Annotated[
-        Path | None,
-        typer.Option(
-            "--csv",
-            help="Write a row a file to this CSV file.",
-            show_default=False,
-            parser=place_of,
-            callback=worked_on_here,
-            metavar="FILE",
-        ),
-    ] = None,
+    table: TableFile = None,
     as_json: Json = False,
 ) -> None:
     """Say who sings every song of a library, without listening: after singers were enrolled or removed.

@@ -32,6 +32,17 @@ GalleryOption = Annotated[
     Path | None,
     typer.Option("--gallery", "-g", help="Gallery file.", show_default=False, parser=on_this_machine, metavar="FILE"),
 ]
+TableFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--csv",
+        help="Write a row a file to this CSV file, or s3://BUCKET/FILE.",
+        show_default=False,
+        parser=place_of,
+        callback=worked_on_here,
+        metavar="FILE",
+    ),
+]
 
 LIBRARY = Path("songs.library")
 OwnEncoder = Annotated[
