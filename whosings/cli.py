@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from functools import partial
 from io import TextIOWrapper
 from typing import Annotated, Any
 
@@ -157,28 +156,6 @@ def build_app() -> typer.Typer:
     return app
 
 
-def _refuse_stores(command: Any) -> None:
-    """Let options that take a file of this machine say so where they are given an object of a store.
-
-    Its path would have one slash less than its location, and name a file here.
-    """
-    for one in command.params:
-        if one.type.name in ("path", "file", "directory"):
-            one.type.convert = partial(_on_this_machine, one.type.convert)
-    for part in getattr(command, "commands", {}).values():
-        _refuse_stores(part)
-
-
-def _on_this_machine(convert: Callable[..., Any], value: Any, parameter: Any, context: Any) -> Any:
-    from whosings.storage import is_remote, local_path
-
-    if isinstance(value, str) and "://" in value:
-        if is_remote(value):
-            raise typer.BadParameter(f"{value} is on a store, and this takes a file of this machine; copy it here")
-        value = str(local_path(value))
-    return convert(value, parameter, context)
-
-
 def _print_version(wanted: bool) -> None:
     if wanted:
         typer.echo(__version__)
@@ -201,9 +178,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if isinstance(stream, TextIOWrapper):  # what the terminal's encoding lacks is no reason to end
             stream.reconfigure(errors="backslashreplace")
     try:
-        command = typer.main.get_command(build_app())
-        _refuse_stores(command)
-        command(words)
+        build_app()(words)
     except WhosingsError as error:
         if "--debug" in words:
             raise

@@ -175,11 +175,7 @@ class EmbeddingParts:
         with tempfile.TemporaryDirectory(prefix="whosings-") as folder:
             part, beside = Path(folder, "part"), Path(folder, "keys")
             pa.parquet.write_table(table, part)
-            about = {
-                "fingerprint": self._fingerprint,
-                "size": str(part.stat().st_size),
-                "segments": str(table.num_rows),
-            }
+            sizes = {"size": str(part.stat().st_size), "segments": str(table.num_rows)}
             keys = keys.replace_schema_metadata({"fingerprint": self._fingerprint, **sizes})
             pa.parquet.write_table(keys, beside)
             put(beside, self._at(name + KEYS))

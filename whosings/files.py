@@ -27,6 +27,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
     to ``path`` from the same machine.
     """
     path = Path(path)
+    _refuse_store(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = _beside(path)
     try:
@@ -49,6 +50,7 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
     ``.partial`` folder is left beside it until the next write to ``path`` from the same machine.
     """
     path = Path(path)
+    _refuse_store(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = _beside(path)
     beside.mkdir()
@@ -94,6 +96,12 @@ def hash_if_readable(path: str | Path) -> str:
         return content_hash(path)
     except OSError:
         return ""
+
+
+def _refuse_store(path: Path) -> None:
+    """A location as ``s3://bucket/key`` that became a path is no file that anybody wants."""
+    if path.parts and re.fullmatch(r"[A-Za-z0-9+.-]{2,}:", path.parts[0]) and not Path(path.parts[0]).exists():
+        raise OSError(errno.EINVAL, "is on a store, and this writes a file of this machine", str(path))
 
 
 def _name(error: OSError, path: Path) -> None:

@@ -14,7 +14,7 @@ from whosings.parallel import Finished, InHalves, Workers, each, in_order
 from whosings.progress import Progress, silent
 from whosings.segment_embedding import SegmentsToVectors
 from whosings.spool import Spool
-from whosings.storage import is_remote, local_path
+from whosings.storage import from_root
 
 _CRASHED = "ends the process that reads it", "check the file, or use fewer --workers"
 
@@ -53,7 +53,7 @@ def embed_each(
     if workers == 0:
         yield from named.open().many(paths, progress)
         return
-    places = [_Place(number, str(path), _from_root(str(path))) for number, path in enumerate(paths)]
+    places = [_Place(number, str(path), from_root(str(path))) for number, path in enumerate(paths)]
     work: InHalves[_Place, Cut, Embeddings | AudioError] = InHalves(partial(_cut, named), partial(_embed, named))
     for done in in_order(each(work, places, workers), places):
         yield done.result if done.result is not None else AudioError(done.item.name, *_CRASHED)
@@ -71,10 +71,6 @@ class _Place:
     number: int
     name: str
     path: str
-
-
-def _from_root(path: str) -> str:
-    return path if is_remote(path) else str(local_path(path).absolute())
 
 
 @lru_cache(maxsize=1)

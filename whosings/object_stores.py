@@ -97,10 +97,10 @@ class Store(ABC):
 
     @abstractmethod
     def remove(self, location: str) -> None:
-        """Take an object away, or do nothing where there is none.
+        """Let there be nothing at a location.
 
         Raises:
-            StorageError: it cannot be taken away.
+            StorageError: it may not be removed.
         """
 
 
@@ -208,10 +208,6 @@ class _S3Store(Store):
         tag = self._finish(location, md5, "put_object", size, **place, Body=data, **_only(condition))
         return StoredObject(size, tag)
 
-    def remove(self, location: str) -> None:
-        bucket, key = _place(location)
-        self._ask(location, "removed", "delete_object", Bucket=bucket, Key=key)
-
     def _write_parts(
         self, file: Path, location: str, place: dict[str, Any], condition: Condition, most: int
     ) -> StoredObject:
@@ -236,6 +232,10 @@ class _S3Store(Store):
             with suppress(StorageError):
                 self._ask(location, "written", "abort_multipart_upload", **upload_of)
             raise
+
+    def remove(self, location: str) -> None:
+        bucket, key = _place(location)
+        self._ask(location, "removed", "delete_object", Bucket=bucket, Key=key)
 
     def _finish(self, location: str, own: str, method: str, size: int, **arguments: Any) -> str:
         """Make the request after which an object is there; its tag.

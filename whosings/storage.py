@@ -74,6 +74,11 @@ def local_path(location: str) -> Path:
     return Path(unquote(text, errors="surrogateescape"))
 
 
+def from_root(location: str) -> str:
+    """A location, or the absolute path of a file here: what a process that began in another folder can open."""
+    return location if is_remote(location) else str(local_path(location).absolute())
+
+
 def joined(folder: str, name: str) -> str:
     """A name as it stands in a table or list: whole, or relative to the place where that lies."""
     if is_remote(name) or _SCHEME.match(name):
@@ -255,10 +260,10 @@ def write_bytes(location: str, data: bytes, if_absent: bool = False) -> Signatur
 
 
 def remove(location: str) -> None:
-    """Take a file or an object away, or do nothing where there is none.
+    """Let there be nothing at a location.
 
     Raises:
-        OSError, StorageError: it cannot be taken away.
+        OSError, StorageError: it may not be removed.
     """
     if is_remote(location):
         _store(location).remove(location)

@@ -150,13 +150,13 @@ def tagged_record(track: Track) -> TrackRecord:
     Where the file tells no artist, ``singer_id`` stands in: the folder's name, or what the table says. The table's
     title comes before the file's.
     """
-    tags = read_tags(track.path, duration=True)
+    tags = read_tags(track.file, duration=True)
     folder = Path(track.track_id).parts[0] if track.track_id else ""
-    said = billing(tags.artists, whole=whole_names(folder, track.path.parent, tags))
+    said = billing(tags.artists, whole=whole_names(folder, track.file.parent, tags))
     mains = said.mains or (() if said.guests or not track.singer_id else (track.singer_id,))
     record = catalogue_record(
         track.track_id,
-        track.title or tags.title or track.path.stem,
+        track.title or tags.title or track.file.stem,
         "",
         isrc=tags.isrc,
         duration_s=tags.duration_s,

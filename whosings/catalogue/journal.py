@@ -222,7 +222,7 @@ class Journal(SqliteFile):
 
     def _list(self, listed: Listed) -> None:
         track = listed.track
-        stamp = _stamp(track.path)
+        stamp = _stamp(track.file)
         row = self._db.execute("SELECT number, stamp, run FROM tracks WHERE track_id = ?", (track.track_id,)).fetchone()
         facts = track_to_json(track)
         values = (track.singer_id, facts, str(track.path), self._run, listed.excluded or "", listed.detail)

@@ -35,10 +35,10 @@ def listing(
     Raises:
         ManifestError: no such folder or table, nothing in it, or a bad table.
         AudioError: a name that is not UTF-8, or a folder that cannot be opened.
+        StorageError: the table is on a store, and cannot be fetched.
     """
-    source = Path(source)
-    if source.is_dir():
-        yield from map(_listed_song, folder_songs(source, leave_out, singer_from, on_refused))
+    if (folder := Path(source)).is_dir():
+        yield from map(_listed_song, folder_songs(folder, leave_out, singer_from, on_refused))
     else:
         yield from map(_listed_track, read_manifest(source).tracks)
 

@@ -5,7 +5,8 @@ Conventions
 - Track table: one row per track, columns ``TRACK_COLUMNS``; ``track_id``, ``singer_id`` and ``path`` are required.
 - Segment table: ``track_id, start_s, vocal``: a 3-second piece and the probability that somebody sings in it. Its name
   is the track table's with ``.segments`` before the ending: ``songs.parquet`` and ``songs.segments.parquet``.
-- Paths are relative to the manifest's folder unless absolute.
+- Paths are relative to the manifest's folder unless absolute; they may be locations of objects, as ``s3://b/a.flac``,
+  and then are text. A manifest may be an object itself.
 - Spellings of one singer (``singer_names``) are read as one singer, by the first of them.
 """
 
@@ -14,20 +15,23 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from math import inf
 from operator import attrgetter
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute
 
 from whosings.catalogue.folder_songs import Song, folder_songs
-from whosings.catalogue.table_files import read_table, rows_of, write_table
-from whosings.errors import ManifestError
+from whosings.catalogue.table_files import check_ending, read_table, rows_of, write_table
+from whosings.errors import ManifestError, MissingObjectError
 from whosings.singer_names import Spellings
+from whosings.storage import fetched, is_remote, joined, local_path, name_of, parent, put, remove
 
 _TRACK_SCHEMA = pa.schema(
     [
@@ -60,7 +64,7 @@ class Track:
     """One row of the track table.
 
     Attributes:
-        path: the mixture.
+        path: the mixture: a file, or an object's location as text.
         album: title or id; a singer's tracks with the same text are of one album.
         vocals_path, instrumental_path: its stems, where there are any.
         cloned: whether the voice is a clone; then ``singer_id`` is whose performance was converted, and
@@ -73,11 +77,11 @@ class Track:
 
     track_id: str
     singer_id: str
-    path: Path
+    path: Path | str
     title: str | None = None
     album: str | None = None
-    vocals_path: Path | None = None
-    instrumental_path: Path | None = None
+    vocals_path: Path | str | None = None
+    instrumental_path: Path | str | None = None
     genre: str | None = None
     language: str | None = None
     release_date: str | None = None
@@ -88,6 +92,15 @@ class Track:
     licence: str | None = None
     sha256: str | None = None
     song: str | None = None
+
+    @property
+    def file(self) -> Path:
+        """The mixture, for what reads files of this machine only.
+
+        Raises:
+            StorageError: it is on a store.
+        """
+        return self.path if isinstance(self.path, Path) else local_path(self.path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +128,8 @@ class Manifest:
         return {singer: tuple(tracks) for singer, tracks in groups.items()}
 
     def missing_audio(self) -> tuple[Path, ...]:
-        """Mixtures that are not where the table says, at this moment."""
-        return tuple(track.path for track in self.tracks if not track.path.is_file())
+        """Mixtures that are not where the table says, at this moment; objects of stores are not asked for."""
+        return tuple(track.file for track in self.tracks if not is_remote(str(track.path)) and not track.file.is_file())
 
     @cached_property
     def pieces_by_track(self) -> dict[str, tuple[Piece, ...]]:
@@ -129,7 +142,8 @@ class Manifest:
 
 def open_manifest(path: str | Path) -> Manifest:
     """``from_folder`` for a folder, ``read_manifest`` for a file."""
-    return from_folder(path) if Path(path).is_dir() else read_manifest(path)
+    folder = not is_remote(str(path)) and local_path(str(path)).is_dir()
+    return from_folder(local_path(str(path))) if folder else read_manifest(path)
 
 
 def read_manifest(path: str | Path) -> Manifest:
@@ -137,8 +151,31 @@ def read_manifest(path: str | Path) -> Manifest:
 
     Raises:
         ManifestError: missing file, unknown or missing columns, duplicate or empty ids, values of the wrong type.
+        StorageError: it is an object, and cannot be fetched.
     """
-    path = Path(path)
+    location = str(path)
+    if not is_remote(location):
+        return _read(local_path(location), str(local_path(location).parent))
+    try:
+        with TemporaryDirectory(prefix="whosings-") as folder:
+            here = Path(folder, name_of(location))
+            _bring(location, here)
+            with suppress(MissingObjectError):
+                _bring(joined(parent(location), segments_path(here).name), segments_path(here))
+            return _read(here, parent(location))
+    except ManifestError as error:
+        if Path(error.subject).parent != here.parent:
+            raise
+        raise error.about(joined(parent(location), Path(error.subject).name)) from error
+
+
+def _bring(location: str, here: Path) -> None:
+    with fetched(location) as copy:
+        copy.replace(here)
+
+
+def _read(path: Path, folder: str) -> Manifest:
+    """A table that lies here, and in ``folder`` by right."""
     table = read_table(path, _TRACK_SCHEMA, REQUIRED_COLUMNS)
     for column in REQUIRED_COLUMNS:
         place = pa.compute.index(table[column].fill_null(""), "").as_py()
@@ -148,7 +185,7 @@ def read_manifest(path: str | Path) -> Manifest:
     if repeated:
         raise ManifestError(path, f"track_id {repeated[0]} occurs more than once", "give each track an id of its own")
     spelt = Spellings()
-    tracks = tuple(_track(row, path, spelt) for row in rows_of(table))
+    tracks = tuple(_track(row, path, folder, spelt) for row in rows_of(table))
     if not tracks:
         raise ManifestError(path, "holds no tracks", "check how it was made")
     segments = segments_path(path)
@@ -185,17 +222,40 @@ def write_tracks(tracks: Iterable[Track], pieces: Iterable[Piece], path: str | P
 
     Tables of roles and trials beside an older track table of this name are removed: they speak of other tracks.
     """
-    path = Path(path)
+    location = str(path)
+    if not is_remote(location):
+        _write(tracks, pieces, local_path(location), "")
+        return
+    with TemporaryDirectory(prefix="whosings-") as folder:
+        here = Path(folder, name_of(location))
+        check_ending(here)
+        _write(tracks, pieces, here, parent(location) + "/")
+        for beside in (segments_path(here), roles_path(here), trials_path(here)):
+            place = joined(parent(location), beside.name)
+            if beside.exists():
+                put(beside, place)
+            else:
+                remove(place)
+        put(here, location)  # the last, for whoever finds it
+
+
+def _write(tracks: Iterable[Track], pieces: Iterable[Piece], path: Path, store: str) -> None:
+    """Tables in files here; of a manifest on a store, ``store`` is the place to which objects are relative."""
     root = _real(path.parent)
 
     @lru_cache(maxsize=65_536)  # the disk is asked for each part of a path, and tracks share folders
     def located(folder: str) -> str:
         return _real(folder).removeprefix(root)
 
-    def relative(file: Path | None) -> str | None:
+    def relative(file: Path | str | None) -> str | None:
         if file is None:
             return None
         whole = str(file)
+        if is_remote(whole):
+            inner = whole.removeprefix(store) if store else whole
+            return whole if is_remote(inner) or inner.startswith("/") else inner
+        if store:
+            return os.path.abspath(whole)  # noqa: PTH100 (text is several times as fast as a Path, for millions)
         linked = os.path.islink(whole)  # noqa: PTH114 (text is several times as fast as a Path, for millions)
         folder, name = os.path.split(os.path.realpath(whole) if linked else whole)
         return located(folder) + name
@@ -239,8 +299,7 @@ def track_of(song: Song) -> Track:
     )
 
 
-def _track(row: dict[str, Any], table: Path, spelt: Spellings) -> Track:
-    folder = table.parent
+def _track(row: dict[str, Any], table: Path, folder: str, spelt: Spellings) -> Track:
     band = row["instrumental_singer_id"]
     values = {
         **row,
@@ -248,11 +307,18 @@ def _track(row: dict[str, Any], table: Path, spelt: Spellings) -> Track:
         "cloned": bool(row["cloned"]),
         "target_singer_ids": tuple(spelt(name, table) for name in row["target_singer_ids"] or ()),
         "instrumental_singer_id": spelt(band, table) if band else None,
-        "path": folder / row["path"],
-        "vocals_path": folder / row["vocals_path"] if row["vocals_path"] else None,
-        "instrumental_path": folder / row["instrumental_path"] if row["instrumental_path"] else None,
+        "path": _placed(folder, row["path"]),
+        "vocals_path": _placed(folder, row["vocals_path"]) if row["vocals_path"] else None,
+        "instrumental_path": _placed(folder, row["instrumental_path"]) if row["instrumental_path"] else None,
     }
     return Track(**values)
+
+
+def _placed(folder: str, name: str) -> Path | str:
+    if "://" not in folder and "://" not in name:
+        return Path(folder) / name
+    place = joined(folder, name)
+    return place if is_remote(place) else local_path(place)
 
 
 def _rows(records: Iterable[Track] | Iterable[Piece], schema: pa.Schema) -> Iterator[dict[str, Any]]:

@@ -239,11 +239,11 @@ def _located(entries: Iterable[Entry], workers: Workers) -> Iterator[Entry]:
     """Entries whose paths do not depend on the folder in which a process began, where an engine works."""
     for entry in entries:
         track = entry.track
-        yield entry if isinstance(workers, int) else replace(entry, track=replace(track, path=track.path.absolute()))
+        yield entry if isinstance(workers, int) else replace(entry, track=replace(track, path=track.file.absolute()))
 
 
 def _examine_entry(entry: Entry) -> Examination | AudioError:
-    return examine(entry.track.path)
+    return examine(entry.track.file)
 
 
 def _lost(journal: Journal, done: Done[Entry, Any], outcome: TrackOutcome) -> WhosingsError:

@@ -90,7 +90,7 @@ def _rows(manifest: Manifest) -> tuple[list[_Row], list[_Row]]:
         _Row(
             f"{name}: {tracks[0].genre}, {tracks[0].language}",
             tuple(
-                _Cell(f"{track.title}, {what}", path)
+                _Cell(f"{track.title}, {what}", Path(path))
                 for track in (tracks[0], tracks[-1])
                 for what, path in (("vocals", track.vocals_path), ("mixture", track.path))
                 if path is not None
@@ -106,12 +106,12 @@ def _rows(manifest: Manifest) -> tuple[list[_Row], list[_Row]]:
     for (method, backing), clone in list(found.items())[:_CLONES]:
         target = by_singer[clone.target_singer_ids[0]][0]
         source = next((track for track in by_singer.get(clone.singer_id, ()) if track.title == clone.title), None)
-        cells = [_Cell("the source's vocals", source.vocals_path)] if source and source.vocals_path else []
+        cells = [_Cell("the source's vocals", Path(source.vocals_path))] if source and source.vocals_path else []
         if clone.vocals_path and target.vocals_path:
             cells += [
-                _Cell("clone, vocals", clone.vocals_path),
-                _Cell("clone, mixture", clone.path),
-                _Cell("the target's vocals", target.vocals_path),
+                _Cell("clone, vocals", Path(clone.vocals_path)),
+                _Cell("clone, mixture", clone.file),
+                _Cell("the target's vocals", Path(target.vocals_path)),
             ]
         clones.append(_Row(f"{target.singer_id} cloned by {method} over {backing}", tuple(cells)))
     return singers, clones

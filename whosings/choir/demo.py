@@ -214,7 +214,7 @@ def _divide(folder: Path, probes: str | None) -> tuple[list[Recording], list[Rec
     enrolled: list[Recording] = []
     held_back: list[Recording] = []
     for singer, tracks in from_folder(folder).by_singer.items():
-        recordings = [Recording(track.path, track.title or track.track_id, singer) for track in tracks]
+        recordings = [Recording(track.file, track.title or track.track_id, singer) for track in tracks]
         if probes is not None:
             chosen = [fnmatch(recording.path.name, probes) for recording in recordings]
         else:
@@ -242,10 +242,10 @@ def _generate(out: Path, seed: int, workers: int, progress: Progress) -> tuple[l
     held_back: list[Recording] = []
     for name in names[:-_STRANGERS]:
         *known, last = tracks[name]
-        enrolled += [Recording(track.path, f"{name}, {track.title}", name) for track in known]
-        held_back.append(Recording(last.path, f"{name}, {last.title}", name))
+        enrolled += [Recording(track.file, f"{name}, {track.title}", name) for track in known]
+        held_back.append(Recording(last.file, f"{name}, {last.title}", name))
     for name in names[-_STRANGERS:]:
-        held_back.append(Recording(tracks[name][-1].path, f"{name}, a stranger", None))
+        held_back.append(Recording(tracks[name][-1].file, f"{name}, a stranger", None))
     first, second = (record(draw_singer(seed, number), preset.closed.fewest, preset.duration_s) for number in (1, 2))
     half = round(preset.duration_s / 2 * SAMPLE_RATE)
     duet = np.concatenate([first.mixture[:half], second.mixture[:half]])
@@ -263,5 +263,5 @@ def _generate(out: Path, seed: int, workers: int, progress: Progress) -> tuple[l
         own = [clone for clone in clones if clone.target_singer_ids == (target,)]
         chosen = own[number % len(own)]  # so that methods and bands take turns
         title = f"{target}, cloned from {chosen.singer_id} ({chosen.clone_method})"
-        held_back.append(Recording(chosen.path, title, target, clone=True))
+        held_back.append(Recording(chosen.file, title, target, clone=True))
     return enrolled, held_back

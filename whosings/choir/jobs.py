@@ -97,7 +97,7 @@ def _made(makers: Iterator[tuple[Track, Callable[[], Song]]], format: str) -> Ma
     for track, make in makers:
         stems = {"mixture": track.path, "vocals": track.vocals_path, "instrumental": track.instrumental_path}
         try:
-            if not all(path is not None and path.exists() for path in stems.values()):
+            if not all(path is not None and Path(path).exists() for path in stems.values()):
                 song = make()
                 for name, path in stems.items():
                     assert path is not None

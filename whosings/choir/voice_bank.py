@@ -231,7 +231,7 @@ def stems_of(table: Path) -> activity.Bank:
     """
     tracks = read_manifest(table).tracks
     voices, bands = (
-        [activity.Clip("stem", recorded(path)) for path in paths if path is not None]
+        [activity.Clip("stem", recorded(Path(path))) for path in paths if path is not None]
         for paths in ([t.vocals_path for t in tracks], [t.instrumental_path for t in tracks])
     )
     return activity.Bank(voices, bands)

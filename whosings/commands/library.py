@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from whosings.commands.engines import AddressOption, EngineOption, GpusOption, WorkersOption, open_workers, seen_by_all
-from whosings.commands.library_options import library_embedder
+from whosings.commands.library_options import LIBRARY, GalleryOption, LibraryOption, TableFile, library_embedder
 from whosings.commands.options import (
+    GALLERY,
     Device,
     EncoderName,
     FalseAcceptsOption,
+    GalleryFile,
     Json,
-    place_of,
     refuse_output,
-    worked_on_here,
 )
 from whosings.console import Report, counted, json_text
 from whosings.errors import WhosingsError
@@ -33,20 +33,6 @@ if TYPE_CHECKING:
     from whosings.library.scan import Listener, Scanned, Scanner
     from whosings.library.sources import Paths
 
-LibraryOption = Annotated[
-    Path,
-    typer.Option(
-        "--library",
-        "-l",
-        help="Library file, or s3://BUCKET/FILE.",
-        parser=place_of,
-        callback=worked_on_here,
-        metavar="FILE",
-    ),
-]
-GalleryOption = Annotated[Path | None, typer.Option("--gallery", "-g", help="Gallery file.", show_default=False)]
-
-LIBRARY = Path("songs.library")
 _MOST_LISTED = 20  # failures in the end; each one is a row before
 _STALL_S, _MOST_TOLD = (
     300.0,
@@ -328,7 +314,7 @@ class _Rows:
 
 def match(
     library: LibraryOption = LIBRARY,
-    gallery: Annotated[Path, typer.Option("--gallery", "-g", help="Gallery file.")] = Path("singers.gallery"),
+    gallery: GalleryFile = GALLERY,
     encoder: Annotated[
         str | None,
         typer.Option(
@@ -336,17 +322,7 @@ def match(
         ),
     ] = None,
     false_accepts: FalseAcceptsOption = None,
-    table: Annotated[
-        Path | None,
-        typer.Option(
-            "--csv",
-            help="Write a row a file to this CSV file.",
-            show_default=False,
-            parser=place_of,
-            callback=worked_on_here,
-            metavar="FILE",
-        ),
-    ] = None,
+    table: TableFile = None,
     as_json: Json = False,
 ) -> None:
     """Say who sings every song of a library, without listening: after singers were enrolled or removed.

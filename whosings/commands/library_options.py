@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from whosings.commands.options import open_embedder, shipped_calibration
+from whosings.commands.options import on_this_machine, open_embedder, place_of, shipped_calibration, worked_on_here
 from whosings.errors import ConfigError, LibraryError
 
 if TYPE_CHECKING:
@@ -17,6 +17,34 @@ if TYPE_CHECKING:
     from whosings.library.decisions import DecidedLibrary
     from whosings.library.library_file import Library
 
+LibraryOption = Annotated[
+    Path,
+    typer.Option(
+        "--library",
+        "-l",
+        help="Library file, or s3://BUCKET/FILE.",
+        parser=place_of,
+        callback=worked_on_here,
+        metavar="FILE",
+    ),
+]
+GalleryOption = Annotated[
+    Path | None,
+    typer.Option("--gallery", "-g", help="Gallery file.", show_default=False, parser=on_this_machine, metavar="FILE"),
+]
+TableFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--csv",
+        help="Write a row a file to this CSV file, or s3://BUCKET/FILE.",
+        show_default=False,
+        parser=place_of,
+        callback=worked_on_here,
+        metavar="FILE",
+    ),
+]
+
+LIBRARY = Path("songs.library")
 OwnEncoder = Annotated[
     str | None,
     typer.Option("--encoder", help="The library's encoder; needed only where it does not ship.", show_default=False),

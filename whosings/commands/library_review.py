@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from whosings.commands.library import LIBRARY, LibraryOption
 from whosings.commands.library_options import (
+    LIBRARY,
+    LibraryOption,
     OwnEncoder,
     Who,
     library_calibration,

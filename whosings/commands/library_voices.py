@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from whosings.commands.library import LIBRARY, GalleryOption, LibraryOption
 from whosings.commands.library_options import (
+    LIBRARY,
+    GalleryOption,
+    LibraryOption,
     OwnEncoder,
     Who,
     library_calibration,

@@ -18,11 +18,38 @@ if TYPE_CHECKING:
     from whosings.gallery_audit import Doubts
     from whosings.opinion import SecondOpinion
 
+
+def place_of(given: str | Path) -> Path | str:
+    """What names a file of this machine, as a path; what names an object of a store, as it is.
+
+    A ``Path`` of the latter would have one slash less, and be a file here.
+    """
+    from whosings.storage import is_remote, local_path
+
+    text = str(given)
+    return text if is_remote(text) else local_path(text)
+
+
+def on_this_machine(given: str | Path) -> Path:
+    """A file that is worked on where it is."""
+    place = place_of(given)
+    if isinstance(place, str):
+        raise typer.BadParameter(f"{place} is on a store, and this takes a file of this machine; copy it here")
+    return place
+
+
+def place_told(given: str | Path) -> str:
+    """The same as text, as people are told it."""
+    return str(place_of(given))
+
+
 DataSetName = Literal["vocalset", "m4singer", "gtsinger", "ravdess-song", "artist20", "jamendolyrics", "mtg", "fma"]
 """A public data set, as ``open_data.registry`` lists them."""
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
-GalleryFile = Annotated[Path, typer.Option("--gallery", "-g", help="Gallery file.")]
+GalleryFile = Annotated[
+    Path, typer.Option("--gallery", "-g", help="Gallery file.", parser=on_this_machine, metavar="FILE")
+]
 EncoderName = Annotated[
     str, typer.Option("--encoder", help="'default', 'fast', a checkpoint's folder, hub:OWNER/NAME, or onnx:FILE.")
 ]
@@ -37,17 +64,6 @@ UnknownPrior = Annotated[
         "somebody else; a lower one names more clones and more strangers.",
     ),
 ]
-
-
-def place_of(given: str | Path) -> Path | str:
-    """What names a file of this machine, as a path; what names an object of a store, as it is.
-
-    A ``Path`` of the latter would have one slash less, and be a file here.
-    """
-    from whosings.storage import is_remote, local_path
-
-    text = str(given)
-    return text if is_remote(text) else local_path(text)
 
 
 def worked_on_here(context: typer.Context, place: Path | str | None) -> Path | None:
@@ -86,7 +102,7 @@ Recordings = Annotated[
     typer.Argument(
         help="Audio files, or s3://BUCKET/FILE.",
         show_default=False,
-        parser=lambda given: str(place_of(given)),
+        parser=place_told,
         metavar="FILES...",
     ),
 ]

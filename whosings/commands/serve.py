@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from whosings.commands.library import LIBRARY, LibraryOption
-from whosings.commands.options import GALLERY, Device, EncoderName, GalleryFile, Json
+from whosings.commands.library_options import LIBRARY
+from whosings.commands.options import GALLERY, Device, EncoderName, GalleryFile, Json, on_this_machine
 from whosings.console import print_json, print_text
 from whosings.errors import ConfigError, MissingExtraError
 
@@ -24,7 +24,9 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen at; others than loopback need --tokens.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8765,
     gallery: GalleryFile = GALLERY,
-    library: LibraryOption = LIBRARY,
+    library: Annotated[
+        Path, typer.Option("--library", "-l", help="Library file.", parser=on_this_machine, metavar="FILE")
+    ] = LIBRARY,
     data: Annotated[Path, typer.Option(help="Folder for jobs and for recordings that are kept.")] = Path(
         "whosings-service"
     ),

@@ -25,11 +25,12 @@ from whosings.commands.options import (
     embedded,
     here,
     open_embedder,
+    place_told,
     print_doubts,
     refuse_output,
 )
 from whosings.console import Report, counted, print_json, print_text
-from whosings.errors import AudioError, GalleryError, WhosingsError
+from whosings.errors import AudioError, GalleryError, StorageError, WhosingsError
 from whosings.singer_names import singer_name
 
 if TYPE_CHECKING:
@@ -43,8 +44,13 @@ _LEAST_SHOWN = 0.001  # probability of a candidate other than the best
 
 def enrol(
     singer: Annotated[str | None, typer.Argument(help="Name of the singer, unless --from is given.")] = None,
-    files: Annotated[list[Path] | None, typer.Argument(help="Recordings of that singer.", readable=False)] = None,
-    source: Annotated[Path | None, typer.Option("--from", help="Folder Singer/*.mp3, or a track table.")] = None,
+    files: Annotated[
+        list[str] | None,
+        typer.Argument(help="Recordings of that singer, or s3://BUCKET/FILE.", parser=place_told, metavar="FILES..."),
+    ] = None,
+    source: Annotated[
+        str | None, typer.Option("--from", help="Folder Singer/*.mp3, or a track table, also of a store.")
+    ] = None,
     singer_from: SingerFromOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show who would be enrolled, from what.")] = False,
     gallery: GalleryFile = GALLERY,
@@ -60,17 +66,18 @@ def enrol(
     from whosings.catalogue.listing import enrolment
     from whosings.catalogue.manifest import Track
     from whosings.catalogue.track_status import Listed
+    from whosings.storage import is_remote
 
     run = Report()
     if singer is not None and Path(singer).suffix.lower() in AUDIO_ENDINGS:
         raise typer.BadParameter(f"{singer} looks like a recording; name the singer first")
-    if singer_from is not None and (source is None or not source.is_dir()):
+    if singer_from is not None and (source is None or not Path(source).is_dir()):
         raise typer.BadParameter("--singer-from counts for a folder that --from names")
     if source is not None and singer is None:
         listed = enrolment(source, singer_from, run.failures.append)
     elif singer is not None and files and source is None:
         name = singer_name(singer, "enrol", GalleryError)
-        listed = tuple(Listed(Track(str(path), name, path)) for path in files)
+        listed = tuple(Listed(Track(path, name, path if is_remote(path) else Path(path))) for path in files)
     else:
         raise typer.BadParameter("give a singer's name and files, or --from FOLDER")
     tracks = [row.track for row in listed if row.excluded is None]
@@ -86,12 +93,12 @@ def enrol(
 class _LeftOut:
     """A file that is nobody's, or several people's, and why."""
 
-    path: Path
+    path: Path | str
     reason: str
 
 
 def _print_plan(run: Report, tracks: Sequence[Track], left_out: Sequence[_LeftOut], as_json: bool) -> None:
-    singers: dict[str, list[Path]] = {}
+    singers: dict[str, list[Path | str]] = {}
     for track in tracks:
         singers.setdefault(track.singer_id, []).append(track.path)
     if as_json:
@@ -117,6 +124,7 @@ def _enrol(
     from whosings.files import content_hash
     from whosings.gallery import Gallery
     from whosings.gallery_audit import audit
+    from whosings.storage import fetched
 
     failed = 0
     calibration = calibration_or_reason(embedder)
@@ -124,8 +132,9 @@ def _enrol(
         hashes: dict[str, str] = {}
         for track in tracks:
             try:
-                hashes[str(track.path)] = content_hash(track.path)
-            except OSError:
+                with fetched(str(track.path)) as file:
+                    hashes[str(track.path)] = content_hash(file)
+            except (OSError, StorageError):
                 hashes[str(track.path)] = ""  # the decoder says what is wrong with it
         held = {name: opened.contents(name) for name in {track.singer_id for track in tracks}}
         todo = [track for track in tracks if hashes[str(track.path)] not in held[track.singer_id]]
@@ -134,7 +143,7 @@ def _enrol(
                 try:
                     if isinstance(result, AudioError):
                         raise result
-                    enrolling.add(track.singer_id, result, hashes[str(track.path)], track.path.absolute())
+                    enrolling.add(track.singer_id, result, hashes[str(track.path)], _kept(track.path))
                 except WhosingsError as error:
                     run.failures.append(error)
                     failed += 1
@@ -156,6 +165,11 @@ def _enrol(
     for reason, count in Counter(left.reason for left in left_out).most_common():
         run.err.print(f"{count} left out: {reason}", style="yellow", markup=False)
     print_doubts(run, doubts)
+
+
+def _kept(path: Path | str) -> Path | str:
+    """Where a recording lies, for whoever looks for it from elsewhere."""
+    return path.absolute() if isinstance(path, Path) else path
 
 
 def identify(

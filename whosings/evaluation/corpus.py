@@ -28,11 +28,12 @@ from whosings.classifier import Tracks
 from whosings.embedding import Embeddings, TrackEmbedder
 from whosings.embedding_store import EmbeddingStore
 from whosings.errors import AudioError, EvaluationError
-from whosings.files import content_hash, hash_if_readable
+from whosings.files import content_hash
 from whosings.segment_embedding import WINDOW_HOP_S, WINDOW_S, Windows
+from whosings.storage import content_mark
 
 Stem = Literal["mixture", "vocal"]
-EmbedFiles = Callable[[Sequence[Path]], Iterator[Embeddings | AudioError]]
+EmbedFiles = Callable[[Sequence[Path | str]], Iterator[Embeddings | AudioError]]
 """Embeds files in order, as ``TrackEmbedder.many`` and ``many_embeddings.embed_each`` do."""
 
 
@@ -119,7 +120,7 @@ def embed_manifest(
         EvaluationError: a track without the stem, or no track with singing.
         ManifestError: the store is another embedder's.
     """
-    paths: dict[str, Path] = {}
+    paths: dict[str, Path | str] = {}
     for track in manifest.tracks:
         path = track.path if stem == "mixture" else track.vocals_path
         if path is None:
@@ -132,7 +133,7 @@ def embed_manifest(
     with ExitStack() as opened:
         stored = opened.enter_context(EmbeddingStore(store, embedder.fingerprint))
         short = opened.enter_context(EmbeddingStore(beside, _windows_print(embedder))) if windows_of else None
-        hashes = {track_id: hash_if_readable(path) for track_id, path in paths.items()}
+        hashes = {track_id: content_mark(str(path)) for track_id, path in paths.items()}
 
         def done(track_id: str) -> bool:
             wanted = [stored] if short is None or track_id not in windows_of else [stored, short]

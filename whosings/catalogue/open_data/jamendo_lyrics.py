@@ -46,7 +46,7 @@ def read_jamendo_lyrics(folder: Path) -> Reading:
             raise ManifestError(table, f"row {number} has no Filepath and Artist", "get it again")
         track = _track(row, name, artist, there.get(name, folder / name))
         if track.track_id in tracks:
-            passed_over.append(PassedOver(track.path, "the table names it twice"))
+            passed_over.append(PassedOver(track.file, "the table names it twice"))
         else:
             tracks[track.track_id] = track
     if not tracks:

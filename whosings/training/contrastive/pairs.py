@@ -30,6 +30,7 @@ from whosings.config import AnyFrontEnd, PairsConfig
 from whosings.errors import AudioError, TrainingError
 from whosings.sound.harmony import MOST_SEMITONES, transposed, transposition
 from whosings.spectrogram import conform
+from whosings.storage import local_path
 from whosings.training.contrastive.views import Sources
 
 _NEIGHBOURS = 4  # pairs that may share a band
@@ -65,8 +66,8 @@ class View:
         """The file that holds the stem."""
         if self.stem == "vocal":
             assert self.track.vocals_path is not None  # PairSampler admits no other
-            return self.track.vocals_path
-        return self.track.path
+            return local_path(str(self.track.vocals_path))
+        return self.track.file
 
 
 @dataclass(frozen=True)
