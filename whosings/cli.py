@@ -26,6 +26,7 @@ from whosings.commands import (
     library_voices,
     open_data,
     preparation,
+    scan,
     separation,
     serve,
     singers,
@@ -51,7 +52,7 @@ _GROUPS: dict[str, dict[str, Verb]] = {
         "demo": demo.demo,
     },
     "Libraries": {
-        "scan": library.scan,
+        "scan": scan.scan,
         "match": library.match,
         "find": library_voices.find,
         "serve": serve.serve,

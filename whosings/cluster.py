@@ -15,12 +15,12 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from whosings.cluster_work import ClusterWork
+from whosings.cluster_work import Census, ClusterWork
 from whosings.errors import ClusterError, MissingExtraError, clause
 from whosings.parallel import Done, Item, Result
 
@@ -35,11 +35,13 @@ class RayEngine:
         address: of the cluster, for messages.
         workers: processes at most in each crew; None takes all of the cluster's cores, as they come and go.
         gpus: of each process that holds a model, such as 0.25; 0 works on processor cores.
+        census: who works now.
     """
 
     address: str
     workers: int | None = None
     gpus: float = 0.0
+    census: Census = field(default_factory=Census, compare=False)
 
     @staticmethod
     def connect(address: str | None = None, workers: int | None = None, gpus: float = 0.0) -> RayEngine:
@@ -79,11 +81,15 @@ class RayEngine:
         Raises:
             ClusterError: no process can be begun on any node.
         """
-        work = ClusterWork(function, self.workers, self.gpus)
+        work = ClusterWork(function, self.workers, self.gpus, self.census)
         try:
             yield from work.each(iter(items))
         finally:
             work.end()
+
+    def processes(self) -> int:
+        """As ``parallel.processes``."""
+        return self.census.processes
 
     def answered_here(self, function: Callable[[Item], Result]) -> Callable[[Item], Result]:
         """As ``parallel.answered_here``: an actor on this node answers."""

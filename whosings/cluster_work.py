@@ -19,6 +19,13 @@ _FAILED_STARTS = 3  # in a row, without any that worked
 _NOBODY_S = 600.0  # without a single process that could be begun
 
 
+@dataclass
+class Census:
+    """How many processes work at this moment."""
+
+    processes: int = 0
+
+
 @dataclass(frozen=True)
 class _About:
     """What a process that is begun says of itself."""
@@ -190,7 +197,7 @@ class ClusterWork(Generic[Item, Result]):
         gpus: of each process that holds a model; with any, work in halves has two crews.
     """
 
-    def __init__(self, function: Callable[[Item], Result], workers: int | None, gpus: float) -> None:
+    def __init__(self, function: Callable[[Item], Result], workers: int | None, gpus: float, census: Census) -> None:
         import ray
 
         self._last: _Crew
@@ -200,6 +207,7 @@ class ClusterWork(Generic[Item, Result]):
             self._last = _Crew(function.second, 0, gpus, None)
         else:
             self._last = _Crew(function, 1, gpus, workers)
+        self._census = census
         self._running: dict[Any, tuple[_Crew, _Member, _Task[Item]]] = {}
         self._again: deque[_Task[Item]] = deque()  # lost with a node
         self._suspects: deque[_Task[Item]] = deque()
@@ -238,6 +246,7 @@ class ClusterWork(Generic[Item, Result]):
             if not (more or self._running or self._again or self._suspects or self._halves):
                 return
             crews = [self._last] if self._first is None else [self._first, self._last]
+            self._census.processes = sum(len(crew.members) for crew in crews)
             pending = [*self._running, *(answer for crew in crews for answer in crew.starting)]
             if not pending:
                 time.sleep(0 if passed else _LOOK_S / 10)
@@ -255,6 +264,7 @@ class ClusterWork(Generic[Item, Result]):
 
     def end(self) -> None:
         """Nobody works any more."""
+        self._census.processes = 0
         self._last.end()
         if self._first is not None:
             self._first.end()

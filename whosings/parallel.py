@@ -75,6 +75,10 @@ class Engine(Protocol):
         """As ``parallel.each``."""
         ...
 
+    def processes(self) -> int:
+        """As ``parallel.processes``."""
+        ...
+
     def answered_here(self, function: Callable[[Item], Result]) -> Callable[[Item], Result]:
         """As ``parallel.answered_here``."""
         ...
@@ -133,6 +137,11 @@ def in_order(results: Iterable[Done[Item, Result]], items: Sequence[Item]) -> It
             done = next(coming)
             early[done.item] = done
         yield early.pop(item)
+
+
+def processes(workers: Workers) -> int:
+    """How many processes work now, or will."""
+    return max(1, workers) if isinstance(workers, int) else workers.processes()
 
 
 def answered_here(function: Callable[[Item], Result], workers: Workers) -> Callable[[Item], Result]:

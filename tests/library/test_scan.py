@@ -18,7 +18,7 @@ from rich.console import Console
 
 from tests.conftest import singing
 from whosings import cli
-from whosings.commands.library import _Stalls
+from whosings.commands.scan import _Stalls
 from whosings.console import Report
 from whosings.gallery import Gallery
 from whosings.library import scan as scanning
@@ -577,7 +577,7 @@ def test_a_gallery_of_nobody_is_told_before_the_work(songs, scan, tiny, tmp_path
 @pytest.mark.parametrize(("running", "told"), [(("/far/a.mp3", "/far/b.mp3"), True), ((), False)])
 def test_files_that_hang_are_told(monkeypatch, running, told):
     """Nothing is told of a stream that has no paths for now."""
-    monkeypatch.setattr("whosings.commands.library._STALL_S", 0.05)
+    monkeypatch.setattr("whosings.commands.scan._STALL_S", 0.05)
     err = io.StringIO()
     run = Report(err=Console(file=err, soft_wrap=True))
     with _Stalls(run, SimpleNamespace(running=running)) as stalls:

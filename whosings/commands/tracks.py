@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -49,7 +50,12 @@ def activity(files: Recordings, as_json: Json = False) -> None:
 def embed(
     files: Recordings,
     out: Annotated[
-        str, typer.Option("--out", "-o", help="Parquet file to write, or s3://BUCKET/FILE.")
+        str,
+        typer.Option(
+            "--out",
+            "-o",
+            help="Parquet file to write, or s3://BUCKET/FILE; a name that ends in / is a folder of parts.",
+        ),
     ] = "embeddings.parquet",
     encoder: EncoderName = "default",
     device: Device = "auto",
@@ -59,18 +65,27 @@ def embed(
     gpus: GpusOption = 0.0,
     as_json: Json = False,
 ) -> None:
-    """Write embeddings of sung segments to one Parquet file. If interrupted, rerun to resume."""
+    """Write embeddings of sung segments to one Parquet file, or a folder of parts. If interrupted, rerun to resume."""
+    from whosings.embedding_parts import EmbeddingParts
     from whosings.embedding_store import EmbeddingStore
     from whosings.many_embeddings import NamedEmbedder, embed_each
     from whosings.storage import content_mark, is_remote, working_copy
 
     run = Report()
-    refuse_output("--out", Path(out), (".parquet",), here(files))
+    parts = out.endswith("/")
+    if not parts:
+        refuse_output("--out", Path(out), (".parquet",), here(files))
     who = open_workers(engine, address, gpus, workers, 0)
     named = NamedEmbedder(seen_by_all(encoder, who), device)
     embedder = named.open()
     places = {path: path if is_remote(path) else str(Path(path).resolve()) for path in files}
-    with working_copy(out) as table, EmbeddingStore(table, embedder.fingerprint) as store, run.bars() as bars:
+    with (
+        nullcontext() if parts else working_copy(out) as table,
+        EmbeddingParts(out, embedder.fingerprint)
+        if table is None
+        else EmbeddingStore(table, embedder.fingerprint) as store,
+        run.bars() as bars,
+    ):
         with ThreadPoolExecutor(_REQUESTS) as pool:
             marks = dict(zip(files, pool.map(content_mark, files), strict=True))
         todo = [path for path, place in places.items() if not store.holds(place, marks[path])]
