@@ -4,6 +4,8 @@ A way is built into a folder, opened from there, asked, and changed. All work wi
 on the threads that the process may use: the benchmark pins it to one core.
 """
 
+# ruff: noqa: D102 (`Way` says what each does)
+
 from __future__ import annotations
 
 import os
@@ -237,7 +239,9 @@ class Lance:
         from lancedb.index import HnswSq, IvfPq
 
         lists = 1 << max(2, round(np.log2(np.sqrt(len(vectors)))))
-        blocks = (self._rows(np.arange(len(vectors))[first:][:_BLOCK], vectors) for first in range(0, len(vectors), _BLOCK))
+        blocks = (
+            self._rows(np.arange(len(vectors))[first:][:_BLOCK], vectors) for first in range(0, len(vectors), _BLOCK)
+        )
         table = lancedb.connect(folder).create_table("voices", blocks)
         if self.kind == "IVF_PQ":
             config = IvfPq(distance_type="dot", num_partitions=lists, num_sub_vectors=vectors.shape[1] // 2)

@@ -1,4 +1,4 @@
-"""An index over a library's voices against comparing with all of them: recall, upkeep, damage, kill -9, probabilities."""
+"""An index over a library's voices against comparing with all: recall, upkeep, damage, kill -9, probabilities."""
 
 import dataclasses
 import os
@@ -162,7 +162,7 @@ def test_another_librarys_index_is_made_anew(small, tmp_path):
     bring_up_to_date(small, MAKER.calibration)
     with MAKER.library(tmp_path / "other") as other:
         fill(other, range(100, 160), name="other")
-        os.rename(index_folder(small.path), index_folder(other.path))
+        index_folder(small.path).rename(index_folder(other.path))
         assert bring_up_to_date(other, MAKER.calibration).why_anew == "most of the library has changed"
         asked = means(130, 1, seed=1)[0]
         assert set(VoiceIndex(other, MAKER.calibration).nearest(asked, 6)) == set(by_cosine(other, asked, 6))
@@ -176,7 +176,7 @@ def test_another_encoder_is_refused_and_then_made_anew(small, what):
         small.fingerprint = "f" * 64
     else:
         calibration = dataclasses.replace(calibration, centre=tuple(0.5 * x for x in calibration.centre))
-    with pytest.raises(LibraryError, match="is an index of another .* than the library's; make it anew"):
+    with pytest.raises(LibraryError, match=r"is an index of another .* than the library's; make it anew"):
         VoiceIndex(small, calibration)
     slow = Searcher.of(small, calibration, worth_it=1)
     assert slow.index is None and "of another" in slow.told

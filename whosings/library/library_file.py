@@ -302,8 +302,7 @@ class Library(SqliteFile):
             LibraryError: it is there no more.
         """
         with self._faults():
-            query = "SELECT number FROM voices WHERE id = ?"
-            found = self._db.execute(query, (voice,)).fetchone()
+            found = self._db.execute("SELECT number FROM voices WHERE id = ?", (voice,)).fetchone()
         if found is None:
             raise LibraryError(self.path, "was changed while it was read", "run the same command again")
         return int(found[0])
@@ -317,7 +316,8 @@ class Library(SqliteFile):
             "SELECT voices.id, sha256 || ' ' || number || ' ' || heard_at FROM voices"
             " JOIN recordings ON recordings.id = recording WHERE voices.id > ? ORDER BY voices.id LIMIT ?"
         )
-        yield from self._rows(keyed)  # type: ignore[misc]
+        for number, key in self._rows(keyed):
+            yield int(number), key
 
     def paths(self, recording: int) -> tuple[str, ...]:
         """Where the files of a recording are, in order."""

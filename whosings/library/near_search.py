@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from whosings.audio import FloatArray
 from whosings.calibration import Calibration
@@ -51,14 +52,14 @@ class Searcher:
     told: str = ""
 
     @classmethod
-    def of(cls, library: Library, calibration: Calibration, worth_it: int = WORTH_IT) -> Searcher:
+    def of(cls, library: Library, calibration: Calibration, worth_it: int | None = None) -> Searcher:
         """With the library's index where it has one, brought up to date, and where the library is large enough.
 
         Args:
             calibration: that of the library's encoder.
-            worth_it: voices from which on an index is used.
+            worth_it: voices from which on an index is used; ``WORTH_IT`` unless given.
         """
-        if library.count_voices() < worth_it:
+        if library.count_voices() < (WORTH_IT if worth_it is None else worth_it):
             return cls(library, calibration)
         if not index_folder(library.path).is_dir():
             return cls(library, calibration, None, _SLOW)
@@ -128,6 +129,7 @@ class Searcher:
         return matches_near(self.library, near, likeness, compete, top, leave_out, contents)
 
 
-def _some(voices: LibraryVoices, kept: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> LibraryVoices:
-    parts = (voices.ids, voices.recordings, voices.means, voices.amounts, voices.seconds)
-    return LibraryVoices(*(part[kept] for part in parts))
+def _some(voices: LibraryVoices, kept: NDArray[np.bool_]) -> LibraryVoices:
+    return LibraryVoices(
+        voices.ids[kept], voices.recordings[kept], voices.means[kept], voices.amounts[kept], voices.seconds[kept]
+    )

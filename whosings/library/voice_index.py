@@ -52,8 +52,8 @@ _FORMAT = 1
 _CURRENT, _LOCK = "current.json", "lock"
 _PARTS = ("lists", "voices", "sample")
 _LISTS_OF_ROOT = 4  # lists over the root of the number of voices
-_TRAINED = 64  # voices a list, from which the centres are learnt
-_PROBED = 24  # lists that a question looks through, and more for as many as are asked for
+_TRAINED = 40  # voices a list, from which the centres are learnt
+_PROBED, _LEAST_PROBED = 4, 64  # lists that a question looks through, over the root of their number; and at the least
 _GROWN = 4  # times as many voices as the centres were learnt for: they are learnt anew
 _BLOCK = 1 << 15
 _REMAKE = "make it anew: whosings index --anew"
@@ -148,7 +148,7 @@ class VoiceIndex:
         """
         import faiss
 
-        probed = min(self._lists.nlist, _PROBED + math.isqrt(count))
+        probed = min(self._lists.nlist, max(_LEAST_PROBED, _PROBED * math.isqrt(self._lists.nlist)))
         given = faiss.SearchParametersIVF(nprobe=probed)
         with _one_thread():
             found = self._lists.search(self._calibration.centred(mean[None]), min(count, len(self)), params=given)[1][0]
@@ -294,7 +294,7 @@ def _write(
     if lists.ntotal != len(ids):
         raise LibraryError(library.path, "was changed while it was read", "run the same command again")
     parts = {
-        "lists": memoryview(faiss.serialize_index(lists)),
+        "lists": faiss.serialize_index(lists).tobytes(),
         "voices": np.stack([ids.astype(np.uint64), keys]).tobytes(),
         "sample": _sampled(library, ids, keys),
     }
