@@ -50,7 +50,7 @@ def fill(library, singers, songs=SONGS, name="s"):
 def large(tmp_path_factory):
     """A library of some thousands of voices, to be read only."""
     with MAKER.library(tmp_path_factory.mktemp("large") / "l") as opened:
-        fill(opened, range(500))
+        fill(opened, range(300))
         bring_up_to_date(opened, MAKER.calibration)
         yield opened
 
@@ -73,10 +73,10 @@ def by_cosine(library, mean, count):
 
 def test_nearly_all_of_the_nearest_are_found(large):
     index, shares = VoiceIndex(large, MAKER.calibration), []
-    for singer in (*range(0, 500, 25), *range(9000, 9020)):  # of the library, and strangers
+    for singer in (*range(0, 300, 15), *range(9000, 9020)):  # of the library, and strangers
         asked = means(singer, 1, seed=1)[0]
         shares.append(len(np.intersect1d(index.nearest(asked, 64), by_cosine(large, asked, 10))) / 10)
-    assert len(index) == 3000 and np.mean(shares) >= 0.99
+    assert len(index) == 1800 and np.mean(shares) >= 0.99
 
 
 def test_what_is_told_is_what_comparing_with_all_tells(large):
@@ -239,15 +239,17 @@ def test_kill_9_leaves_an_index_that_is_whole(small):
     right = set(by_cosine(small, asked, 6))
     command = [sys.executable, "-c", CHILD, str(small.path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as child:
-        for _ in range(2):
-            child.stdout.readline()
-        for turn in range(12):
-            time.sleep(0.01 + 0.013 * turn)
-            os.kill(child.pid, signal.SIGSTOP)  # as dead as it will be: what lies on the disk is looked at
-            index = VoiceIndex(small, MAKER.calibration)
-            assert set(index.nearest(asked, 6)) == right and index.is_of(small)
-            os.kill(child.pid, signal.SIGCONT)
-        child.kill()
+        try:
+            for _ in range(2):
+                child.stdout.readline()
+            for turn in range(8):
+                time.sleep(0.01 + 0.013 * turn)
+                os.kill(child.pid, signal.SIGSTOP)  # as dead as it will be: what lies on the disk is looked at
+                index = VoiceIndex(small, MAKER.calibration)
+                assert set(index.nearest(asked, 6)) == right and index.is_of(small)
+                os.kill(child.pid, signal.SIGCONT)
+        finally:
+            child.kill()
     assert bring_up_to_date(small, MAKER.calibration) == (done := bring_up_to_date(small, MAKER.calibration))
     assert done.added == done.deleted == 0
     bring_up_to_date(small, MAKER.calibration, anew=True)
