@@ -22,6 +22,7 @@ from whosings.commands import (
     evaluation,
     gallery,
     library,
+    library_index,
     library_review,
     library_voices,
     open_data,
@@ -55,6 +56,7 @@ _GROUPS: dict[str, dict[str, Verb]] = {
         "scan": scan.scan,
         "match": library.match,
         "find": library_voices.find,
+        "index": library_index.index,
         "serve": serve.serve,
     },
     "Catalogues": {

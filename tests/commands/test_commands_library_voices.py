@@ -138,3 +138,24 @@ def test_review_from_the_list_to_the_thresholds(home, run):
     more = json.loads(run("gallery", "calibrate", "--library", "songs.library", "--json")[1])
     assert plain["rates"]["recordings"] == 42 and more["rates"]["recordings"] > 42
     assert more["held_back"] == 43
+
+
+def test_an_index_is_made_used_kept_and_removed(home, run, monkeypatch):
+    pytest.importorskip("faiss")
+    monkeypatch.setattr("whosings.library.near_search.WORTH_IT", 1)
+    whole = json.loads(run("find", "/songs/1-0", "--json")[1])
+    assert "make an index: whosings index" in " ".join(run("find", "/songs/1-0")[2].split())
+    code, out, _ = run("index")
+    assert code == 0 and "songs.library.index: 15 voices, 15 added, 0 deleted" in out.replace("\n", "")
+    code, out, err = run("find", "/songs/1-0", "--json")
+    assert code == 0 and not err
+    for one, right in zip(json.loads(out)[0]["matches"], whole[0]["matches"], strict=True):
+        assert one["sha256"] == right["sha256"] and one["probability"] == pytest.approx(right["probability"], abs=1e-4)
+    with MAKER.library("songs.library") as library:
+        MAKER.add(library, "1-9", [10], 9)
+    assert json.loads(run("index", "--json")[1])["upkeep"]["added"] == 1
+    (home / "songs.library.index/current.json").write_text("{")
+    assert "is damaged (current.json cannot be read)" in " ".join(run("find", "/songs/1-0")[2].split())
+    assert "made anew: is damaged" in run("index")[1]
+    assert run("index", "--anew", "--remove")[0] == 2
+    assert run("index", "--remove")[0] == 0 and not (home / "songs.library.index").exists()

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from whosings.heard import HeardTrack, HeardVoice
     from whosings.library.decisions import DecidedLibrary
     from whosings.library.grouping import Group
-    from whosings.library.search import Likeness, Match
+    from whosings.library.near_search import Searcher
+    from whosings.library.search import Match
 
 Number = Annotated[int, typer.Argument(help="Number of a group, as 'whosings group' shows it.", show_default=False)]
 _SHOWN = 3  # spans in a line, and recordings where none is likely
@@ -74,7 +75,8 @@ def find(
     """
     from whosings.answer import NOTICE
     from whosings.library.decisions import DecidedLibrary
-    from whosings.library.search import like_voice, matches, voices_within
+    from whosings.library.near_search import Searcher
+    from whosings.library.search import voices_within
 
     run = Report()
     with DecidedLibrary(library) as opened:
@@ -82,16 +84,14 @@ def find(
         if asked is None:
             if start is not None or stop is not None:
                 raise typer.BadParameter("--from and --to choose a voice of a song, and change nothing for a singer")
-            found = [_find_singer(opened, what, gallery, encoder, top)]
+            found = [_find_singer(run, opened, what, gallery, encoder, top)]
             about: list[HeardVoice | None] = [None]
         else:
-            calibration, voices = library_calibration(opened, encoder), opened.voices()
             chosen = voices_within(asked, start, stop)
             about = [*chosen]
-            found = [
-                matches(opened, voices, like_voice(voices, voice.mean, voice.amount, calibration), top, recording)
-                for voice in chosen
-            ]
+            searcher = Searcher.of(opened, library_calibration(opened, encoder))
+            _tell(run, searcher)
+            found = [searcher.voice(voice.mean, voice.amount, top, recording) for voice in chosen]
     if as_json:
         print_json(
             [
@@ -124,11 +124,16 @@ def _song(library: DecidedLibrary, what: str, encoder: str | None, device: str) 
     return hear(embedder(what), library_calibration(library, encoder)), None
 
 
+def _tell(run: Report, searcher: Searcher) -> None:
+    if searcher.told:
+        run.err.print(searcher.told, markup=False)
+
+
 def _find_singer(
-    library: DecidedLibrary, name: str, gallery: Path | None, encoder: str | None, top: int
+    run: Report, library: DecidedLibrary, name: str, gallery: Path | None, encoder: str | None, top: int
 ) -> tuple[Match, ...]:
     from whosings.gallery import Gallery
-    from whosings.library.search import like_singer, matches
+    from whosings.library.near_search import Searcher
 
     if gallery is None and not GALLERY.exists():
         raise ConfigError(name, "is neither a file nor a song of the library", "check the path, or give --gallery FILE")
@@ -140,9 +145,9 @@ def _find_singer(
             problem = f"is neither a file, nor a song of the library, nor enrolled in {singers.path}"
             raise ConfigError(name, problem, "check the path, or list the names with: whosings gallery list")
         contents = frozenset(track.sha256 for track in singers.tracks_of(name))
-    voices = library.voices()
-    likeness: Likeness = like_singer(voices, enrolled, name, library_calibration(library, encoder))
-    return matches(library, voices, likeness, top, enrolled=contents)
+    searcher = Searcher.of(library, library_calibration(library, encoder))
+    _tell(run, searcher)
+    return searcher.singer(enrolled, name, top, contents)
 
 
 def _print_matches(run: Report, found: tuple[Match, ...]) -> None:

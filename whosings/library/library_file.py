@@ -272,6 +272,53 @@ class Library(SqliteFile):
         amounts, lengths = measures[:, whole]
         return LibraryVoices(ids, recordings, means[whole], amounts, lengths)
 
+    def count_voices(self) -> int:
+        """How many voices there are, of all recordings."""
+        with self._faults():
+            return int(self._db.execute("SELECT count(*) FROM voices").fetchone()[0])
+
+    def voices_of(self, ids: Iterable[int]) -> LibraryVoices:
+        """Some voices by their rows' numbers, by recording and number; those that are there no more are left out."""
+        wanted = json.dumps([int(number) for number in ids])
+        query = (
+            "SELECT id, recording, mean, amount, seconds FROM voices WHERE id IN (SELECT value FROM json_each(?))"
+            " ORDER BY recording, number"
+        )
+        with self._faults():
+            rows = self._db.execute(query, (wanted,)).fetchall()
+            width = self._db.execute("SELECT max(length(mean)) FROM (SELECT mean FROM voices LIMIT 1)").fetchone()[0]
+        means = np.zeros((len(rows), (width or 0) // 4), np.float32)
+        for place, row in enumerate(rows):
+            means[place] = self._mean(row[2], width)
+        numbers, recordings, amounts, seconds = (np.array([row[at] for row in rows]) for at in (0, 1, 3, 4))
+        return LibraryVoices(
+            numbers.astype(np.int64), recordings.astype(np.int64), means, amounts.astype(float), seconds.astype(float)
+        )
+
+    def number_of(self, voice: int) -> int:
+        """Which of its recording's voices one is, counted from 0.
+
+        Raises:
+            LibraryError: it is there no more.
+        """
+        with self._faults():
+            found = self._db.execute("SELECT number FROM voices WHERE id = ?", (voice,)).fetchone()
+        if found is None:
+            raise LibraryError(self.path, "was changed while it was read", "run the same command again")
+        return int(found[0])
+
+    def voice_keys(self) -> Iterator[tuple[int, str]]:
+        """All voices' rows' numbers in order, and a text of each that another voice does not have.
+
+        A row's number may come back with another voice, after the last one was forgotten.
+        """
+        keyed = (
+            "SELECT voices.id, sha256 || ' ' || number || ' ' || heard_at FROM voices"
+            " JOIN recordings ON recordings.id = recording WHERE voices.id > ? ORDER BY voices.id LIMIT ?"
+        )
+        for number, key in self._rows(keyed):
+            yield int(number), key
+
     def paths(self, recording: int) -> tuple[str, ...]:
         """Where the files of a recording are, in order."""
         with self._faults():

@@ -81,6 +81,26 @@ def competing(llr: Scores) -> float:
     return float(max(1.0, min(len(ordered), so_far[own[0]] if len(own) else so_far[-1])))
 
 
+def competing_in_part(near: Scores, sample: Scores, others: int) -> float:
+    """The same where only some ratios are known: those of the nearest voices, and of a part of all others.
+
+    Each voice of the part stands for as many of the others as it is a share of them. The estimate is right on average,
+    and more often too low than too high, because few of the others count for much.
+
+    Args:
+        near: (near,) log-likelihood ratios of the nearest.
+        sample: (sampled,) those of voices that are not among the nearest, drawn without regard to likeness.
+        others: how many voices are not among the nearest.
+    """
+    weights = np.concatenate([np.ones(len(near)), np.full(len(sample), others / max(1, len(sample)))])
+    ordered = np.argsort(llr := np.concatenate([near, sample]).astype(np.float64), kind="stable")
+    ratios, weights = np.exp(np.clip(llr[ordered], -_MOST_NATS, _MOST_NATS)), weights[ordered]
+    count = len(near) + others
+    so_far = min(COMPETITORS, count) + np.concatenate([[0.0], np.cumsum(weights * ratios)])
+    own = np.flatnonzero(ratios > so_far[:-1])
+    return float(max(1.0, min(count, so_far[own[0]] if len(own) else so_far[-1])))
+
+
 def like_voice(voices: LibraryVoices, mean: FloatArray, amount: float, calibration: Calibration) -> Likeness:
     """All voices of a library against one that was heard.
 
@@ -144,10 +164,46 @@ def matches(
         leave_out: a recording that is not told, because it is what was asked with.
         enrolled: contents (SHA-256) that are enrolled of the singer who was asked for.
     """
-    others = voices.recordings != (-1 if leave_out is None else leave_out)
+    others = _others(voices, leave_out)
     if not others.any():
         return ()
-    prior = 1 / (1 + competing(likeness.llr[others]))
+    compete = competing(likeness.llr[others])
+    return _told(library, voices, likeness, compete, top, leave_out, enrolled)
+
+
+def matches_near(
+    library: Library,
+    near: LibraryVoices,
+    likeness: Likeness,
+    compete: float,
+    top: int,
+    leave_out: int | None = None,
+    enrolled: frozenset[str] = frozenset(),
+) -> tuple[Match, ...]:
+    """The likeliest recordings among those of some voices, as ``matches`` tells them of all.
+
+    Args:
+        near: voices of ``library``, all that may be likely.
+        likeness: of these.
+        compete: how many voices compete, of all that the library has.
+    """
+    return _told(library, near, likeness, compete, top, leave_out, enrolled)
+
+
+def _others(voices: LibraryVoices, leave_out: int | None) -> NDArray[np.bool_]:
+    return np.asarray(voices.recordings != (-1 if leave_out is None else leave_out))
+
+
+def _told(
+    library: Library,
+    voices: LibraryVoices,
+    likeness: Likeness,
+    compete: float,
+    top: int,
+    leave_out: int | None,
+    enrolled: frozenset[str],
+) -> tuple[Match, ...]:
+    others, prior = _others(voices, leave_out), 1 / (1 + compete)
     found: list[Match] = []
     told: set[int] = set()
     for place in np.lexsort((voices.ids, -likeness.llr)):
@@ -155,7 +211,7 @@ def matches(
         if not others[place] or recording in told:
             continue
         told.add(recording)
-        number = int(place - np.searchsorted(voices.recordings, recording))  # voices are in the order of recordings
+        number = library.number_of(int(voices.ids[place]))
         voice = library.heard(recording).voices[number]
         nats, sha256 = float(likeness.llr[place]), library.recording(recording).sha256
         found.append(
