@@ -1,7 +1,6 @@
 """Objects are had whole or not at all, whatever the store and the network do, and each fault is one sentence."""
 
 import os
-import socket
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -417,30 +416,3 @@ def test_other_stores_that_fsspec_knows(tmp_path):
     with pytest.raises(ChangedObjectError):
         put(tmp_path / "x", "memory://b/a.txt", if_unchanged=first)
     assert signature("memory://b/a.txt") == second
-
-
-@pytest.mark.slow
-def test_googles_store(monkeypatch, tmp_path):
-    """By gcsfs, against an emulator."""
-    emulator = pytest.importorskip("gcp_storage_emulator.server", reason="needs a server like Google's")
-    pytest.importorskip("gcsfs", reason="needs a client of Google's store")
-    from fsspec.config import conf
-
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    server = emulator.create_server("127.0.0.1", port, in_memory=True, default_bucket="bucket")
-    server.start()
-    monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{port}")
-    monkeypatch.setenv("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")  # asks by gRPC, which no emulator answers
-    monkeypatch.setitem(conf, "gcs", {"token": "anon", "endpoint_url": f"http://127.0.0.1:{port}"})
-    try:
-        first = write_bytes("gs://bucket/a/x.txt", b"hello")
-        assert read("gs://bucket/a/x.txt") == b"hello" and signature("gs://bucket/a/x.txt") == first
-        assert [(one.location, one.signature) for one in listing("gs://bucket/a")] == [("gs://bucket/a/x.txt", first)]
-        with pytest.raises(ChangedObjectError):
-            write_bytes("gs://bucket/a/x.txt", b"other", if_absent=True)
-        with pytest.raises(MissingObjectError):
-            read("gs://bucket/none")
-    finally:
-        server.stop()
