@@ -300,12 +300,18 @@ class _FsspecStore(Store):
             data = self._opened.cat_file(location, start, until) if until > start else b""
             if len(data) != until - start:
                 raise TransferError(f"the answer ends after {len(data)} of {until - start} bytes")
+            if until == about.size and _described(self._opened.info(location), location) != about:
+                raise ChangedObjectError(location, "changed while it was read", "run again")
             return Piece(about, data)
 
         return attempt(once, location, "read")
 
     def write(self, file: Path, location: str, condition: Condition) -> StoredObject:
         _check(self, location, condition)
+        if condition.if_absent:  # some clients, and some stores, heed no mode
+            with suppress(MissingObjectError):
+                self.look(location)
+                raise ChangedObjectError(location, "is there already", "run again with what is there now")
         mode = "create" if condition.if_absent else "overwrite"
         attempt(lambda: self._opened.put_file(str(file), location, mode=mode), location, "written")
         return self.look(location)

@@ -6,8 +6,7 @@ from typing import Annotated
 
 import typer
 
-from whosings.commands.library import LIBRARY, LibraryOption
-from whosings.commands.library_options import OwnEncoder, library_calibration
+from whosings.commands.library_options import LIBRARY, LibraryOption, OwnEncoder, library_calibration
 from whosings.commands.options import Json
 from whosings.console import Report, counted, print_json
 
