@@ -1,9 +1,15 @@
-"""Beyond one machine: engines, an index of voices, joins of dumps, and object stores, one after another.
+"""Beyond one machine: engines, what a track costs, an index of voices, joins of dumps, and object stores.
 
-Each part is a script of its own, with options of its own: ``scale_engines.py`` (a Ray cluster against processes of this
-machine, and throughput by workers), ``scale_index.py`` (indexes of voices, against comparing with all of them),
-``scale_find.py`` (``find`` with the one that was chosen), ``scale_joins.py`` (dumps, duplicates and splits against the
-plain way) and ``scale_storage.py`` (an object store against a disk). ``--part`` runs one of them.
+Each part is a script of its own, with options of its own:
+
+- ``scale_engines.py``: a Ray cluster against processes of this machine, and throughput by workers
+- ``scale_cost.py``: what a million tracks cost
+- ``scale_index.py``: indexes of voices, against comparing with all of them
+- ``scale_find.py``: ``find`` with the one that was chosen
+- ``scale_joins.py``: dumps, duplicates and splits, against the plain way
+- ``scale_storage.py``: an object store against a disk
+
+``--part`` runs one of them.
 """
 
 from __future__ import annotations
@@ -14,7 +20,7 @@ from pathlib import Path
 
 import measure
 
-PARTS = ("engines", "index", "find", "joins", "storage")
+PARTS = ("engines", "cost", "index", "find", "joins", "storage")
 
 
 def main() -> None:
