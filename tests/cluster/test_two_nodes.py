@@ -25,9 +25,10 @@ from whosings.choir.plan import Part, Preset, make_plan
 from whosings.cluster import RayEngine
 from whosings.errors import ClusterError
 from whosings.parallel import Done, InHalves, each
+from whosings.ray_data import VoicesOfFiles
 
 # Ray reads its settings when it is imported: not before the token is set.
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(find_spec("ray") is None, reason="needs the extra scale")]
+pytestmark = pytest.mark.skipif(find_spec("ray") is None, reason="needs the extra scale")
 ROOT = Path(__file__).parents[2]
 
 
@@ -49,7 +50,9 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     # Ray's own folder must have a short name: sockets lie in it.
     folder = tmp_path_factory.mktemp("r")
     secret = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32), "RAY_USAGE_STATS_ENABLED": "0"}
-    environment = {**os.environ, **secret, "PYTHONPATH": str(ROOT), "RAY_TMPDIR": str(folder)}
+    # A node is dead after three seconds without a sign, not after half a minute.
+    soon = {"RAY_health_check_period_ms": "1000", "RAY_health_check_failure_threshold": "3"}
+    environment = {**os.environ, **secret, **soon, "PYTHONPATH": str(ROOT), "RAY_TMPDIR": str(folder)}
     command = Path(sys.executable).parent / "ray"
 
     def begin(*words: str) -> set[int]:
@@ -108,33 +111,50 @@ def rows_of(library: Path) -> list[tuple[object, ...]]:
     return sorted(map(repr, found)) + sorted(map(repr, files))
 
 
-def test_two_nodes(cluster, songs, tiny, tmp_path):
-    """In one test, because a cluster takes long to begin; the node is killed last."""
-    _scans_and_embeds_as_here(cluster, songs, tiny.folder, tmp_path)
+@pytest.mark.long
+def test_all_verbs_do_as_here(cluster, songs, tiny, tmp_path):
+    """In one test, because a cluster takes long to begin; it comes first, because the next one kills a node."""
+    _scans_in_halves_and_embeds_as_here(cluster, songs, tiny.folder, tmp_path)
     engine = RayEngine.connect(cluster.address)
     _makes_and_prepares_as_here(engine, songs, tmp_path)
     _says_what_is_wrong(engine, tmp_path)
     _does_halves_apart(cluster)
-    _loses_nothing_with_a_process_and_a_node(engine, cluster, tmp_path)
+    _is_a_stage_of_ray_data(songs, tiny.folder)
 
 
-def _scans_and_embeds_as_here(cluster, songs, encoder, out):
-    for engine in ("local", "ray"):
-        there = ("--engine", "ray", "--address", cluster.address) if engine == "ray" else ("--workers", "2")
-        ran = cluster.whosings("scan", songs, "--library", out / engine, "--encoder", encoder, *there)
+@pytest.mark.slow
+def test_scans_as_here_and_loses_nothing_with_a_process_and_a_node(cluster, songs, tiny, tmp_path):
+    for engine, words in (("local", ("--workers", "2")), ("ray", ("--engine", "ray", "--address", cluster.address))):
+        ran = cluster.whosings("scan", songs, "--library", tmp_path / engine, "--encoder", tiny.folder, *words)
         assert ran.returncode == 1 and "7 files: 5 heard, 1 copy, 1 failed" in ran.stderr
         assert all(line.startswith("{") for line in ran.stdout.splitlines())
-        files = sorted(songs.rglob("*.flac"))
-        table = out / f"{engine}.parquet"
-        ran = cluster.whosings("embed", *files, "--out", table, "--encoder", encoder, *there)
+    assert rows_of(tmp_path / "ray") == rows_of(tmp_path / "local")
+    _loses_nothing_with_a_process_and_a_node(RayEngine.connect(cluster.address), cluster, tmp_path)
+
+
+def _scans_in_halves_and_embeds_as_here(cluster, songs, encoder, out):
+    there = ("--engine", "ray", "--address", cluster.address)
+    files = sorted(songs.rglob("*.flac"))
+    for name, words in (("here", ("--workers", "2")), ("there", there)):
+        ran = cluster.whosings("embed", *files, "--out", out / f"{name}.parquet", "--encoder", encoder, *words)
         assert ran.returncode == 0, ran.stderr
-    assert rows_of(out / "ray") == rows_of(out / "local")
-    assert (out / "ray.parquet").read_bytes() == (out / "local.parquet").read_bytes()
-    gpus = ("--engine", "ray", "--address", cluster.address, "--gpus", "0.5")
-    ran = cluster.whosings("scan", songs, "--library", out / "halves", "--encoder", encoder, *gpus)
-    assert ran.returncode == 1 and rows_of(out / "halves") == rows_of(out / "local")
-    again = cluster.whosings("scan", songs, "--library", out / "halves", "--encoder", encoder, *gpus)
+    assert (out / "there.parquet").read_bytes() == (out / "here.parquet").read_bytes()
+    for name, words in (("here", ("--workers", "2")), ("there", (*there, "--gpus", "0.5"))):
+        ran = cluster.whosings("scan", songs, "--library", out / name, "--encoder", encoder, *words)
+        assert ran.returncode == 1, ran.stderr
+    assert rows_of(out / "there") == rows_of(out / "here")
+    again = cluster.whosings("scan", songs, "--library", out / "there", "--encoder", encoder, *there)
     assert "6 known, 1 failed" in again.stderr
+
+
+def _is_a_stage_of_ray_data(songs, encoder):
+    import ray
+
+    paths = [{"path": str(path)} for path in sorted(songs.rglob("*.*"))]
+    stage = {"fn_constructor_kwargs": {"encoder": str(encoder), "device": "cpu"}, "batch_size": 3, "concurrency": 1}
+    rows = ray.data.from_items(paths).map_batches(VoicesOfFiles, **stage).take_all()
+    expected = VoicesOfFiles(str(encoder), "cpu")({"path": [row["path"] for row in paths]}).to_pylist()
+    assert sorted(map(repr, rows)) == sorted(map(repr, expected)) and len(rows) == 7
 
 
 def _makes_and_prepares_as_here(engine, songs, out):
