@@ -15,7 +15,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -86,6 +86,10 @@ class RayEngine:
             yield from work.each(iter(items))
         finally:
             work.end()
+
+    def on_cores(self) -> RayEngine:
+        """As ``parallel.on_cores``."""
+        return replace(self, gpus=0.0)
 
     def processes(self) -> int:
         """As ``parallel.processes``."""

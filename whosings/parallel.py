@@ -83,6 +83,10 @@ class Engine(Protocol):
         """As ``parallel.answered_here``."""
         ...
 
+    def on_cores(self) -> Engine:
+        """As ``parallel.on_cores``."""
+        ...
+
     def refuse_unshared(self, folder: Path) -> None:
         """As ``parallel.refuse_unshared``."""
         ...
@@ -147,6 +151,11 @@ def processes(workers: Workers) -> int:
 def answered_here(function: Callable[[Item], Result], workers: Workers) -> Callable[[Item], Result]:
     """The same function, to be called by those who work, wherever that is: it is done on this machine."""
     return function if isinstance(workers, int) else workers.answered_here(function)
+
+
+def on_cores(workers: Workers) -> Workers:
+    """The same, for work that no GPU does: as many as there are cores for."""
+    return workers if isinstance(workers, int) else workers.on_cores()
 
 
 def refuse_unshared(folder: Path, workers: Workers) -> None:

@@ -35,7 +35,7 @@ from whosings.catalogue.track_status import Entry, Examination, Listed, Stored, 
 from whosings.devices import open_device
 from whosings.errors import AudioError, ManifestError, MissingFileError, UnreadableAudioError, WhosingsError
 from whosings.files import content_hash, write_atomic
-from whosings.parallel import Done, Workers, each, refuse_unshared
+from whosings.parallel import Done, Workers, each, on_cores, refuse_unshared
 from whosings.progress import Progress, silent
 from whosings.spool import Spool, pieces
 from whosings.vocals.activity import PIECE_S, Activity
@@ -227,7 +227,7 @@ def _storable(tracks: Iterable[Listed], step: Callable[[], None], failures: list
 
 def _examine(journal: Journal, workers: Workers, progress: Progress, failures: list[WhosingsError]) -> None:
     step = progress("listening", journal.count_unexamined())
-    for done in each(_examine_entry, _located(journal.unexamined(), workers), workers):
+    for done in each(_examine_entry, _located(journal.unexamined(), workers), on_cores(workers)):
         if isinstance(done.result, Examination):
             journal.examined(done.item.number, done.result)
         else:
@@ -276,7 +276,9 @@ def _store(
             else:
                 yield entry
 
-    if isinstance(workers, int) and separation is not None and open_device(separation.device).type != "cpu":
+    if separation is None:
+        workers = on_cores(workers)
+    elif isinstance(workers, int) and open_device(separation.device).type != "cpu":
         workers = min(workers, 1)  # one model fills a GPU
     for done in each(partial(_store_entry, out.absolute(), separation, method), _located(missing(), workers), workers):
         if isinstance(done.result, Stored):
