@@ -77,8 +77,8 @@ class _Alias(TypedDict, total=False):
 
 
 # The fields of a dump's line that the parsers below look at.
-_RecordingLine = TypedDict(
-    "_RecordingLine",
+RecordingLine = TypedDict(
+    "RecordingLine",
     {
         "id": str,
         "title": str,
@@ -245,7 +245,7 @@ def read_recordings(path: str | Path, may_match: MayMatch | None = None) -> Iter
     Raises:
         MalformedAnswerError: a line of another form.
     """
-    for tree in json_lines(path, _RecordingLine):
+    for tree in json_lines(path, RecordingLine):
         if may_match is None or _may_match(tree, may_match):
             yield parse_recording(tree)
 
