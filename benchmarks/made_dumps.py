@@ -196,7 +196,7 @@ class World:
 
     def isrc(self, recording: int) -> str:
         """A code of the right form."""
-        return f"{'GB US DE FR JP BR SE QM'.split()[recording % 8]}ABC{recording % 10**7:07d}"
+        return f"{['GB', 'US', 'DE', 'FR', 'JP', 'BR', 'SE', 'QM'][recording % 8]}ABC{recording % 10**7:07d}"
 
     def length_ms(self, recording: int) -> int:
         """Two to six minutes."""

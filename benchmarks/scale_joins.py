@@ -6,7 +6,6 @@ and XML show what was chosen from. DuckDB and Polars are asked where they are in
 
 from __future__ import annotations
 
-import gzip
 import importlib.util
 import json
 import os
@@ -17,7 +16,6 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from xml.etree import ElementTree
 
 import joins_before as plain
 import made_dumps

@@ -84,7 +84,9 @@ def test_decisions_are_the_same(dumps: made_dumps.Dumps, tmp_path: Path) -> None
     assert (tmp_path / "new.csv").read_bytes() == (tmp_path / "old.csv").read_bytes()
 
 
-def test_an_index_that_is_opened_again_passes_over_nothing_that_it_knows(dumps: made_dumps.Dumps, tmp_path: Path) -> None:
+def test_an_index_that_is_opened_again_passes_over_nothing_that_it_knows(
+    dumps: made_dumps.Dumps, tmp_path: Path
+) -> None:
     with_all = TrackIndex(tmp_path / "tracks")
     with_all.add(read_catalogue(dumps.catalogue))
     with_all.close()

@@ -64,7 +64,9 @@ class ArtistShelf:
                 self._named.extend(
                     _number(ArtistKey(record.source, m.artist_id)) for m in record.members if m.artist_id is not None
                 )
-                self._links.extend([1] * (1 + len(links)) + [0] * (len(self._named) - len(self._links) - 1 - len(links)))
+                self._links.extend(
+                    [1] * (1 + len(links)) + [0] * (len(self._named) - len(self._links) - 1 - len(links))
+                )
                 self._named_ends.append(len(self._named))
                 self._ends.append(end)
         except BaseException:

@@ -234,7 +234,9 @@ def read_artists(path: str | Path) -> Iterator[ArtistRecord]:
                 "id": tree.get("id"),
                 "name": tree.get("name"),
                 "realname": tree.get("realname"),
-                "namevariations": [part.text for part in tree.get("namevariations", ()) if part.tag == "name" and part.text],
+                "namevariations": [
+                    part.text for part in tree.get("namevariations", ()) if part.tag == "name" and part.text
+                ],
                 "groups": [part.text for part in tree.get("groups", ()) if part.tag == "name"],
                 "members": names,
             }

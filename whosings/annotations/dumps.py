@@ -23,7 +23,7 @@ import msgspec  # noqa: E402
 from lxml import etree  # noqa: E402
 
 _READ = 1 << 18  # bytes of an archive asked for at once
-_XML = 1 << 16  # bytes of XML whose elements are in memory at a time
+_XML = 1 << 15  # bytes of XML whose elements are in memory at a time
 
 
 @contextmanager
@@ -45,7 +45,7 @@ def open_dump(path: str | Path) -> Iterator[IO[bytes]]:
                 for member in tar:
                     stream = tar.extractfile(member) if PurePosixPath(member.name).parent.name == "mbdump" else None
                     if stream is not None:
-                        yield BufferedReader(stream.raw, _READ)  # type: ignore[type-var]
+                        yield BufferedReader(stream.raw, _READ)  # type: ignore[attr-defined]
                         return
                 raise MalformedAnswerError(path, "holds no file in a folder mbdump", "download the dump again")
     except (OSError, EOFError, zlib.error, lzma.LZMAError, tarfile.TarError) as error:

@@ -90,17 +90,14 @@ RecordingLine = TypedDict(
     },
     total=False,
 )
-_ArtistLine = TypedDict(
-    "_ArtistLine",
-    {
-        "id": str,
-        "name": str,
-        "type": str | None,
-        "aliases": list[_Alias] | None,
-        "relations": list[_Relation] | None,
-    },
-    total=False,
-)
+
+
+class _ArtistLine(TypedDict, total=False):
+    id: str
+    name: str
+    type: str | None
+    aliases: list[_Alias] | None
+    relations: list[_Relation] | None
 
 
 class MusicBrainz:

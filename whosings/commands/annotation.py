@@ -60,9 +60,7 @@ class _Reading:
             yield item
             step()
 
-    def read(
-        self, dump: _Dump[T], take: Callable[[Iterator[T]], object], may_match: MayMatch | None = None
-    ) -> bool:
+    def read(self, dump: _Dump[T], take: Callable[[Iterator[T]], object], may_match: MayMatch | None = None) -> bool:
         """Hand a dump's records to ``take``; whether the dump was whole."""
         try:
             take(self._some(dump, may_match))
