@@ -108,6 +108,7 @@ class PlainIndex(TrackIndex):
     """Asks the database of every record, and writes its keys one after another."""
 
     def add(self, records: Iterable[TrackRecord], *, only_related: bool = False) -> int:
+        """As ``TrackIndex.add``."""
         added = 0
         with self._base:
             for record in records:

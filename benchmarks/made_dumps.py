@@ -1,4 +1,4 @@
-"""Made dumps in the form and of the size of MusicBrainz' and Discogs', with their quirks, and a catalogue that they know.
+"""Made dumps in the form and of the size of MusicBrainz' and Discogs', with their quirks, and somebody's catalogue.
 
 Nothing in them is real. One seed makes the same bytes again. Everything is a function of its number, so that memory
 stays flat: lines go to disk as they are made. ``python benchmarks/made_dumps.py FOLDER --recordings 4000000`` writes
@@ -410,7 +410,8 @@ class World:
         duration = f"{seconds // 60}:{seconds % 60:02d}" if bits % 4 else ""
         title = escape(self.title(number), quote=False)
         position = f"{'AB'[place >= _TRACKS // 2]}{place % (_TRACKS // 2) + 1}"
-        return f"<track><position>{position}</position><title>{title}</title><duration>{duration}</duration>{people}</track>"
+        texts = f"<position>{position}</position><title>{title}</title><duration>{duration}</duration>"
+        return f"<track>{texts}{people}</track>"
 
     def discogs_artist(self, number: int) -> str:
         """An ``artist`` element."""
