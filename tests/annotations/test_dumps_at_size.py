@@ -25,7 +25,7 @@ from whosings.annotations.decision_tables import read_catalogue, write_decisions
 from whosings.annotations.matching import TrackIndex  # noqa: E402
 from whosings.annotations.reconcile import reconcile  # noqa: E402
 from whosings.annotations.records import ArtistKey, ArtistRecord, Kind, Member, Source, TrackRecord  # noqa: E402
-from whosings.annotations.track_keys import KeySketch, keys_of  # noqa: E402
+from whosings.annotations.track_keys import KeySketch, keys_of, keys_said  # noqa: E402
 from whosings.errors import MalformedAnswerError  # noqa: E402
 
 
@@ -82,6 +82,17 @@ def test_decisions_are_the_same(dumps: made_dumps.Dumps, tmp_path: Path) -> None
     write_decisions(reconcile(before, whole), tmp_path / "old.csv")
     assert len(made.counts) > 8
     assert (tmp_path / "new.csv").read_bytes() == (tmp_path / "old.csv").read_bytes()
+
+
+def test_readers_ask_with_every_key_that_the_record_will_have(dumps: made_dumps.Dumps) -> None:
+    for read, path in (
+        (musicbrainz.read_recordings, dumps.recordings),
+        (discogs.read_tracks, dumps.discogs_releases),
+    ):
+        asked: list[set[str]] = []
+        records = list(read(path, lambda said, asked=asked: asked.append(keys_said(said)) or True))  # type: ignore
+        assert len(records) == len(asked) > 5_000
+        assert all(keys_of(record) <= keys for record, keys in zip(records, asked, strict=True))
 
 
 def test_an_index_that_is_opened_again_passes_over_nothing_that_it_knows(

@@ -259,8 +259,9 @@ def read_artists(path: str | Path) -> Iterator[ArtistRecord]:
 def _may_match(tree: Mapping[str, Any], may_match: MayMatch) -> bool:
     try:
         credited = [(part["name"], part["artist"]["id"])[0] for part in tree["artist-credit"]]
-        others = [r["artist"]["name"] for r in tree.get("relations") or () if "artist" in r]
-        return may_match(Said(tree["title"], credited, others, tree.get("isrcs") or (), tree["id"]))
+        # Guests among the vocalists are featured artists, so all of them are looked for as such.
+        credited += [r["artist"]["name"] for r in tree.get("relations") or () if "artist" in r]
+        return may_match(Said(tree["title"], credited, (), tree.get("isrcs") or (), tree["id"]))
     except (KeyError, TypeError, AttributeError):
         return True  # what is wrong with it, its parser says
 
