@@ -21,7 +21,7 @@ sys.path.remove(str(BENCHMARKS))
 from whosings.annotations import discogs, musicbrainz  # noqa: E402
 from whosings.annotations.artist_shelf import ArtistShelf  # noqa: E402
 from whosings.annotations.artists import ArtistBook  # noqa: E402
-from whosings.annotations.decision_tables import read_catalogue, write_decisions  # noqa: E402
+from whosings.annotations.decision_tables import catalogue_record, read_catalogue, write_decisions  # noqa: E402
 from whosings.annotations.matching import TrackIndex  # noqa: E402
 from whosings.annotations.reconcile import reconcile  # noqa: E402
 from whosings.annotations.records import ArtistKey, ArtistRecord, Kind, Member, Source, TrackRecord  # noqa: E402
@@ -93,6 +93,24 @@ def test_readers_ask_with_every_key_that_the_record_will_have(dumps: made_dumps.
         records = list(read(path, lambda said, asked=asked: asked.append(keys_said(said)) or True))  # type: ignore
         assert len(records) == len(asked) > 5_000
         assert all(keys_of(record) <= keys for record, keys in zip(records, asked, strict=True))
+
+
+def test_a_track_may_be_related_by_the_one_before_it_on_its_release(tmp_path: Path) -> None:
+    def person(number: int, name: str, join: str = "") -> str:
+        return f"<artist><id>{number}</id><name>{name}</name><join>{join}</join></artist>"
+
+    path = tmp_path / "releases.xml"
+    path.write_text(
+        "<releases><release id='1'><title>x</title><tracklist>"
+        f"<track><position>1</position><title>Night Boat</title><artists>{person(1, 'Ada', 'feat.')}{person(2, 'Ben')}"
+        "</artists></track>"
+        f"<track><position>2</position><title>Nightfall</title><artists>{person(2, 'Ben')}</artists></track>"
+        f"<track><position>3</position><title>Other</title><artists>{person(2, 'Ben')}</artists></track>"
+        "</tracklist></release></releases>"
+    )
+    index = TrackIndex()
+    index.add([catalogue_record("t", "Night Boat", "Ada")])
+    assert index.add(discogs.read_tracks(path, index.may_match), only_related=True) == 2
 
 
 def test_an_index_that_is_opened_again_passes_over_nothing_that_it_knows(

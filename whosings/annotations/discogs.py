@@ -126,17 +126,21 @@ class Discogs:
             raise MalformedAnswerError("discogs", f"an answer is not as documented ({error})", "report it") from error
 
 
-def parse_release(tree: Mapping[str, Any], may_match: MayMatch | None = None) -> tuple[TrackRecord, ...]:
-    """The tracks of a release object as the API writes it; with ``may_match`` those of which it does not say no.
+def parse_release(tree: Mapping[str, Any]) -> tuple[TrackRecord, ...]:
+    """The tracks of a release object as the API writes it.
 
     Raises:
         MalformedAnswerError: no id or title.
     """
+    return tuple(_release_tracks(tree, None))
+
+
+def _release_tracks(tree: Mapping[str, Any], may_match: MayMatch | None) -> Iterator[TrackRecord]:
+    """One after another: what is done with a track may change what ``may_match`` says of the next."""
     try:
         release_id, release_title = tree["id"], tree["title"]
         playable = [track for entry in tree.get("tracklist") or () for track in _tracks(entry)]
         order = [str(track.get("position") or "") for track in playable]
-        records = []
         everywhere = tuple(_main(tree.get("artists") or ()))
         heard = [
             (credits, _covered(str(person.get("tracks") or ""), order))
@@ -153,18 +157,15 @@ def parse_release(tree: Mapping[str, Any], may_match: MayMatch | None = None) ->
                     credits.extend(voices)
             if may_match is not None and not may_match(_said(track["title"], credits)):
                 continue
-            records.append(
-                TrackRecord(
-                    source=Source.DISCOGS,
-                    source_id=f"{release_id}-{order[number] or number + 1}",
-                    title=track["title"],
-                    credits=tuple(dict.fromkeys(credits)) if len(credits) > 1 else tuple(credits),
-                    duration_s=clean_seconds(track.get("duration") or None),
-                    release_date=clean_date(tree.get("released") or tree.get("year")),
-                    release_title=release_title,
-                )
+            yield TrackRecord(
+                source=Source.DISCOGS,
+                source_id=f"{release_id}-{order[number] or number + 1}",
+                title=track["title"],
+                credits=tuple(dict.fromkeys(credits)) if len(credits) > 1 else tuple(credits),
+                duration_s=clean_seconds(track.get("duration") or None),
+                release_date=clean_date(tree.get("released") or tree.get("year")),
+                release_title=release_title,
             )
-        return tuple(records)
     except (KeyError, TypeError, AttributeError) as error:
         raise MalformedAnswerError("discogs", f"a release lacks {error}", "check the format") from error
 
@@ -202,7 +203,7 @@ def read_tracks(path: str | Path, may_match: MayMatch | None = None) -> Iterator
     """
     for element in xml_children(path, "release"):
         tree = _children(element, {"title", "released"})
-        yield from parse_release(
+        yield from _release_tracks(
             {
                 "id": element.get("id"),
                 "title": tree.get("title"),
