@@ -9,7 +9,7 @@ Conventions
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from whosings.annotations.records import ArtistKey, ArtistRecord, Kind, Member, Source
@@ -67,6 +67,13 @@ class ArtistBook:
 
     def __contains__(self, key: ArtistKey) -> bool:
         return key in self._records
+
+    def keys(self) -> Iterator[ArtistKey]:
+        """Every artist of whom a record speaks: itself, links, members; some of them more than once."""
+        for key, record in self._records.items():
+            yield key
+            yield from record.links
+            yield from (ArtistKey(key.source, m.artist_id) for m in record.members if m.artist_id is not None)
 
     def add(self, record: ArtistRecord) -> None:
         """Add what a source says of an artist; a second record of the same artist adds to the first."""

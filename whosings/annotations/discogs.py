@@ -9,11 +9,11 @@ they are turned into the API's form here, so both have one reader. Discogs knows
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
-from xml.etree.ElementTree import Element
 
 from discogs_client import Client
 from discogs_client.exceptions import DiscogsAPIError, HTTPError
@@ -32,6 +32,7 @@ from whosings.annotations.records import (
     clean_date,
     clean_seconds,
 )
+from whosings.annotations.track_keys import MayMatch, Said
 from whosings.annotations.web import Clock, Pace, Web, WebSettings
 from whosings.errors import MalformedAnswerError, ServiceRefusalError
 from whosings.singer_names import split_featured
@@ -52,6 +53,11 @@ _BEHIND = frozenset({
     "backing vocals", "background vocals", "backing vocalist", "harmony vocals", "additional vocals",
     "group vocals", "choir", "chorus", "choir vocals", "chorus vocals", "human beatbox", "beatbox", "eefing",
 })  # fmt: skip
+_TRACK_TEXTS = ("position", "title", "duration")
+_ARTIST_TEXTS = ("id", "name", "realname")
+_LISTS = frozenset({"artists", "extraartists", "sub_tracks", "members", "namevariations", "groups"})
+_GUESTS_FOLLOW = re.compile(r"\s*f(?:ea)?t(?:uring)?\b", re.IGNORECASE)
+_CACHED = 65_536  # names and roles come again and again
 _SPOKEN_DETAIL = re.compile(r"\[.*\b(spoken|speaking|speech|narrat\w+|sampled?)\b.*\]", re.IGNORECASE)
 _BEHIND_DETAIL = re.compile(r"\[.*\b(back(?:ing|ground)|harmony|choir|chorus|additional|group)\b.*\]", re.IGNORECASE)
 
@@ -126,30 +132,40 @@ def parse_release(tree: Mapping[str, Any]) -> tuple[TrackRecord, ...]:
     Raises:
         MalformedAnswerError: no id or title.
     """
+    return tuple(_release_tracks(tree, None))
+
+
+def _release_tracks(tree: Mapping[str, Any], may_match: MayMatch | None) -> Iterator[TrackRecord]:
+    """One after another: what is done with a track may change what ``may_match`` says of the next."""
     try:
         release_id, release_title = tree["id"], tree["title"]
         playable = [track for entry in tree.get("tracklist") or () for track in _tracks(entry)]
         order = [str(track.get("position") or "") for track in playable]
-        records = []
+        everywhere = tuple(_main(tree.get("artists") or ()))
+        heard = [
+            (credits, _covered(str(person.get("tracks") or ""), order))
+            for person in tree.get("extraartists") or ()
+            if (credits := _extra(person))
+        ]
         for number, track in enumerate(playable):
-            credits = [*_main(track.get("artists") or tree.get("artists") or ())]
+            people = track.get("artists")
+            credits = [*(_main(people) if people else everywhere)]
             for person in track.get("extraartists") or ():
                 credits.extend(_extra(person))
-            for person in tree.get("extraartists") or ():
-                if _covers(str(person.get("tracks") or ""), number, order):
-                    credits.extend(_extra(person))
-            records.append(
-                TrackRecord(
-                    source=Source.DISCOGS,
-                    source_id=f"{release_id}-{order[number] or number + 1}",
-                    title=track["title"],
-                    credits=tuple(dict.fromkeys(credits)),
-                    duration_s=clean_seconds(track.get("duration") or None),
-                    release_date=clean_date(tree.get("released") or tree.get("year")),
-                    release_title=release_title,
-                )
+            for voices, covered in heard:
+                if number in covered:
+                    credits.extend(voices)
+            if may_match is not None and not may_match(_said(track["title"], credits)):
+                continue
+            yield TrackRecord(
+                source=Source.DISCOGS,
+                source_id=f"{release_id}-{order[number] or number + 1}",
+                title=track["title"],
+                credits=tuple(dict.fromkeys(credits)) if len(credits) > 1 else tuple(credits),
+                duration_s=clean_seconds(track.get("duration") or None),
+                release_date=clean_date(tree.get("released") or tree.get("year")),
+                release_title=release_title,
             )
-        return tuple(records)
     except (KeyError, TypeError, AttributeError) as error:
         raise MalformedAnswerError("discogs", f"a release lacks {error}", "check the format") from error
 
@@ -176,22 +192,27 @@ def parse_artist(tree: Mapping[str, Any]) -> ArtistRecord:
         raise MalformedAnswerError("discogs", f"an artist lacks {error}", "check the format") from error
 
 
-def read_tracks(path: str | Path) -> Iterator[TrackRecord]:
+def read_tracks(path: str | Path, may_match: MayMatch | None = None) -> Iterator[TrackRecord]:
     """The tracks of ``discogs_..._releases.xml.gz``, release by release.
+
+    Args:
+        may_match: leave out those of which it says no (``TrackIndex.may_match``), in a fraction of the time.
 
     Raises:
         MalformedAnswerError: not whole, or of another form.
     """
     for element in xml_children(path, "release"):
-        yield from parse_release(
+        tree = _children(element, {"title", "released"})
+        yield from _release_tracks(
             {
                 "id": element.get("id"),
-                "title": element.findtext("title"),
-                "released": element.findtext("released"),
-                "artists": _people(element.find("artists")),
-                "extraartists": _people(element.find("extraartists")),
+                "title": tree.get("title"),
+                "released": tree.get("released"),
+                "artists": _people(tree.get("artists")),
+                "extraartists": _people(tree.get("extraartists")),
                 "tracklist": [_track_tree(track) for track in element.iterfind("tracklist/track")],
-            }
+            },
+            may_match,
         )
 
 
@@ -202,19 +223,23 @@ def read_artists(path: str | Path) -> Iterator[ArtistRecord]:
         MalformedAnswerError: not whole, or of another form.
     """
     for element in xml_children(path, "artist"):
-        members = [{"id": name.get("id"), "name": name.text} for name in element.iterfind("members/name")]
+        tree = _children(element, _ARTIST_TEXTS)
+        members = [part for part in tree.get("members", ()) if part.tag in ("id", "name")]
+        names = [{"id": part.get("id"), "name": part.text} for part in members if part.tag == "name"]
         # Older dumps give the ids as elements of their own, in the same order.
-        ids = [id_.text for id_ in element.iterfind("members/id")]
-        if len(ids) == len(members):
-            members = [{**member, "id": id_} for member, id_ in zip(members, ids, strict=True)]
+        ids = [part.text for part in members if part.tag == "id"]
+        if len(ids) == len(names):
+            names = [{**name, "id": id_} for name, id_ in zip(names, ids, strict=True)]
         yield parse_artist(
             {
-                "id": element.findtext("id"),
-                "name": element.findtext("name"),
-                "realname": element.findtext("realname"),
-                "namevariations": [name.text for name in element.iterfind("namevariations/name") if name.text],
-                "groups": [name.text for name in element.iterfind("groups/name")],
-                "members": members,
+                "id": tree.get("id"),
+                "name": tree.get("name"),
+                "realname": tree.get("realname"),
+                "namevariations": [
+                    part.text for part in tree.get("namevariations", ()) if part.tag == "name" and part.text
+                ],
+                "groups": [part.text for part in tree.get("groups", ()) if part.tag == "name"],
+                "members": names,
             }
         )
 
@@ -260,22 +285,33 @@ def _main(people: Sequence[Mapping[str, Any]]) -> Iterator[Credit]:
     role = CreditRole.MAIN
     for person in people:
         yield Credit(_plain(person["name"]), role, _id(person))
-        if re.match(r"\s*f(?:ea)?t(?:uring)?\b", str(person.get("join") or ""), re.IGNORECASE):
+        if (join := person.get("join")) and _GUESTS_FOLLOW.match(str(join)):
             role = CreditRole.FEATURED
 
 
-def _extra(person: Mapping[str, Any]) -> Iterator[Credit]:
-    """One credit for each of the person's roles that is about a voice; a role's detail stands in brackets."""
-    for text in re.split(r",\s*(?![^\[]*\])", str(person.get("role") or "")):
+def _extra(person: Mapping[str, Any]) -> list[Credit]:
+    """One credit for each of the person's roles that is about a voice."""
+    roles = _voices_of(str(person.get("role") or ""))
+    return [Credit(_plain(person["name"]), role, _id(person)) for role in roles]
+
+
+@lru_cache(maxsize=_CACHED)
+def _voices_of(roles: str) -> tuple[CreditRole, ...]:
+    """What a person's roles say of the voice; a role's detail stands in brackets."""
+    found = []
+    for text in re.split(r",\s*(?![^\[]*\])", roles):
         if re.match(r"featuring\b", text.strip(), re.IGNORECASE):
-            role = CreditRole.FEATURED
+            found.append(CreditRole.FEATURED)
         elif re.match(r"(re)?mix(ed by)?\b", text.strip(), re.IGNORECASE) and "remix" in text.lower():
-            role = CreditRole.REMIXER
+            found.append(CreditRole.REMIXER)
         elif (voice := _voice_of(text)) is not None:
-            role = voice
-        else:
-            continue
-        yield Credit(_plain(person["name"]), role, _id(person))
+            found.append(voice)
+    return tuple(found)
+
+
+def _said(title: str, credits: Sequence[Credit]) -> Said:
+    front = (CreditRole.MAIN, CreditRole.FEATURED)
+    return Said(title, [c.name for c in credits if c.role in front], [c.name for c in credits if c.role not in front])
 
 
 def _voice_of(text: str) -> CreditRole | None:
@@ -286,32 +322,49 @@ def _voice_of(text: str) -> CreditRole | None:
     return CreditRole.LEAD_VOCALS if role in _LEAD and not _SPOKEN_DETAIL.search(text) else None
 
 
-def _covers(positions: str, number: int, order: Sequence[str]) -> bool:
-    """Whether "A1, B2 to B4" names the track; no positions: the whole release."""
+def _covered(positions: str, order: Sequence[str]) -> Container[int]:
+    """The numbers of the tracks that "A1, B2 to B4" names; no positions: the whole release."""
     if not positions.strip():
-        return True
+        return range(len(order))
+    found: set[int] = set()
     for part in positions.split(","):
         first, *last = (end.strip() for end in re.split(r"\s+to\s+", part.strip()))
         ends = [order.index(end) for end in (first, *last) if end in order]
-        if len(ends) == 1 + len(last) and ends[0] <= number <= ends[-1]:
-            return True
-    return False
+        if len(ends) == 1 + len(last):
+            found.update(range(ends[0], ends[-1] + 1))
+    return found
 
 
-def _people(parent: Element | None) -> list[dict[str, Any]]:
+def _children(element: Any, texts: Container[str]) -> dict[str, Any]:
+    """The first child of each tag: the text of those in ``texts``, the element of lists."""
+    found: dict[str, Any] = {}
+    for child in element:
+        tag = child.tag
+        if tag in found:
+            continue
+        if tag in texts:
+            found[tag] = child.text or ""
+        elif tag in _LISTS:
+            found[tag] = child
+    return found
+
+
+def _people(parent: Any) -> list[dict[str, Any]]:
     return [] if parent is None else [{part.tag: part.text for part in person} for person in parent]
 
 
-def _track_tree(track: Element) -> dict[str, Any]:
-    tree: dict[str, Any] = {name: track.findtext(name) for name in ("position", "title", "duration")}
+def _track_tree(track: Any) -> dict[str, Any]:
+    found = _children(track, _TRACK_TEXTS)
+    tree: dict[str, Any] = {name: found.get(name) for name in _TRACK_TEXTS}
     for name in ("artists", "extraartists"):
-        if people := _people(track.find(name)):
+        if people := _people(found.get(name)):
             tree[name] = people
-    if parts := [_track_tree(part) for part in track.iterfind("sub_tracks/track")]:
-        tree["sub_tracks"] = parts
+    if (parts := found.get("sub_tracks")) is not None and len(parts):
+        tree["sub_tracks"] = [_track_tree(part) for part in parts.iterchildren("track")]
     return tree
 
 
+@lru_cache(maxsize=_CACHED)
 def _plain(name: str) -> str:
     """A name without the number that tells namesakes apart."""
     return re.sub(r"\s*\(\d+\)$|\*$", "", name) or normalise(name)

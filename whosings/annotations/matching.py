@@ -19,9 +19,10 @@ from enum import StrEnum
 from pathlib import Path
 
 from whosings.annotations.names import normalise, parse_title, similarity
-from whosings.annotations.records import CreditRole, Source, TrackRecord
+from whosings.annotations.records import ArtistKey, CreditRole, Source, TrackRecord
+from whosings.annotations.track_keys import KeySketch, Said, keys_of, keys_said
 from whosings.errors import AnnotationError
-from whosings.singer_names import split_featured, split_names
+from whosings.singer_names import split_names
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS record (id INTEGER PRIMARY KEY, source TEXT, source_id TEXT, body TEXT,
@@ -29,6 +30,8 @@ CREATE TABLE IF NOT EXISTS record (id INTEGER PRIMARY KEY, source TEXT, source_i
 CREATE TABLE IF NOT EXISTS key (key INTEGER, id INTEGER, PRIMARY KEY (key, id)) WITHOUT ROWID;
 """
 _BATCH = 2000
+_WAITING = 200_000  # keys kept to be written in their order, a page of the file once rather than for each
+_PAGES_KB = 131_072  # of the file in memory
 _MOST = 60
 
 
@@ -87,7 +90,11 @@ class TrackIndex:
             self._base = sqlite3.connect(str(path) if path is not None else ":memory:")
             # Made anew from the dumps after a crash, so not worth waiting for the disk.
             self._base.execute("PRAGMA synchronous = OFF")
+            self._base.execute(f"PRAGMA cache_size = -{_PAGES_KB}")
             self._base.executescript(_SCHEMA)
+            self._waiting: dict[int, list[int]] = {}
+            self._sketch = KeySketch()
+            self._sketch_all()
         except sqlite3.Error as error:
             raise AnnotationError(path or "index", f"cannot be opened ({error})", "name another file") from error
 
@@ -103,21 +110,38 @@ class TrackIndex:
             How many were added.
         """
         added = 0
-        with self._base:
-            for record in records:
-                keys = _keys(record)
-                if only_related and not self._any(keys):
-                    continue
-                row = (record.source, record.source_id, record.to_json())
-                cursor = self._base.execute(
-                    "INSERT OR IGNORE INTO record (source, source_id, body) VALUES (?, ?, ?)", row
-                )
-                if cursor.rowcount:
-                    added += 1
-                    self._base.executemany(
-                        "INSERT OR IGNORE INTO key VALUES (?, ?)", [(key, cursor.lastrowid) for key in keys]
+        try:
+            with self._base:
+                for record in records:
+                    keys = keys_of(record)
+                    if only_related and not self._any(keys):
+                        continue
+                    row = (record.source, record.source_id, record.to_json())
+                    cursor = self._base.execute(
+                        "INSERT OR IGNORE INTO record (source, source_id, body) VALUES (?, ?, ?)", row
                     )
+                    if cursor.rowcount:
+                        added += 1
+                        self._keep(keys, cursor.lastrowid or 0)
+                self._write_keys()
+        finally:
+            self._waiting.clear()
         return added
+
+    def may_match(self, said: Said) -> bool:
+        """Whether a dump's entry may share an id or a name with what is there: for readers, before ``add``.
+
+        It is never wrong where it says no.
+        """
+        return self._sketch.any(keys_said(said))
+
+    def artists(self) -> Iterator[ArtistKey]:
+        """Every artist whom records of the sources credit, as often as they do."""
+        for (body,) in self._base.execute("SELECT body FROM record WHERE source != ?", (Source.CATALOGUE,)):
+            record = TrackRecord.from_json(body)
+            for credit in record.credits:
+                if credit.artist_id is not None:
+                    yield ArtistKey(record.source, credit.artist_id)
 
     def of(self, source: Source) -> Iterator[TrackRecord]:
         """Every record of a source, in the order added."""
@@ -135,7 +159,7 @@ class TrackIndex:
         by_name: dict[Source, tuple[float, TrackRecord]] = {}
         while waiting and len(found) < _MOST:
             near = waiting.pop()
-            for other in self._sharing(_keys(near)):
+            for other in self._sharing(_numbers(keys_of(near))):
                 if str(other) in found:
                     continue
                 how = _shared_id(near, other)
@@ -159,16 +183,40 @@ class TrackIndex:
         """Close the file."""
         self._base.close()
 
-    def _any(self, keys: frozenset[int]) -> bool:
-        query = f"SELECT 1 FROM key WHERE key IN ({','.join('?' * len(keys))}) LIMIT 1"
-        return self._base.execute(query, tuple(keys)).fetchone() is not None
+    def _any(self, keys: set[str]) -> bool:
+        if not self._sketch.any(keys):
+            return False
+        numbers = _numbers(keys)
+        if any(number in self._waiting for number in numbers):
+            return True
+        query = f"SELECT 1 FROM key WHERE key IN ({','.join('?' * len(numbers))}) LIMIT 1"
+        return self._base.execute(query, numbers).fetchone() is not None
 
-    def _sharing(self, keys: frozenset[int]) -> list[TrackRecord]:
+    def _keep(self, keys: set[str], record: int) -> None:
+        for number in _numbers(keys):
+            self._waiting.setdefault(number, []).append(record)
+        if len(self._waiting) >= _WAITING:
+            self._write_keys()
+        self._sketch.add(keys)
+        if self._sketch.full:
+            self._sketch.grow()
+            self._sketch_all()
+
+    def _write_keys(self) -> None:
+        rows = ((key, record) for key in sorted(self._waiting) for record in self._waiting[key])
+        self._base.executemany("INSERT OR IGNORE INTO key VALUES (?, ?)", rows)
+        self._waiting.clear()
+
+    def _sketch_all(self) -> None:
+        for (body,) in self._base.execute("SELECT body FROM record"):
+            self._sketch.add(keys_of(TrackRecord.from_json(body)))
+
+    def _sharing(self, keys: tuple[int, ...]) -> list[TrackRecord]:
         query = (
             "SELECT body FROM record WHERE id IN "
             f"(SELECT id FROM key WHERE key IN ({','.join('?' * len(keys))})) ORDER BY id"
         )
-        return [TrackRecord.from_json(body) for (body,) in self._base.execute(query, tuple(keys))]
+        return [TrackRecord.from_json(body) for (body,) in self._base.execute(query, keys)]
 
     def _believable(self, one: TrackRecord, other: TrackRecord) -> bool:
         gap = _gap_s(one, other)
@@ -229,15 +277,7 @@ def _shared_id(one: TrackRecord, other: TrackRecord) -> How | None:
     return How.ISRC if set(one.isrcs) & set(other.isrcs) else None
 
 
-def _keys(track: TrackRecord) -> frozenset[int]:
-    """What records of the same track have in common: an id, or one name whole and the start of the other."""
-    keys = [f"isrc {isrc}" for isrc in track.isrcs]
-    if track.musicbrainz_id:
-        keys.append(f"mbid {track.musicbrainz_id}")
-    base = parse_title(track.title).base
-    names = {normalise(c.name) for c in track.credits if c.role in (CreditRole.MAIN, CreditRole.FEATURED)}
-    names |= {normalise(n) for c in track.credits for n in split_names(split_featured(c.name)[0])}
-    for name in names:
-        keys += [f"artist {name}\n{base[:3]}", f"title {base}\n{name[:3]}"]
+def _numbers(keys: Iterable[str]) -> tuple[int, ...]:
+    """Keys as the file holds them."""
     digests = (hashlib.blake2b(key.encode(), digest_size=8).digest() for key in keys)
-    return frozenset(int.from_bytes(digest, "big", signed=True) for digest in digests)
+    return tuple(int.from_bytes(digest, "big", signed=True) for digest in digests)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
+from functools import lru_cache
 
 from whosings.errors import MissingExtraError
 from whosings.singer_names import FEATURING, featured_in_title
@@ -33,6 +34,8 @@ _VERSIONS = {
 _NAMESAKE = re.compile(r"\s*\(\d+\)\s*$|\*$")
 _APOSTROPHE = re.compile(r"['’`´]")
 _WORD = re.compile(r"[^\W_]+")
+_PARTS = re.compile(r"[(\[]| - |\bf(?:ea)?t", re.IGNORECASE)
+_CACHED = 65_536  # names come again and again, in dumps as in catalogues
 _EDITIONS = re.compile(
     r"\b(?:remaster(?:ed|ing)?|mono|stereo|explicit|clean|bonus track|album version|single version|lp version"
     r"|original version|original mix|(?:\d{4} )?digital remaster|deluxe|anniversary edition)\b"
@@ -48,6 +51,7 @@ class Title:
     featured: tuple[str, ...]
 
 
+@lru_cache(maxsize=_CACHED)
 def normalise(text: str) -> str:
     """Comparable text: no accents, case, punctuation or leading article, nor Discogs' number for namesakes."""
     given = text = text.strip()
@@ -63,9 +67,10 @@ def normalise(text: str) -> str:
     return " ".join(words[1:] if len(words) > 1 and words[0] == "the" else words) or given
 
 
+@lru_cache(maxsize=_CACHED)
 def parse_title(text: str) -> Title:
     """Take a title apart, by its brackets, its last " - " and its "feat."."""
-    if text.isalnum() or not re.search(r"[(\[]| - |\bf(?:ea)?t", text, re.IGNORECASE):
+    if text.isalnum() or not _PARTS.search(text):
         return Title(normalise(text), frozenset(), ())
     versions: set[str] = set()
 

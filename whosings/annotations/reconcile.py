@@ -11,11 +11,14 @@ Conventions
 
 from __future__ import annotations
 
+import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import combinations
+
+import msgspec
 
 from whosings.annotations.artists import ArtistBook, Singer
 from whosings.annotations.matching import Match, TrackIndex
@@ -86,6 +89,7 @@ def reconcile(
     """Decide on every track of a source.
 
     Runs over the tracks twice: first to learn which artists are the same because recordings say so, then to decide.
+    In between, their matches lie in a file without a name.
 
     Args:
         index: track records of all sources.
@@ -94,11 +98,16 @@ def reconcile(
         of: the source whose tracks are decided on.
     """
     evidence: Counter[tuple[ArtistKey, ArtistKey]] = Counter()
-    for track in index.of(of):
-        evidence.update(_named_alike(index.matches(track)))
-    book.learn(evidence)
-    for track in index.of(of):
-        yield decide(index.matches(track), book, rules or ReconcileRules())
+    encode, decode = msgspec.json.Encoder().encode, msgspec.json.Decoder(tuple[Match, ...]).decode
+    with tempfile.TemporaryFile(prefix="whosings-matches-") as found:
+        for track in index.of(of):
+            matches = index.matches(track)
+            evidence.update(_named_alike(matches))
+            found.write(encode(matches) + b"\n")
+        book.learn(evidence)
+        found.seek(0)
+        for line in found:
+            yield decide(decode(line), book, rules or ReconcileRules())
 
 
 def decide(matches: Sequence[Match], book: ArtistBook, rules: ReconcileRules) -> Decision:

@@ -9,11 +9,21 @@ Conventions
 
 from __future__ import annotations
 
-import json
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from typing import Any
+
+from whosings.errors import MissingExtraError
+
+MissingExtraError.require("msgspec", "reading what sources say", "annotate")
+
+import msgspec  # noqa: E402
+
+_ISRC = re.compile(r"[A-Z]{2}[A-Z0-9]{3}\d{7}")
+_MBID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_DATE = re.compile(r"(\d{4})(?:-(\d{2})(?:-(\d{2}))?)?")
 
 
 class Source(StrEnum):
@@ -93,16 +103,17 @@ class TrackRecord:
 
     def to_json(self) -> str:
         """One line of JSON; ``from_json`` reads it back."""
-        return json.dumps(asdict(self), ensure_ascii=False, separators=(",", ":"))
+        return msgspec.json.encode(self).decode()
 
     @classmethod
     def from_json(cls, line: str) -> TrackRecord:
         """The record that ``to_json`` wrote."""
-        tree = json.loads(line)
-        tree["source"] = Source(tree["source"])
-        tree["credits"] = tuple(Credit(c["name"], CreditRole(c["role"]), c["artist_id"]) for c in tree["credits"])
-        tree["isrcs"] = tuple(tree["isrcs"])
-        return cls(**tree)
+        return _decoder().decode(line)
+
+
+@cache
+def _decoder() -> msgspec.json.Decoder[TrackRecord]:
+    return msgspec.json.Decoder(TrackRecord)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,19 +167,21 @@ class ArtistRecord:
 
 def clean_isrc(text: object) -> str | None:
     """An ISRC in its plain form, ``CCXXXYYNNNNN``, or None if the text is none (ISO 3901)."""
-    code = re.sub(r"[\s-]", "", str(text or "")).upper()
-    return code if re.fullmatch(r"[A-Z]{2}[A-Z0-9]{3}\d{7}", code) else None
+    code = str(text or "")
+    if not _ISRC.fullmatch(code):
+        code = re.sub(r"[\s-]", "", code).upper()
+    return code if _ISRC.fullmatch(code) else None
 
 
 def clean_mbid(text: object) -> str | None:
     """A MusicBrainz id in its plain form, or None if the text is none."""
     mbid = str(text or "").strip().lower()
-    return mbid if re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", mbid) else None
+    return mbid if _MBID.fullmatch(mbid) else None
 
 
 def clean_date(text: object) -> str | None:
     """``YYYY``, ``YYYY-MM`` or ``YYYY-MM-DD`` ; unknown parts may be zeros; None without a year."""
-    found = re.match(r"(\d{4})(?:-(\d{2})(?:-(\d{2}))?)?", str(text or ""))
+    found = _DATE.match(str(text)) if text else None
     if not found or found[1] == "0000":
         return None
     parts = [found[1]]

@@ -110,10 +110,16 @@ def _halved(sound: Sound, first: int, stop: int) -> FloatArray:
 
 def landmarks(words: Words) -> NDArray[np.intp]:
     """Places of the words that are looked up, in order."""
+    places: NDArray[np.intp] = np.flatnonzero(words)
+    count = max(_FEWEST, places.size // _EVERY)
+    if places.size <= count:
+        return places
     with np.errstate(over="ignore"):
-        order = np.argsort(words * _SPREAD, kind="stable")
-    order = order[words[order] != 0]
-    return np.sort(order[: max(_FEWEST, order.size // _EVERY)])
+        order = words[places] * _SPREAD
+    last = np.partition(order, count - 1)[count - 1]
+    chosen = order < last
+    chosen[np.flatnonzero(order == last)[: count - np.count_nonzero(chosen)]] = True
+    return np.asarray(places[chosen])
 
 
 def candidates(words: Words, sightings: Iterable[tuple[int, Sighting]]) -> list[Sighting]:

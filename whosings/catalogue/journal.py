@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from whosings.catalogue.fingerprint import Relation, Sighting, Words, candidates, landmarks, relation
+from whosings.catalogue.fingerprint import Relation, Words, candidates, relation
 from whosings.catalogue.track_status import (
     Entry,
     Examination,
@@ -26,11 +26,13 @@ from whosings.catalogue.track_status import (
     track_from_json,
     track_to_json,
 )
+from whosings.catalogue.word_index import SCHEMA as _WORDS
+from whosings.catalogue.word_index import WordPage, forget
 from whosings.errors import ManifestError
 from whosings.sqlite_file import Fault, SqliteFile
 
 _FORMAT = "1"
-_SCHEMA = """
+_SCHEMA = f"""
 CREATE TABLE tracks (
     number INTEGER PRIMARY KEY, track_id TEXT NOT NULL UNIQUE, singer_id TEXT NOT NULL, facts TEXT NOT NULL,
     path TEXT NOT NULL, stamp TEXT NOT NULL, run INTEGER NOT NULL,
@@ -41,8 +43,7 @@ CREATE TABLE tracks (
 CREATE INDEX by_content ON tracks (sha256);
 CREATE INDEX by_singer ON tracks (singer_id);
 CREATE INDEX by_twin ON tracks (twin);
-CREATE TABLE words (word INTEGER, track INTEGER, place INTEGER, PRIMARY KEY (word, track, place)) WITHOUT ROWID;
-CREATE INDEX words_of ON words (track);
+{_WORDS};
 """
 _PARTS = """
 CREATE TABLE parts (part INTEGER, whole INTEGER, PRIMARY KEY (part, whole)) WITHOUT ROWID;
@@ -51,7 +52,7 @@ CREATE INDEX parts_of ON parts (whole);
 _PRAGMAS = "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL"  # a crash of the machine may lose the last tracks
 _TO_EXAMINE = "sha256 IS NULL AND outcome = ''"
 _PAGE = 500  # rows in memory at a time
-_MOST_SIGHTINGS = 64  # of one word: a word that so many tracks have says nothing, and looking stays cheap
+_COMPARED = 2_000  # tracks whose words are looked up at once
 
 
 class Journal(SqliteFile):
@@ -71,6 +72,9 @@ class Journal(SqliteFile):
         self._run = int(self._facts["run"])
         if not self._rows("SELECT 1 FROM sqlite_master WHERE name = 'parts'"):
             self._compare_anew()
+        if self._rows("SELECT 1 FROM sqlite_master WHERE name = 'words_of'"):
+            with self._transaction():  # former journals: nothing asks for it now, and it is as large as the words
+                self._db.execute("DROP INDEX words_of")
         if self._facts["method"] != method:
             with self._transaction():
                 self._db.execute("UPDATE tracks SET stamp = ''")
@@ -135,14 +139,17 @@ class Journal(SqliteFile):
             rows = self._rows(
                 "SELECT number, sha256, words FROM tracks WHERE run = ? AND sha256 IS NOT NULL AND outcome = ''"
                 " AND NOT matched AND number > ? ORDER BY number LIMIT ?",
-                self._run, last, _PAGE,
+                self._run, last, _COMPARED,
             )  # fmt: skip
             if not rows:
                 return
             with self._transaction():
-                for number, sha256, blob in rows:
-                    self._match(number, sha256, np.frombuffer(blob, "<u4"))
+                prints = {number: np.frombuffer(blob, "<u4") for number, _, blob in rows}
+                page = WordPage(self._db, list(prints.items()))
+                for number, sha256, _ in rows:
+                    self._match(number, sha256, prints[number], page)
                     yield
+                page.write()
             last = rows[-1][0]
 
     def decide(self, min_vocal: float, min_tracks: int) -> None:
@@ -246,7 +253,9 @@ class Journal(SqliteFile):
 
     def _forget(self, number: int, stamp: str) -> None:
         """A file has changed: what was found out no longer holds, nor do comparisons with it."""
-        self._db.execute("DELETE FROM words WHERE track = ?", (number,))
+        row = self._db.execute("SELECT words FROM tracks WHERE number = ?", (number,)).fetchone()
+        if row[0] is not None:
+            forget(self._db, number, np.frombuffer(row[0], "<u4"))
         self._db.execute("DELETE FROM parts WHERE part = ? OR whole = ?", (number, number))
         self._db.execute(
             "UPDATE tracks SET stamp = ?, sha256 = NULL, duration_s = NULL, vocal = NULL, pieces = NULL, words = NULL,"
@@ -255,29 +264,21 @@ class Journal(SqliteFile):
         )
         self._db.execute("UPDATE tracks SET twin = NULL, matched = 0 WHERE twin = ?", (number,))
 
-    def _match(self, number: int, sha256: str, words: Words) -> None:
+    def _match(self, number: int, sha256: str, words: Words, page: WordPage) -> None:
         twin = self._db.execute(
             "SELECT number FROM tracks WHERE sha256 = ? AND run = ? AND outcome = '' AND number != ? AND matched"
             " AND twin IS NULL ORDER BY number LIMIT 1",
             (sha256, self._run, number),
         ).fetchone()
-        found = twin[0] if twin else self._twin_by_sound(number, words)
+        found = twin[0] if twin else self._twin_by_sound(number, words, page)
         if found is None:
-            rows = [(int(words[place]), number, int(place)) for place in landmarks(words)]
-            self._db.executemany("INSERT OR IGNORE INTO words VALUES (?, ?, ?)", rows)
+            page.keep(number)
         self._db.execute("UPDATE tracks SET twin = ?, matched = 1 WHERE number = ?", (found, number))
 
-    def _twin_by_sound(self, number: int, words: Words) -> int | None:
+    def _twin_by_sound(self, number: int, words: Words, page: WordPage) -> int | None:
         """The same recording; where there is none, its wholes and parts are kept."""
-        seen = [
-            (int(place), Sighting(track, there))
-            for place in landmarks(words)
-            for track, there in self._db.execute(
-                "SELECT track, place FROM words WHERE word = ? LIMIT ?", (int(words[place]), _MOST_SIGHTINGS)
-            )
-        ]
         pairs: list[tuple[int, int]] = []  # part, whole
-        for candidate in candidates(words, seen):
+        for candidate in candidates(words, page.sightings(number)):
             row = self._db.execute(
                 "SELECT words FROM tracks WHERE number = ? AND run = ? AND outcome = ''", (candidate.track, self._run)
             ).fetchone()

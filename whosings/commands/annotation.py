@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from whosings.annotations.live import TrackSource
     from whosings.annotations.matching import TrackIndex
     from whosings.annotations.records import ArtistRecord, TrackRecord
+    from whosings.annotations.track_keys import MayMatch, Said
 
 T = TypeVar("T")
 _COUNTS_FOR = {"contact": ("--live",), "discogs_token": ("--live",), "cache": ("--live",)}
@@ -28,10 +30,11 @@ _COUNTS_FOR = {"contact": ("--live",), "discogs_token": ("--live",), "cache": ("
 
 @dataclass(frozen=True)
 class _Dump(Generic[T]):
-    """A file and what reads it."""
+    """A file and what reads it; ``passes_over`` says whether that can be told which entries to leave out."""
 
     path: Path
-    read: Callable[[Path], Iterator[T]]
+    read: Callable[..., Iterator[T]]
+    passes_over: bool = False
 
 
 @dataclass(frozen=True)
@@ -57,20 +60,31 @@ class _Reading:
             yield item
             step()
 
-    def read(self, dump: _Dump[T], take: Callable[[Iterator[T]], object]) -> bool:
+    def read(self, dump: _Dump[T], take: Callable[[Iterator[T]], object], may_match: MayMatch | None = None) -> bool:
         """Hand a dump's records to ``take``; whether the dump was whole."""
         try:
-            take(self._some(dump))
+            take(self._some(dump, may_match))
         except MalformedAnswerError as error:
             self.run.failures.append(MalformedAnswerError(dump.path, error.problem, error.remedy))
             return False
         return True
 
-    def _some(self, dump: _Dump[T]) -> Iterator[T]:
-        empty = True
-        for record in self.counting(dump.path.name, 0, dump.read(dump.path)):
+    def _some(self, dump: _Dump[T], may_match: MayMatch | None) -> Iterator[T]:
+        step, empty = self.bars(dump.path.name, 0), True
+
+        def looked_at(said: Said) -> bool:
+            nonlocal empty
             empty = False
-            yield record
+            step()
+            return may_match is None or may_match(said)
+
+        if dump.passes_over:
+            yield from dump.read(dump.path, looked_at)
+        else:
+            for record in dump.read(dump.path):
+                empty = False
+                yield record
+                step()
         if empty:
             raise MalformedAnswerError(dump.path, "holds none of what is looked for", "check that it is the right dump")
 
@@ -143,7 +157,10 @@ def annotate(
         # SQLite keeps a file without a name on disk where it grows large, and removes it at the end.
         index = open_ones.enter_context(closing(TrackIndex("")))
         listed = index.add(reading.counting("tags", 0, catalogue_of(source, run.failures.append)))
-        whole = [reading.read(dump, lambda records: index.add(records, only_related=True)) for dump in tracks]
+        whole = [
+            reading.read(dump, lambda records: index.add(records, only_related=True), index.may_match)
+            for dump in tracks
+        ]
         if live or any(whole):
             book = _artists(reading, index, listed, asked, artists)
             decisions = reconcile(index, book, ReconcileRules(min_sources, accept_unknown_kind))
@@ -165,9 +182,9 @@ def _track_dumps(
 
     return [
         *_named(deezer_path, deezer.read_tracks),
-        *_named(musicbrainz_path, musicbrainz.read_recordings),
+        *_named(musicbrainz_path, musicbrainz.read_recordings, passes_over=True),
         *_named(wikidata_path, wikidata.read_tracks),
-        *_named(discogs_path, discogs.read_tracks),
+        *_named(discogs_path, discogs.read_tracks, passes_over=True),
     ]
 
 
@@ -183,8 +200,8 @@ def _artist_dumps(
     ]
 
 
-def _named(path: Path | None, read: Callable[[Path], Iterator[T]]) -> list[_Dump[T]]:
-    return [] if path is None else [_Dump(path, read)]
+def _named(path: Path | None, read: Callable[..., Iterator[T]], passes_over: bool = False) -> list[_Dump[T]]:
+    return [] if path is None else [_Dump(path, read, passes_over)]
 
 
 def _check_paths(written: Sequence[Path], source: Path, dumps: Sequence[Path]) -> None:
@@ -227,6 +244,7 @@ def _artists(
     dumps: Sequence[_Dump[ArtistRecord]],
 ) -> ArtistBook:
     """Ask the services for the catalogue's tracks and their artists, then read the dumps of artists."""
+    from whosings.annotations.artist_shelf import ArtistShelf
     from whosings.annotations.artists import ArtistBook
     from whosings.annotations.live import annotate as ask
     from whosings.annotations.records import Source
@@ -243,12 +261,11 @@ def _artists(
             on_malformed=reading.run.failures.append,
         ).book
 
-    def add(records: Iterator[ArtistRecord]) -> None:
-        for record in list(records):  # all of a dump, or nothing
+    with ArtistShelf() as shelf:
+        for dump in dumps:
+            reading.read(dump, shelf.add)
+        for record in shelf.related(chain(index.artists(), list(book.keys()))):
             book.add(record)
-
-    for dump in dumps:
-        reading.read(dump, add)
     return book
 
 
