@@ -3,7 +3,7 @@
 Generated songs are written as MP3, and each way scans them into a new library, in turns, in a process of its own as
 people run it. ``steady`` leaves out what comes once: it counts from the end of the first file to the end of the last,
 with as many files as that takes, so that a cluster's start and the loading of models are not in it. ``whole`` is all of
-it. Processor seconds are those of all processes, of the cluster's too: the scan begins a cluster and ends it.
+it. Processor seconds are those of the scan's own processes and, without a cluster, of all.
 
 The model of cost in ``docs/scaling.md`` stands on ``steady``: ``--workers 1 2 4`` gives throughput by workers.
 """
@@ -72,7 +72,8 @@ def main() -> None:
                 spread = [3600 / run.steady_s for run in runs]
                 whole, processor = (median(getattr(run, kind) for run in runs) for kind in ("whole_s", "processor_s"))
                 between = f"{min(spread):,.0f}-{max(spread):,.0f}"
-                rows.append((encoder, way, 3600 / steady, between, 24 * 3600 / steady, whole, processor))
+                of_all = "" if way.startswith("ray") else f"{processor:.3g}"  # a cluster's are nobody's children
+                rows.append((encoder, way, 3600 / steady, between, 24 * 3600 / steady, whole, of_all))
             for workers in given.workers:
                 local, ray = (
                     median(run.steady_s for run in found[f"{engine}, {workers} workers"]) for engine in ("local", "ray")
