@@ -38,7 +38,7 @@ class _About:
 def _versions() -> str:
     from importlib.metadata import version
 
-    return f"whosings {version('whosings')} on Python {platform.python_version_tuple()[0:2]}"
+    return f"whosings {version('whosings')} on Python {'.'.join(platform.python_version_tuple()[:2])}"
 
 
 class _Worker:
@@ -361,7 +361,10 @@ class ClusterWork(Generic[Item, Result]):
 
     def _give_halves(self) -> None:
         while self._halves:
-            member = self._last.alone() if self._halves[0].kills else self._last.free()
+            suspected = self._halves[0].kills > 0
+            if not suspected:
+                self._last.release()  # those whose suspect is done
+            member = self._last.alone() if suspected else self._last.free()
             if member is None:
                 return
             self._give(self._last, member, self._halves.popleft())

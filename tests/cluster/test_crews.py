@@ -1,0 +1,38 @@
+"""What is given to whom, and how a cluster is reached: without one."""
+
+from importlib.util import find_spec
+
+import pytest
+
+from tests.cluster.jobs import half, rest
+from whosings.cluster_work import Census, ClusterWork, _Member, _Task, _versions
+from whosings.parallel import InHalves
+
+pytestmark = pytest.mark.skipif(find_spec("ray") is None, reason="needs the extra scale")
+
+
+class Actor:
+    """Takes whatever it is given."""
+
+    @property
+    def work(self) -> "Actor":
+        return self
+
+    def remote(self, half: object) -> object:
+        return object()
+
+
+def test_who_had_a_suspect_for_itself_takes_others_when_it_is_done():
+    work: ClusterWork[int, str] = ClusterWork(InHalves(half, rest), None, 1.0, Census())
+    only, suspect, other = _Member(Actor()), _Task(1, kills=1), _Task(2)
+    work._last.members.append(only)
+    work._halves.extend((suspect, other))
+    work._give_halves()
+    assert only.tasks == [suspect] and list(work._halves) == [other]
+    only.done(suspect)
+    work._give_halves()
+    assert only.tasks == [other] and not work._halves
+
+
+def test_versions_are_told_as_people_write_them():
+    assert " on Python 3." in _versions()
