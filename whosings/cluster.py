@@ -63,7 +63,8 @@ class RayEngine:
         options: dict[str, Any] = {} if address else {"include_dashboard": False}
         try:
             if not ray.is_initialized():
-                ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, **options)
+                # Without an address, Ray takes a cluster that runs here already.
+                ray.init(address=address or "local", logging_level=logging.ERROR, log_to_driver=False, **options)
         except ConnectionError as error:
             remedy = "begin it with ray start --head; one that asks for a token wants RAY_AUTH_MODE and RAY_AUTH_TOKEN"
             raise ClusterError(f"the Ray cluster {where}", "does not answer", remedy) from error

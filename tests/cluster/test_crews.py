@@ -5,6 +5,7 @@ from importlib.util import find_spec
 import pytest
 
 from tests.cluster.jobs import half, rest
+from whosings.cluster import RayEngine
 from whosings.cluster_work import Census, ClusterWork, _Member, _Task, _versions
 from whosings.parallel import InHalves
 
@@ -32,6 +33,17 @@ def test_who_had_a_suspect_for_itself_takes_others_when_it_is_done():
     only.done(suspect)
     work._give_halves()
     assert only.tasks == [other] and not work._halves
+
+
+def test_without_an_address_a_cluster_is_begun_whatever_runs_here(monkeypatch):
+    import ray
+
+    asked = []
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", lambda address, **_: asked.append(address))
+    for address in (None, "auto", "host:1"):
+        RayEngine.connect(address)
+    assert asked == ["local", "auto", "host:1"]
 
 
 def test_versions_are_told_as_people_write_them():
