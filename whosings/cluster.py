@@ -33,7 +33,8 @@ class RayEngine:
 
     Attributes:
         address: of the cluster, for messages.
-        workers: processes at most in each crew; None takes all of the cluster's cores, as they come and go.
+        workers: processes at most, those not counted that hold a model and share GPUs; None takes all of the cluster's
+            cores, as they come and go.
         gpus: of each process that holds a model, such as 0.25; 0 works on processor cores.
         census: who works now.
     """

@@ -1,12 +1,13 @@
 """What is given to whom, and how a cluster is reached: without one."""
 
+import os
 from importlib.util import find_spec
 
 import pytest
 
 from tests.cluster.jobs import half, rest
 from whosings.cluster import RayEngine
-from whosings.cluster_work import Census, ClusterWork, _Member, _Task, _versions
+from whosings.cluster_work import Census, ClusterWork, _Member, _Task, _versions, _Worker
 from whosings.parallel import InHalves
 
 pytestmark = pytest.mark.skipif(find_spec("ray") is None, reason="needs the extra scale")
@@ -48,3 +49,12 @@ def test_without_an_address_a_cluster_is_begun_whatever_runs_here(monkeypatch):
 
 def test_versions_are_told_as_people_write_them():
     assert " on Python 3." in _versions()
+
+
+def test_a_process_that_was_given_no_gpu_sees_none(monkeypatch):
+    monkeypatch.setattr("whosings.cluster_work.take_one_thread", lambda: None)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+    _Worker(abs, 0.25)
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "3"
+    _Worker(abs, 0)
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == ""

@@ -40,12 +40,18 @@ GpusOption = Annotated[
 
 
 def open_workers(
-    engine: Literal["local", "ray"], address: str | None, gpus: float, workers: int | None, usual: int
+    engine: Literal["local", "ray"],
+    address: str | None,
+    gpus: float,
+    workers: int | None,
+    usual: int,
+    device: str = "auto",
 ) -> Workers:
     """Who works, by the options.
 
     Args:
         usual: processes of this machine where no number was given.
+        device: on which they work.
 
     Raises:
         MissingExtraError, ClusterError: as ``RayEngine.connect``.
@@ -57,6 +63,8 @@ def open_workers(
         return usual if workers is None else workers
     if workers == 0:
         raise typer.BadParameter("--workers 0 works in this process; give --engine ray one or more")
+    if device not in ("auto", "cpu") or (device == "cpu" and gpus):
+        raise typer.BadParameter(f"with --engine ray --gpus says who has a GPU, and not --device {device}")
     from whosings.cluster import RayEngine
 
     if not isinstance(sys.stdout, _WithoutRay):
