@@ -79,8 +79,13 @@ class EmbeddingParts:
             source: what tells it from all others: the file's absolute path, or its location.
             content: hash of the content.
         """
+        source = str(source)
         if len(track.vectors):
-            self._waiting[str(source)] = StoredTrack(track, track.track_id, str(source), content)
+            self._waiting[source] = StoredTrack(track, track.track_id, source, content)
+        else:  # nor does what it held before count
+            self._waiting.pop(source, None)
+            if source in self._where:
+                self._take_out(self._where[source], {source})
         if len(self._waiting) >= self._size:
             self._flush()
 

@@ -1,5 +1,6 @@
 """Embeddings as a folder of parts: no row twice, gaps are filled, and nothing of another encoder."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +75,15 @@ def test_a_track_that_changed_takes_the_place_of_itself(tmp_path):
     fill(tmp_path, range(3, 5), "two")
     assert rows(tmp_path) == expected(range(10), {3: 100.0, 4: 100.0})
     assert len(list(tmp_path.glob("*.parquet"))) == len(list(tmp_path.glob("*.keys")))
+
+
+def test_a_track_that_changed_into_one_without_singing_is_there_no_more(tmp_path):
+    fill(tmp_path, range(6))
+    silent = replace(track(3), vectors=np.zeros((0, 4), np.float32), start_s=np.zeros(0), vocal=np.zeros(0))
+    with EmbeddingParts(str(tmp_path), FINGERPRINT) as parts:
+        parts.add(silent, "/3", "two")
+        assert parts.finish() == len(rows(tmp_path))
+    assert rows(tmp_path) == [row for row in expected(range(6)) if row[0] != "/3"]
 
 
 def test_two_runs_at_once_leave_every_row_once(tmp_path):
