@@ -250,6 +250,8 @@ def test_an_option_for_files_here_says_so(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     code, _, err = run("gallery", "list", "--gallery", "s3://bucket/a.gallery")
     assert code == 2 and "s3://bucket/a.gallery is on a store" in err
+    code, _, err = run("index", "--library", "s3://bucket/songs.library")
+    assert code == 2 and "s3://bucket/songs.library is on a store" in " ".join(err.split())
     code, _, err = run("serve", "--library", "s3://bucket/a.library")
     assert code == 2 and "is on a store" in err
     with pytest.raises(OSError, match="is on a store"):
