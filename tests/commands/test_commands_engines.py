@@ -11,6 +11,7 @@ import pytest
 import soundfile
 
 from tests.conftest import singing
+from whosings.cluster import RayEngine
 from whosings.commands import engines, scan
 from whosings.errors import ClusterError, ConfigError
 from whosings.library.library_file import Library
@@ -69,6 +70,16 @@ def test_separation_takes_all_of_a_cluster_unless_told_otherwise(run, songs, tmp
     for words in ((), ("--workers", "3")):
         assert run("separate", songs / "0.flac", "--out", tmp_path / "o", "--engine", "ray", *words)[0] == 1
     assert asked == [None, 3]
+
+
+def test_models_that_are_files_are_named_from_the_root_and_others_as_they_are(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = ("default", "demucs", "hub:somebody/model", "mine")
+    for name in (*names, "somebody/model"):
+        (tmp_path / name).mkdir(parents=True)
+    told = [engines.seen_by_all(name, RayEngine("auto")) for name in (*names, "demucs:mine", "onnx:other")]
+    assert told == [*names[:3], f"{tmp_path}/mine", f"demucs:{tmp_path}/mine", "onnx:other"]
+    assert engines.seen_by_all("mine", 2) == "mine"
 
 
 def test_what_rays_threads_print_is_kept_from_standard_output(capsys):

@@ -38,6 +38,8 @@ GpusOption = Annotated[
     ),
 ]
 
+_MODELS = ("mfcc", "resemblyzer", "demucs", "spleeter", "none")  # that are no files
+
 
 def open_workers(
     engine: Literal["local", "ray"],
@@ -74,8 +76,10 @@ def open_workers(
 
 def seen_by_all(model: str, workers: Workers) -> str:
     """A model's name, such as ``onnx:FILE`` or a folder: from the root, since a cluster begins in other folders."""
-    if isinstance(workers, int):
-        return model
+    from whosings.encoder.checkpoint import SHIPPED
+
+    if isinstance(workers, int) or model in (*SHIPPED, *_MODELS) or model.startswith("hub:"):
+        return model  # whatever folder has the same name
     kind, colon, name = model.rpartition(":")
     return f"{kind}{colon}{Path(name).absolute()}" if Path(name).exists() else model
 
