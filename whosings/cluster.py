@@ -168,4 +168,9 @@ class _Ask:
     def __call__(self, question: Any) -> Any:
         import ray
 
-        return ray.get(self.actor.answer.remote(question))
+        try:
+            return ray.get(self.actor.answer.remote(question))
+        except ray.exceptions.RayTaskError as error:  # whose text is a traceback
+            raise error.cause from error
+        except ray.exceptions.RayActorError as error:
+            raise ClusterError("the Ray cluster", "lost the process that answers the others", "run again") from error

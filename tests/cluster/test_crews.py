@@ -6,8 +6,9 @@ from importlib.util import find_spec
 import pytest
 
 from tests.cluster.jobs import half, rest
-from whosings.cluster import RayEngine
+from whosings.cluster import RayEngine, _Ask
 from whosings.cluster_work import Census, ClusterWork, _Member, _Task, _versions, _Worker
+from whosings.errors import ClusterError, LibraryError
 from whosings.parallel import InHalves
 
 pytestmark = pytest.mark.skipif(find_spec("ray") is None, reason="needs the extra scale")
@@ -19,6 +20,8 @@ class Actor:
     @property
     def work(self) -> "Actor":
         return self
+
+    answer = work
 
     def remote(self, half: object) -> object:
         return object()
@@ -58,3 +61,21 @@ def test_a_process_that_was_given_no_gpu_sees_none(monkeypatch):
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "3"
     _Worker(abs, 0)
     assert os.environ["CUDA_VISIBLE_DEVICES"] == ""
+
+
+def test_what_is_wrong_with_an_answer_is_one_sentence(monkeypatch):
+    import ray
+
+    def answer(error):
+        def get(reference):
+            raise error
+
+        monkeypatch.setattr(ray, "get", get)
+        return _Ask(Actor())("who?")
+
+    damaged = LibraryError("songs.library", "is damaged", "restore it")
+    with pytest.raises(LibraryError) as caught:
+        answer(ray.exceptions.RayTaskError("answer", "Traceback", damaged).as_instanceof_cause())
+    assert str(caught.value) == str(damaged)
+    with pytest.raises(ClusterError, match="lost the process that answers"):
+        answer(ray.exceptions.RayActorError())
