@@ -8,6 +8,7 @@ import pyarrow.dataset
 import pyarrow.parquet
 import pytest
 
+from whosings import storage
 from whosings.embedding import Embeddings
 from whosings.embedding_parts import EmbeddingParts
 from whosings.errors import ManifestError
@@ -94,6 +95,22 @@ def test_two_runs_at_once_leave_every_row_once(tmp_path):
         other.finish()
         assert one.finish() == len(expected(range(9)))
     assert rows(tmp_path) == expected(range(9))
+
+
+def test_a_part_that_a_run_beginning_meanwhile_took_away_is_told(tmp_path, monkeypatch):
+    def put(path, location):
+        storage.put(path, location)
+        if location.endswith(".keys"):
+            with EmbeddingParts(str(tmp_path), FINGERPRINT):
+                """It finds keys without a part."""
+
+    with EmbeddingParts(str(tmp_path), FINGERPRINT) as parts:
+        parts.add(track(1), "/1", "one")
+        monkeypatch.setattr("whosings.embedding_parts.put", put)
+        with pytest.raises(ManifestError, match=r"lacks 1 tracks of this run.*run again"):
+            parts.finish()
+    monkeypatch.undo()
+    assert fill(tmp_path, range(3)) == len(expected(range(3)))
 
 
 def test_a_run_that_ends_in_the_middle_leaves_whole_parts(tmp_path):
