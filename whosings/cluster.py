@@ -33,7 +33,8 @@ class RayEngine:
 
     Attributes:
         address: of the cluster, for messages.
-        workers: processes at most in each crew; None takes all of the cluster's cores, as they come and go.
+        workers: processes at most, those not counted that hold a model and share GPUs; None takes all of the cluster's
+            cores, as they come and go.
         gpus: of each process that holds a model, such as 0.25; 0 works on processor cores.
         census: who works now.
     """
@@ -63,7 +64,8 @@ class RayEngine:
         options: dict[str, Any] = {} if address else {"include_dashboard": False}
         try:
             if not ray.is_initialized():
-                ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, **options)
+                # Without an address, Ray takes a cluster that runs here already.
+                ray.init(address=address or "local", logging_level=logging.ERROR, log_to_driver=False, **options)
         except ConnectionError as error:
             remedy = "begin it with ray start --head; one that asks for a token wants RAY_AUTH_MODE and RAY_AUTH_TOKEN"
             raise ClusterError(f"the Ray cluster {where}", "does not answer", remedy) from error
@@ -166,4 +168,9 @@ class _Ask:
     def __call__(self, question: Any) -> Any:
         import ray
 
-        return ray.get(self.actor.answer.remote(question))
+        try:
+            return ray.get(self.actor.answer.remote(question))
+        except ray.exceptions.RayTaskError as error:  # whose text is a traceback
+            raise error.cause from error
+        except ray.exceptions.RayActorError as error:
+            raise ClusterError("the Ray cluster", "lost the process that answers the others", "run again") from error

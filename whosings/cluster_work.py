@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import time
 from collections import deque
@@ -38,13 +39,19 @@ class _About:
 def _versions() -> str:
     from importlib.metadata import version
 
-    return f"whosings {version('whosings')} on Python {platform.python_version_tuple()[0:2]}"
+    return f"whosings {version('whosings')} on Python {'.'.join(platform.python_version_tuple()[:2])}"
 
 
 class _Worker:
-    """A process of the cluster that does one half or the whole of the work."""
+    """A process of the cluster that does one half or the whole of the work.
 
-    def __init__(self, function: Callable[[Any], Any]) -> None:
+    Args:
+        gpus: that it was given; without any it sees none.
+    """
+
+    def __init__(self, function: Callable[[Any], Any], gpus: float) -> None:
+        if not gpus:  # Ray lets it see all of its node's (2.60.0), and each would load the model there
+            os.environ["CUDA_VISIBLE_DEVICES"] = ""
         take_one_thread()
         self._function = function
 
@@ -119,7 +126,7 @@ class _Crew:
         actor: Any = ray.remote(_Worker)
         options = {"num_cpus": self._cores, "num_gpus": self._gpus, "max_restarts": 0, "scheduling_strategy": "SPREAD"}
         for _ in range(target - len(self.members) - len(self.starting)):
-            member = _Member(actor.options(**options).remote(self._function))
+            member = _Member(actor.options(**options).remote(self._function, self._gpus))
             self.starting[member.actor.about.remote()] = member
 
     def _room(self, resources: dict[str, float]) -> int:
@@ -193,8 +200,9 @@ class ClusterWork(Generic[Item, Result]):
     """One call of ``each``.
 
     Args:
-        workers: processes at most in each crew; None takes all cores of the cluster.
-        gpus: of each process that holds a model; with any, work in halves has two crews.
+        workers: processes at most; None takes all cores of the cluster.
+        gpus: of each process that holds a model; with any, work in halves has two crews: ``workers`` counts those that
+            decode, and as many others hold the model as there are GPUs for.
     """
 
     def __init__(self, function: Callable[[Item], Result], workers: int | None, gpus: float, census: Census) -> None:
@@ -361,7 +369,10 @@ class ClusterWork(Generic[Item, Result]):
 
     def _give_halves(self) -> None:
         while self._halves:
-            member = self._last.alone() if self._halves[0].kills else self._last.free()
+            suspected = self._halves[0].kills > 0
+            if not suspected:
+                self._last.release()  # those whose suspect is done
+            member = self._last.alone() if suspected else self._last.free()
             if member is None:
                 return
             self._give(self._last, member, self._halves.popleft())

@@ -63,6 +63,7 @@ class EmbeddingParts:
         self._parts: dict[str, _Part] = {}
         self._where: dict[str, str] = {}  # name of the part, by source
         self._segments: dict[str, int] = {}  # by name of the part
+        self._written: set[str] = set()  # sources, by this run
         if not is_remote(self._folder):
             local_path(self._folder).mkdir(parents=True, exist_ok=True)
         self._look()
@@ -79,15 +80,28 @@ class EmbeddingParts:
             source: what tells it from all others: the file's absolute path, or its location.
             content: hash of the content.
         """
+        source = str(source)
         if len(track.vectors):
-            self._waiting[str(source)] = StoredTrack(track, track.track_id, str(source), content)
+            self._waiting[source] = StoredTrack(track, track.track_id, source, content)
+        else:  # nor does what it held before count
+            self._waiting.pop(source, None)
+            self._written.discard(source)
+            if source in self._where:
+                self._take_out(self._where[source], {source})
         if len(self._waiting) >= self._size:
             self._flush()
 
     def finish(self) -> int:
-        """Write what waits, take out what another run wrote, too, and count the segments in the folder."""
+        """Write what waits, take out what another run wrote, too, and count the segments in the folder.
+
+        Raises:
+            ManifestError: another run took a part for half written while this one wrote it.
+        """
         self._flush()
         self._look()
+        if lost := self._written - set(self._where):
+            problem = f"lacks {len(lost)} tracks of this run, which another one took away half written"
+            raise ManifestError(self._folder, problem, "run again when that has ended")
         return sum(self._segments.values())
 
     def __enter__(self) -> EmbeddingParts:
@@ -157,6 +171,7 @@ class EmbeddingParts:
             self._take_out(name, sources)
         ordered = [self._waiting[source] for source in sorted(self._waiting)]
         self._write(embedding_table(ordered, self._fingerprint))
+        self._written |= set(self._waiting)
         self._waiting = {}
 
     def _take_out(self, name: str, sources: set[str]) -> None:

@@ -181,8 +181,9 @@ def test_other_rules_need_no_listening(done: Prepared, library: Path, tmp_path: 
     )
 
 
-def test_stems_are_made_of_what_is_kept(library: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out"
+def test_stems_are_made_of_what_is_kept(library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    out = Path("out")  # as people name it
     stems = library.parent / f"{library.name}-stems"
     job = SeparationJob(f"stems:{stems}", out / "stems", "cpu")
     found = prepare(listing(library), out, separation=job, workers=0)

@@ -247,3 +247,19 @@ def test_a_full_disk_is_one_sentence_and_what_was_made_is_kept(tmp_path, workers
     script.unlink()
     again = build(plan, tmp_path)
     assert (again.made, again.kept) == (1, 5) and hashes(tmp_path) == before
+
+
+def test_who_works_is_told_of_material_from_the_root(tmp_path, monkeypatch):
+    """The processes of a cluster begin in other folders."""
+
+    def each(work, given, workers):
+        raise InterruptedError(*{path for job in given for path in (job.material.soundfont, *job.material.voices)})
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("whosings.choir.build.each", each)
+    Path("band.sf2").write_bytes(b"")
+    nobody = Part(0, 0)
+    plan = make_plan(Preset("custom", Part(1, 1), nobody, nobody, targets=0, clones=0, duration_s=3.0), 1)
+    with pytest.raises(InterruptedError) as caught:
+        build(plan, "made", Material(Path("band.sf2"), voices=(Path("band.sf2"),)))
+    assert caught.value.args == (tmp_path / "band.sf2",)

@@ -11,8 +11,9 @@ import pytest
 import soundfile
 
 from tests.conftest import singing
+from whosings.cluster import RayEngine
 from whosings.commands import engines, scan
-from whosings.errors import ConfigError
+from whosings.errors import ClusterError, ConfigError
 from whosings.library.library_file import Library
 from whosings.library.scan_metrics import serve_metrics
 from whosings.ray_data import VOICES, VoicesOfFiles
@@ -41,6 +42,8 @@ def port():
         (("--address", "auto"), "--address counts for --engine ray"),
         (("--gpus", "0.5"), "--gpus counts for --engine ray"),
         (("--engine", "ray", "--workers", "0"), "--workers 0 works in this process"),
+        (("--engine", "ray", "--device", "cuda"), "--gpus says who has a GPU, and not --device cuda"),
+        (("--engine", "ray", "--gpus", "1", "--device", "cpu"), "--gpus says who has a GPU, and not --device cpu"),
     ],
 )
 def test_options_of_engines_that_mean_nothing_are_refused(run, songs, words, problem):
@@ -53,6 +56,30 @@ def test_ray_is_an_extra(run, songs, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "stdout", sys.stdout)
     code, _, err = run("scan", songs, "--library", tmp_path / "l", "--engine", "ray")
     assert code == 1 and "needs the package ray" in err and "'whosings[scale]'" in " ".join(err.split())
+
+
+def test_separation_takes_all_of_a_cluster_unless_told_otherwise(run, songs, tmp_path, monkeypatch):
+    asked = []
+
+    def connect(address, workers, gpus):
+        asked.append(workers)
+        raise ClusterError("the cluster", "is not asked further", "none")
+
+    monkeypatch.setattr("whosings.cluster.RayEngine.connect", connect)
+    monkeypatch.setattr(sys, "stdout", sys.stdout)
+    for words in ((), ("--workers", "3")):
+        assert run("separate", songs / "0.flac", "--out", tmp_path / "o", "--engine", "ray", *words)[0] == 1
+    assert asked == [None, 3]
+
+
+def test_models_that_are_files_are_named_from_the_root_and_others_as_they_are(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = ("default", "demucs", "hub:somebody/model", "mine")
+    for name in (*names, "somebody/model"):
+        (tmp_path / name).mkdir(parents=True)
+    told = [engines.seen_by_all(name, RayEngine("auto")) for name in (*names, "demucs:mine", "onnx:other")]
+    assert told == [*names[:3], f"{tmp_path}/mine", f"demucs:{tmp_path}/mine", "onnx:other"]
+    assert engines.seen_by_all("mine", 2) == "mine"
 
 
 def test_what_rays_threads_print_is_kept_from_standard_output(capsys):

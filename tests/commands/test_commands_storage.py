@@ -245,11 +245,21 @@ def test_tables_are_put(bucket, songs, scan, run, tiny, tmp_path):
     assert [row["path"] for row in rows] == [f"{songs}/{name}" for name in NAMES]
 
 
+def test_a_song_of_a_library_is_named_by_its_location(songs, scan, run, tiny, tmp_path):
+    assert scan(songs)[0] == 0
+    code, out, err = run("find", f"{songs}/a/one.flac", "-l", tmp_path / "l", "--encoder", tiny.folder, "--json")
+    assert code == 0, err
+    found = {path for match in json.loads(out)[0]["matches"] for path in match["paths"]}
+    assert found == {f"{songs}/{name}" for name in NAMES[1:]}
+
+
 def test_an_option_for_files_here_says_so(run, tmp_path, monkeypatch):
     """And makes no folder that is called ``s3:``."""
     monkeypatch.chdir(tmp_path)
     code, _, err = run("gallery", "list", "--gallery", "s3://bucket/a.gallery")
     assert code == 2 and "s3://bucket/a.gallery is on a store" in err
+    code, _, err = run("index", "--library", "s3://bucket/songs.library")
+    assert code == 2 and "s3://bucket/songs.library is on a store" in " ".join(err.split())
     code, _, err = run("serve", "--library", "s3://bucket/a.library")
     assert code == 2 and "is on a store" in err
     with pytest.raises(OSError, match="is on a store"):

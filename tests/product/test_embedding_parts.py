@@ -1,5 +1,6 @@
 """Embeddings as a folder of parts: no row twice, gaps are filled, and nothing of another encoder."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pyarrow.dataset
 import pyarrow.parquet
 import pytest
 
+from whosings import storage
 from whosings.embedding import Embeddings
 from whosings.embedding_parts import EmbeddingParts
 from whosings.errors import ManifestError
@@ -76,6 +78,15 @@ def test_a_track_that_changed_takes_the_place_of_itself(tmp_path):
     assert len(list(tmp_path.glob("*.parquet"))) == len(list(tmp_path.glob("*.keys")))
 
 
+def test_a_track_that_changed_into_one_without_singing_is_there_no_more(tmp_path):
+    fill(tmp_path, range(6))
+    silent = replace(track(3), vectors=np.zeros((0, 4), np.float32), start_s=np.zeros(0), vocal=np.zeros(0))
+    with EmbeddingParts(str(tmp_path), FINGERPRINT) as parts:
+        parts.add(silent, "/3", "two")
+        assert parts.finish() == len(rows(tmp_path))
+    assert rows(tmp_path) == [row for row in expected(range(6)) if row[0] != "/3"]
+
+
 def test_two_runs_at_once_leave_every_row_once(tmp_path):
     with EmbeddingParts(str(tmp_path), FINGERPRINT, 3) as one, EmbeddingParts(str(tmp_path), FINGERPRINT, 4) as other:
         for number in range(9):
@@ -84,6 +95,22 @@ def test_two_runs_at_once_leave_every_row_once(tmp_path):
         other.finish()
         assert one.finish() == len(expected(range(9)))
     assert rows(tmp_path) == expected(range(9))
+
+
+def test_a_part_that_a_run_beginning_meanwhile_took_away_is_told(tmp_path, monkeypatch):
+    def put(path, location):
+        storage.put(path, location)
+        if location.endswith(".keys"):
+            with EmbeddingParts(str(tmp_path), FINGERPRINT):
+                """It finds keys without a part."""
+
+    with EmbeddingParts(str(tmp_path), FINGERPRINT) as parts:
+        parts.add(track(1), "/1", "one")
+        monkeypatch.setattr("whosings.embedding_parts.put", put)
+        with pytest.raises(ManifestError, match=r"lacks 1 tracks of this run.*run again"):
+            parts.finish()
+    monkeypatch.undo()
+    assert fill(tmp_path, range(3)) == len(expected(range(3)))
 
 
 def test_a_run_that_ends_in_the_middle_leaves_whole_parts(tmp_path):

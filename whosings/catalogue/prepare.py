@@ -142,7 +142,7 @@ def prepare(
     out, rules = Path(out), rules or Rules()
     refuse_unshared(out, workers)
     if separation is not None:
-        separation = replace(separation, cache=out / STEMS)
+        separation = replace(separation, cache=(out / STEMS).absolute())  # processes begin in other folders
         separation.open()  # says at once what is wrong with it
     failures: list[WhosingsError] = []
     with _alone(out), Journal(out / JOURNAL, method=shipped_detector().fingerprint) as journal:

@@ -87,7 +87,7 @@ def build(
         ManifestError: the table of conversions is not as it should be.
         WhosingsError: nothing at all could be made.
     """
-    folder, material = Path(folder).resolve(), material or Material()
+    folder, material = Path(folder).resolve(), (material or Material()).from_root()
     refuse_unshared(folder, workers)
     _claim(folder, plan, material)
     jobs = [Job(folder, plan, material, role) for role in plan.cast]

@@ -53,6 +53,15 @@ class Material:
         """How many there are, as ``make_plan`` takes it."""
         return {"speech": len(self.speakers), "diphone": len(self.voices)}
 
+    def from_root(self) -> Material:
+        """The same by paths that do not depend on the folder in which a process began."""
+        return Material(
+            None if self.soundfont is None else self.soundfont.absolute(),
+            tuple((name, tuple(path.absolute() for path in paths)) for name, paths in self.speakers),
+            tuple(path.absolute() for path in self.voices),
+            self.format,
+        )
+
     def digest(self) -> str:
         """SHA-256 over everything that is heard in the result."""
         found = hashlib.sha256()

@@ -38,14 +38,22 @@ GpusOption = Annotated[
     ),
 ]
 
+_MODELS = ("mfcc", "resemblyzer", "demucs", "spleeter", "none")  # that are no files
+
 
 def open_workers(
-    engine: Literal["local", "ray"], address: str | None, gpus: float, workers: int | None, usual: int
+    engine: Literal["local", "ray"],
+    address: str | None,
+    gpus: float,
+    workers: int | None,
+    usual: int,
+    device: str = "auto",
 ) -> Workers:
     """Who works, by the options.
 
     Args:
         usual: processes of this machine where no number was given.
+        device: on which they work.
 
     Raises:
         MissingExtraError, ClusterError: as ``RayEngine.connect``.
@@ -57,6 +65,8 @@ def open_workers(
         return usual if workers is None else workers
     if workers == 0:
         raise typer.BadParameter("--workers 0 works in this process; give --engine ray one or more")
+    if device not in ("auto", "cpu") or (device == "cpu" and gpus):
+        raise typer.BadParameter(f"with --engine ray --gpus says who has a GPU, and not --device {device}")
     from whosings.cluster import RayEngine
 
     if not isinstance(sys.stdout, _WithoutRay):
@@ -66,8 +76,10 @@ def open_workers(
 
 def seen_by_all(model: str, workers: Workers) -> str:
     """A model's name, such as ``onnx:FILE`` or a folder: from the root, since a cluster begins in other folders."""
-    if isinstance(workers, int):
-        return model
+    from whosings.encoder.checkpoint import SHIPPED
+
+    if isinstance(workers, int) or model in (*SHIPPED, *_MODELS) or model.startswith("hub:"):
+        return model  # whatever folder has the same name
     kind, colon, name = model.rpartition(":")
     return f"{kind}{colon}{Path(name).absolute()}" if Path(name).exists() else model
 

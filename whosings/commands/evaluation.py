@@ -108,9 +108,10 @@ def evaluate(
     if what == "few-clones" and len(singers) > 1:
         raise typer.BadParameter("few-clones takes one number of singers: all, or 100")
     run = Report()
-    device = str(open_device(device))
-    who = open_workers(engine, address, gpus, workers, 0)
-    named = NamedEmbedder(seen_by_all(encoder, who), device, open_segments)
+    who = open_workers(engine, address, gpus, workers, 0, device)
+    here = str(open_device(device))
+    # A cluster's processes have devices of their own.
+    named = NamedEmbedder(seen_by_all(encoder, who), here if isinstance(who, int) else device, open_segments)
     if what == "verification":
         verification(run, _table(source), named, name, stem, out, as_json, who)
         run.finish()
@@ -138,12 +139,12 @@ def evaluate(
 
         _note_probes(evaluation)
         setting = Setting(what, name, head, singers[0], runs, seed, together)
-        few_clones(run, out, setting, pool, embedded.corpus, cloned.tracks, counts, device, as_json)
+        few_clones(run, out, setting, pool, embedded.corpus, cloned.tracks, counts, here, as_json)
     else:
         from whosings.evaluation.protocol import Setting
 
         settings = [Setting(what, name, head, number, runs, seed, together) for number in singers]
-        _protocol(evaluation, settings, device, as_json)
+        _protocol(evaluation, settings, here, as_json)
     notes = [f"{track.track_id}: no singing is heard" for track in embedded.unsung]
     notes += [f"{one.singer_id}: {one.reason}" for one in pool.left_out]
     if notes:

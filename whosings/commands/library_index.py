@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from whosings.commands.library_options import LIBRARY, LibraryOption, OwnEncoder, library_calibration
-from whosings.commands.options import Json
+from whosings.commands.library_options import LIBRARY, OwnEncoder, library_calibration
+from whosings.commands.options import Json, on_this_machine
 from whosings.console import Report, counted, print_json
 
 
 def index(
-    library: LibraryOption = LIBRARY,
+    library: Annotated[  # beside a copy of an object the index would be gone with the copy
+        Path, typer.Option("--library", "-l", help="Library file.", parser=on_this_machine, metavar="FILE")
+    ] = LIBRARY,
     anew: Annotated[bool, typer.Option("--anew", help="Make it from nothing, whatever is there.")] = False,
     remove: Annotated[bool, typer.Option("--remove", help="Remove it: all voices are compared again.")] = False,
     encoder: OwnEncoder = None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -79,7 +80,8 @@ def library_embedder(library: Library, encoder: str | None, device: str) -> Trac
 def recording_of(library: DecidedLibrary, path: Path) -> int | None:
     """The recording of a file by its path; None where the library does not know it, or it has changed since."""
     if not path.exists():
-        return library.file_named(path)
+        location = re.sub("^([A-Za-z][A-Za-z0-9+.-]+):/", r"\1://", str(path))  # which as a path has one slash less
+        return library.file_named(path) or library.file_named(location)
     about = path.stat()
     for name in (str(path), str(path.absolute())):
         found = library.known(name, about.st_size, about.st_mtime_ns)

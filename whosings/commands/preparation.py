@@ -63,7 +63,7 @@ def prepare(
     tracks = listing(source, out, singer_from, run.failures.append)
     if annotations is not None:
         tracks = with_decisions(tracks, read_decisions(annotations))
-    who = open_workers(engine, address, gpus, workers, cores())
+    who = open_workers(engine, address, gpus, workers, cores(), device)
     job = None if separate == "none" else SeparationJob(seen_by_all(separate, who), out, device, whole)
     usual = OPEN if open_sets else Rules()
     rules = Rules(

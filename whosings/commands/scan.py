@@ -89,7 +89,7 @@ def scan(
     if watch and not isinstance(folder, Path):
         raise typer.BadParameter("--watch counts for a folder of this machine; scan a store again now and then")
     run = Report()
-    who = open_workers(engine, address, gpus, workers, cores())
+    who = open_workers(engine, address, gpus, workers, cores(), device)
     ear = Ear(seen_by_all(encoder, who), device)
     listener = ear.open()
     embedder = listener.embedder

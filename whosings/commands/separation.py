@@ -28,7 +28,14 @@ def separate(
         ),
     ] = "demucs",
     whole: Annotated[bool, typer.Option("--whole", help="Separate whole tracks, not only sung passages.")] = False,
-    workers: Annotated[int, typer.Option(min=1, help="Number of processes; each loads the model.")] = 1,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Processes, each of which loads the model: one unless given, or all of a cluster's cores.",
+            show_default=False,
+        ),
+    ] = None,
     engine: EngineOption = "local",
     address: AddressOption = None,
     gpus: GpusOption = 0.0,
@@ -41,7 +48,7 @@ def separate(
     run = Report()
     rows: list[dict[str, Any]] = []
     bases = _bases(run, list(dict.fromkeys(files)), out)
-    who = open_workers(engine, address, gpus, workers, workers)
+    who = open_workers(engine, address, gpus, workers, 1, device)
     job = SeparationJob(seen_by_all(model, who), out / _CACHE, device, whole)
     with run.bars() as bars:
         step = bars("separating", len(bases))

@@ -75,7 +75,7 @@ def embed(
     parts = out.endswith("/")
     if not parts:
         refuse_output("--out", Path(out), (".parquet",), here(files))
-    who = open_workers(engine, address, gpus, workers, 0)
+    who = open_workers(engine, address, gpus, workers, 0, device)
     named = NamedEmbedder(seen_by_all(encoder, who), device)
     embedder = named.open()
     places = {path: path if is_remote(path) else str(Path(path).resolve()) for path in files}
