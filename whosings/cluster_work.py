@@ -325,6 +325,9 @@ class ClusterWork(Generic[Item, Result]):
                 task.half = None
                 self._again.append(task)
                 return
+            if crew is self._last and self._first is not None and isinstance(error.cause, OSError):
+                yield from self._unopened(member, task)
+                return
             raise error.cause from error
         except ray.exceptions.ObjectLostError:
             member.done(task)
@@ -359,6 +362,15 @@ class ClusterWork(Generic[Item, Result]):
             yield Done(task.item, None, crashed=True)
         else:
             (self._suspects if task.kills else self._again).append(task)
+
+    def _unopened(self, member: _Member, task: _Task[Item]) -> Iterator[Done[Item, Result]]:
+        """What was decoded does not fit on the node that was to go on with it: tried again, elsewhere with luck."""
+        member.done(task)
+        task.half, task.kills = None, task.kills + 1
+        if task.kills >= _KILLS:
+            yield Done(task.item, None, crashed=True)
+        else:
+            self._suspects.append(task)
 
     def _give_suspects(self) -> None:
         crew = self._last if self._first is None else self._first

@@ -34,7 +34,7 @@ class Done(Generic[Item, Result]):
     """One item's outcome.
 
     Attributes:
-        result: what the function returned; None if its process died, twice.
+        result: what the function returned; None if its process died, each time.
     """
 
     item: Item
