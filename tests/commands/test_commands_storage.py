@@ -218,6 +218,22 @@ def test_embeddings_of_objects_on_the_store(bucket, songs, run, tiny, tmp_path, 
     assert {row["track_id"] for row in rows} == {*names, str(tmp_path / "here.flac")}
 
 
+def test_parts_of_embeddings_on_the_store(bucket, songs, run, tiny):
+    words = ("embed", songs, "--out", f"{bucket.url}/parts/", "--encoder", tiny.folder)
+    for _ in range(2):
+        bucket.store.requests.clear()
+        code, said, err = run(*words)
+        assert code == 0, err
+        asked = [one for one in gets(bucket) if "songs/" in one]
+    assert not asked  # what is known by its ETag is not fetched again
+    names = {one.location.rpartition("/")[2] for one in storage.listing(f"{bucket.url}/parts")}
+    assert len(names) == 2 and {Path(name).suffix for name in names} == {".parquet", ".keys"}
+    (part,) = (name for name in names if name.endswith(".parquet"))
+    rows = pyarrow.parquet.read_table(io.BytesIO(bucket.get(f"parts/{part}"))).to_pylist()
+    assert {row["source"] for row in rows} == {f"{songs}/{name}" for name in NAMES}
+    assert all(row["sha256"].startswith("etag:") for row in rows)
+
+
 def test_who_sings_in_objects(bucket, songs, run, tiny, tmp_path):
     gallery = ("--gallery", tmp_path / "g", "--encoder", tiny.folder)
     code, out, err = run("enrol", "Ann", f"{songs}/a/one.flac", *gallery)

@@ -139,3 +139,22 @@ def test_embed_writes_parts_as_it_writes_a_file(run, tiny, small_choir, tmp_path
     )
     parts = pyarrow.dataset.dataset(sorted((tmp_path / "parts").glob("*.parquet"))).to_table()
     assert parts.sort_by([("source", "ascending"), ("start_s", "ascending")]).equals(whole)
+
+
+def test_embed_takes_folders_and_lists(run, tiny, small_choir, tmp_path):
+    songs = sorted(track.path for track in small_choir.tracks[:2])
+    folder, names = tmp_path / "songs", tmp_path / "songs.txt"
+    folder.mkdir()
+    for number, path in enumerate(songs):
+        (folder / f"{number}.flac").write_bytes(path.read_bytes())
+    names.write_text(f"songs/0.flac\n{folder}/1.flac\n")
+    (tmp_path / "empty").mkdir()
+    tables = []
+    for name, given in (("folder", folder), ("list", names)):
+        code, _, err = run(
+            "embed", given, tmp_path / "empty", "-o", tmp_path / f"{name}.parquet", "--encoder", tiny.folder
+        )
+        assert code == 1 and "holds no audio files" in err
+        tables.append(pyarrow.parquet.read_table(tmp_path / f"{name}.parquet").sort_by("source"))
+    assert set(tables[0]["source"].to_pylist()) == {str(folder / "0.flac"), str(folder / "1.flac")}
+    assert tables[0].drop(["track_id"]).equals(tables[1].drop(["track_id"]))

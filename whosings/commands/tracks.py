@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import asdict
@@ -11,9 +12,9 @@ from typing import Annotated, Any
 import typer
 
 from whosings.commands.engines import AddressOption, EngineOption, GpusOption, WorkersOption, open_workers, seen_by_all
-from whosings.commands.options import Device, EncoderName, Json, Recordings, here, refuse_output
+from whosings.commands.options import Device, EncoderName, Json, Recordings, here, place_of, refuse_output
 from whosings.console import Report, counted, print_json
-from whosings.errors import AudioError
+from whosings.errors import AudioError, ManifestError, StorageError, WhosingsError
 
 _REQUESTS = 16  # of a store at once, for what objects are
 
@@ -48,7 +49,15 @@ def activity(files: Recordings, as_json: Json = False) -> None:
 
 
 def embed(
-    files: Recordings,
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            help="Audio files; folders, lists and track tables of them; s3://BUCKET/FILE.",
+            show_default=False,
+            parser=lambda given: str(place_of(given)),
+            metavar="FILES...",
+        ),
+    ],
     out: Annotated[
         str,
         typer.Option(
@@ -78,7 +87,8 @@ def embed(
     who = open_workers(engine, address, gpus, workers, 0, device)
     named = NamedEmbedder(seen_by_all(encoder, who), device)
     embedder = named.open()
-    places = {path: path if is_remote(path) else str(Path(path).resolve()) for path in files}
+    found = _recordings(files, run.failures.append)
+    places = {path: path if is_remote(path) else str(Path(path).resolve()) for path in found}
     with (
         nullcontext() if parts else working_copy(out) as table,
         EmbeddingParts(out, embedder.fingerprint)
@@ -87,7 +97,7 @@ def embed(
         run.bars() as bars,
     ):
         with ThreadPoolExecutor(_REQUESTS) as pool:
-            marks = dict(zip(files, pool.map(content_mark, files), strict=True))
+            marks = dict(zip(found, pool.map(lambda path: found[path] or content_mark(path), found), strict=True))
         todo = [path for path, place in places.items() if not store.holds(place, marks[path])]
         step = bars("embedding", len(todo))
         for path, result in zip(todo, embed_each(named, todo, who, bars), strict=True):
@@ -109,3 +119,28 @@ def embed(
     else:
         run.out.print(f"{counted(segments, 'segment')} in {out}", markup=False)
     run.finish()
+
+
+def _recordings(given: Sequence[str], refuse: Callable[[WhosingsError], object]) -> dict[str, str]:
+    """Recordings that are named, or lie in what is named; of listed objects, with what marks their content."""
+    from whosings.library.sources import folder_of, in_folder, is_list, listed, on_store
+    from whosings.storage import Listed
+
+    found: dict[str, str] = {}
+    for name in given:
+        folder = folder_of(name)
+        try:
+            if isinstance(folder, Path):
+                inside = in_folder(folder, refuse)
+            elif folder is not None:
+                inside = on_store(folder)
+            else:
+                inside = listed(name) if is_list(name) else iter([name])
+            for one in inside:
+                if isinstance(one, Listed):
+                    found[one.location] = f"etag:{one.signature.tag}"
+                elif one is not None:
+                    found[str(one)] = ""
+        except (ManifestError, StorageError) as error:
+            refuse(error)
+    return found

@@ -35,6 +35,11 @@ def folder_of(source: str) -> Path | str | None:
     return None if ending(source) in (*AUDIO_ENDINGS, *_TABLES, *_PLAYLISTS, ".txt") else source
 
 
+def is_list(source: str) -> bool:
+    """Whether a file or an object is a table, a list or a playlist, by its ending."""
+    return ending(source) in (*_TABLES, *_PLAYLISTS, ".txt")
+
+
 def listed(source: Path | str) -> Paths:
     """Paths of a track table, of a text file with one path a line, or of a playlist; relative ones from its folder.
 
