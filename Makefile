@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install demo test long browser mutation bench docs reproduce clean
+.PHONY: install demo test types pytest long browser mutation bench docs reproduce clean
 
 install: $(VENV)/installed
 
@@ -22,8 +22,14 @@ demo: install
 test: install browser
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(MAKE) --no-print-directory --jobs 2 types pytest
+
+# Both at once: types take one core for a minute.
+types: install
 	$(BIN)/mypy
 	$(BIN)/mypy --explicit-package-bases beetsplug
+
+pytest: install
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal --slow
 
 # Tests that take minutes together, and change their mind seldom: recipes, the whole way from a choir to an answer.
