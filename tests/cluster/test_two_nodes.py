@@ -8,26 +8,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
-import numpy as np
 import pytest
 import soundfile
 
-from tests.cluster.jobs import half, note_and_square, process_of, rest, tries
 from tests.conftest import singing
-from whosings.catalogue.listing import listing
-from whosings.catalogue.prepare import Rules, as_plain, prepare
-from whosings.choir.build import CHECKSUMS, build
-from whosings.choir.plan import Part, Preset, make_plan
-from whosings.cluster import RayEngine
-from whosings.errors import ClusterError
-from whosings.parallel import Done, InHalves, each
-from whosings.ray_data import VoicesOfFiles
 
-# Ray reads its settings when it is imported: not before the token is set.
 pytestmark = pytest.mark.skipif(find_spec("ray") is None, reason="needs the extra scale")
 ROOT = Path(__file__).parents[2]
 
@@ -44,14 +32,20 @@ class Cluster:
         command = [sys.executable, "-m", "whosings", *map(str, words)]
         return subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=300)
 
+    def does(self, step: str, *given: object) -> None:
+        """One of ``steps``, in a process of its own: Ray reads its settings once a process."""
+        command = [sys.executable, "-m", "tests.cluster.steps", step, self.address, *map(str, given)]
+        ran = subprocess.run(command, env=self.environment, cwd=ROOT, capture_output=True, text=True, timeout=600)
+        assert ran.returncode == 0, ran.stderr[-5000:]
+
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     # Ray's own folder must have a short name: sockets lie in it.
     folder = tmp_path_factory.mktemp("r")
     secret = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32), "RAY_USAGE_STATS_ENABLED": "0"}
-    # A node is dead after three seconds without a sign, not after half a minute.
-    soon = {"RAY_health_check_period_ms": "1000", "RAY_health_check_failure_threshold": "3"}
+    # A node is dead after ten seconds without a sign, not after half a minute.
+    soon = {"RAY_health_check_period_ms": "1000", "RAY_health_check_failure_threshold": "10"}
     environment = {**os.environ, **secret, **soon, "PYTHONPATH": str(ROOT), "RAY_TMPDIR": str(folder)}
     command = Path(sys.executable).parent / "ray"
 
@@ -61,20 +55,14 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         subprocess.run([command, "start", *words, *common], env=environment, check=True, capture_output=True)
         return _raylets(folder) - before
 
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in secret.items():
-            patch.setenv(name, value)
-        begin("--head", "--port=0", "--num-gpus=1", "--include-dashboard=false", f"--temp-dir={folder}")
-        address = (folder / "ray_current_cluster").read_text().strip()
-        (second,) = begin(f"--address={address}")
-        try:
-            yield Cluster(address, environment, second)
-        finally:
-            import ray
-
-            ray.shutdown()
-            for process in _of(folder):
-                os.kill(process, signal.SIGKILL)
+    begin("--head", "--port=0", "--num-gpus=1", "--include-dashboard=false", f"--temp-dir={folder}")
+    address = (folder / "ray_current_cluster").read_text().strip()
+    (second,) = begin(f"--address={address}")
+    try:
+        yield Cluster(address, environment, second)
+    finally:
+        for process in _of(folder):
+            os.kill(process, signal.SIGKILL)
 
 
 def _of(folder: Path) -> Iterator[int]:
@@ -115,11 +103,10 @@ def rows_of(library: Path) -> list[tuple[object, ...]]:
 def test_all_verbs_do_as_here(cluster, songs, tiny, tmp_path):
     """In one test, because a cluster takes long to begin; it comes first, because the next one kills a node."""
     _scans_in_halves_and_embeds_as_here(cluster, songs, tiny.folder, tmp_path)
-    engine = RayEngine.connect(cluster.address)
-    _makes_and_prepares_as_here(engine, songs, tmp_path)
-    _says_what_is_wrong(engine, tmp_path)
-    _does_halves_apart(cluster)
-    _is_a_stage_of_ray_data(songs, tiny.folder)
+    cluster.does("makes_and_prepares_as_here", songs, tmp_path)
+    cluster.does("says_what_is_wrong", tmp_path)
+    cluster.does("does_halves_apart")
+    cluster.does("is_a_stage_of_ray_data", songs, tiny.folder)
 
 
 @pytest.mark.slow
@@ -129,7 +116,7 @@ def test_scans_as_here_and_loses_nothing_with_a_process_and_a_node(cluster, song
         assert ran.returncode == 1 and "7 files: 5 heard, 1 copy, 1 failed" in ran.stderr
         assert all(line.startswith("{") for line in ran.stdout.splitlines())
     assert rows_of(tmp_path / "ray") == rows_of(tmp_path / "local")
-    _loses_nothing_with_a_process_and_a_node(RayEngine.connect(cluster.address), cluster, tmp_path)
+    cluster.does("loses_nothing_with_a_process_and_a_node", cluster.second, tmp_path)
 
 
 def _scans_in_halves_and_embeds_as_here(cluster, songs, encoder, out):
@@ -145,74 +132,3 @@ def _scans_in_halves_and_embeds_as_here(cluster, songs, encoder, out):
     assert rows_of(out / "there") == rows_of(out / "here")
     again = cluster.whosings("scan", songs, "--library", out / "there", "--encoder", encoder, *there)
     assert "6 known, 1 failed" in again.stderr
-
-
-def _is_a_stage_of_ray_data(songs, encoder):
-    import ray
-
-    paths = [{"path": str(path)} for path in sorted(songs.rglob("*.*"))]
-    stage = {"fn_constructor_kwargs": {"encoder": str(encoder), "device": "cpu"}, "batch_size": 3, "concurrency": 1}
-    rows = ray.data.from_items(paths).map_batches(VoicesOfFiles, **stage).take_all()
-    expected = VoicesOfFiles(str(encoder), "cpu")({"path": [row["path"] for row in paths]}).to_pylist()
-    assert sorted(map(repr, rows)) == sorted(map(repr, expected)) and len(rows) == 7
-
-
-def _makes_and_prepares_as_here(engine, songs, out):
-    nobody = Part(0, 0)
-    plan = make_plan(Preset("custom", Part(2, 2), nobody, nobody, targets=1, clones=1, duration_s=3.0), 5)
-    for name, workers in (("here", 0), ("there", engine)):
-        assert not build(plan, out / f"choir-{name}", workers=workers).failures
-        prepared = prepare(listing(songs), out / f"prepared-{name}", Rules(min_vocal=0.1), workers=workers)
-        assert as_plain(prepared)["stages"] and prepared.manifest is not None
-    assert (out / "choir-there" / CHECKSUMS).read_text() == (out / "choir-here" / CHECKSUMS).read_text()
-    here, there = (
-        sorted(p.name for p in (out / f"prepared-{name}/audio").rglob("*.flac")) for name in ("here", "there")
-    )
-    assert here == there and len(here) == 3
-
-
-def _says_what_is_wrong(engine, out):
-    class Elsewhere(type(out)):
-        def touch(self) -> None:
-            """Nobody sees it."""
-
-    with pytest.raises(ClusterError, match=r"is not seen by node .* name a folder that all nodes share"):
-        engine.refuse_unshared(Elsewhere(out))
-    with pytest.raises(ClusterError, match="cannot begin a process"):
-        list(each(_Unknown(), [1], engine))
-
-
-class _Unknown:
-    """No process can open it."""
-
-    def __call__(self, item: int) -> int:
-        return item
-
-    def __setstate__(self, state: object) -> None:
-        raise ImportError("no such package here")
-
-    def __getstate__(self) -> dict[str, int]:
-        return {"needs": 1}
-
-
-def _does_halves_apart(cluster):
-    engine = RayEngine.connect(cluster.address, gpus=0.5)
-    found = {done.item: done.result for done in each(InHalves(half, rest), range(12), engine)}
-    assert found == {n: "none" if n % 3 == 0 else f"1000000 of {n}" for n in range(12)}
-
-
-def _loses_nothing_with_a_process_and_a_node(engine, cluster, out):
-    out = out / "tries"
-    out.mkdir()
-    found: dict[int, Done[int, int]] = {}
-    for done in each(partial(note_and_square, out), range(30), engine):
-        assert done.item not in found  # once
-        found[done.item] = done
-        if len(found) == 5:
-            os.kill(process_of(out, max(found)), signal.SIGKILL)
-        if len(found) == 12:
-            os.kill(cluster.second, signal.SIGKILL)
-    assert sorted(found) == list(range(30))
-    assert found[7].crashed and found[7].result is None and tries(out, 7) in (3, 4)
-    assert all(done.result == n * n for n, done in found.items() if n != 7)
-    assert np.mean([tries(out, n) for n in found if n != 7]) < 1.5

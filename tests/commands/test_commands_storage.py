@@ -222,7 +222,7 @@ def test_parts_of_embeddings_on_the_store(bucket, songs, run, tiny):
     words = ("embed", songs, "--out", f"{bucket.url}/parts/", "--encoder", tiny.folder)
     for _ in range(2):
         bucket.store.requests.clear()
-        code, said, err = run(*words)
+        code, _, err = run(*words)
         assert code == 0, err
         asked = [one for one in gets(bucket) if "songs/" in one]
     assert not asked  # what is known by its ETag is not fetched again
