@@ -1,8 +1,8 @@
 """Work on many items by a Ray cluster, as ``parallel`` does it by the processes of one machine.
 
 Actors hold the models and take one item at a time from this process, which waits for results and loses nothing: an
-item that was on a node or in a process that died is given out again. Only the item that a process was at is suspected,
-and one that has ended three is returned as crashed. Work in halves has a crew for each: where GPUs are asked for,
+item that was on a node or in a process that died is given out again, after a process's death alone, and one that has
+ended three is returned as crashed. Work in halves has a crew for each: where GPUs are asked for,
 processor cores decode into the object store, a bounded number of recordings ahead of the actors that hold a GPU.
 
 Ray Data is not what gives out the work, for three reasons: it tries a row that ends its process again without end

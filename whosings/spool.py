@@ -75,9 +75,7 @@ class Spool:
     ) -> None:
         self.track_id = str(path) if track_id is None else track_id
         self._channels, self._samples = channels, 0
-        # Open for as long as this object lives, and no longer.
-        self._file = SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115
-        weakref.finalize(self, self._file.close)
+        self._open()
         if not is_remote(str(path)):
             self._decode(path, progress)
             return
@@ -90,6 +88,11 @@ class Spool:
             raise AudioError(path, error.problem, error.remedy) from error
         except AudioError as error:
             raise error.about(path) from error
+
+    def _open(self) -> None:
+        """The file, open for as long as this object lives, and no longer."""
+        self._file = SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115
+        weakref.finalize(self, self._file.close)
 
     def _decode(self, path: str | Path, progress: Progress) -> None:
         for block in audio.blocks(path, channels=self._channels, progress=progress):
@@ -107,8 +110,7 @@ class Spool:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._file = SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115
-        weakref.finalize(self, self._file.close)
+        self._open()
         self._file.write(state["_file"])
 
     @property

@@ -10,23 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from whosings.commands.library_options import LIBRARY, LibraryOption, TableFile, library_embedder
-from whosings.commands.options import (
-    GALLERY,
-    FalseAcceptsOption,
-    GalleryFile,
-    Json,
-    refuse_output,
-)
+from whosings.commands.options import GALLERY, FalseAcceptsOption, GalleryFile, Json, refuse_output
 from whosings.console import Report, counted, json_text
 
 if TYPE_CHECKING:
     from whosings.answer import Answer
 
-_MOST_LISTED = 20  # failures in the end; each one is a row before
-_STALL_S, _MOST_TOLD = (
-    300.0,
-    5,
-)  # without a result, after which files that are being read are told, and how many of them
 _COLUMNS = ("path", "recording", "verdict", "named", "worth_a_look", "probability")
 
 

@@ -15,11 +15,7 @@ import typer
 from whosings.commands.engines import AddressOption, EngineOption, GpusOption, WorkersOption, open_workers, seen_by_all
 from whosings.commands.library import answer_row, group_of
 from whosings.commands.library_options import LIBRARY, GalleryOption, LibraryOption
-from whosings.commands.options import (
-    Device,
-    EncoderName,
-    FalseAcceptsOption,
-)
+from whosings.commands.options import Device, EncoderName, FalseAcceptsOption
 from whosings.console import Report, counted, json_text
 from whosings.errors import WhosingsError
 
@@ -30,11 +26,8 @@ if TYPE_CHECKING:
     from whosings.library.sources import Paths
 
 _MOST_LISTED = 20  # failures in the end; each one is a row before
-_STALL_S, _MOST_TOLD = (
-    300.0,
-    5,
-)  # without a result, after which files that are being read are told, and how many of them
-_COLUMNS = ("path", "recording", "verdict", "named", "worth_a_look", "probability")
+_STALL_S = 300.0  # without a result, after which files that are being read are told
+_MOST_TOLD = 5
 
 
 def scan(
