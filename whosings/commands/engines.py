@@ -15,7 +15,8 @@ WorkersOption = Annotated[
     int | None,
     typer.Option(
         min=0,
-        help="Processes: all cores unless given, of this machine or of the cluster; 0 works in this process.",
+        help="Processes, of this machine or of the cluster; 0 works in this process. Unless given, all cores; embed "
+        "and evaluate work in this process where there is no cluster.",
         show_default=False,
     ),
 ]

@@ -32,7 +32,7 @@ def folder_of(source: str) -> Path | str | None:
     """
     if not is_remote(source):
         return path if (path := local_path(source)).is_dir() else None
-    return None if ending(source) in (*AUDIO_ENDINGS, *_TABLES, *_PLAYLISTS, ".txt") else source
+    return None if ending(source) in AUDIO_ENDINGS or is_list(source) else source
 
 
 def is_list(source: str) -> bool:
