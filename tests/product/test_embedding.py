@@ -356,14 +356,9 @@ def test_another_embedder_gets_a_long_track_in_groups():
 
 
 _MEMORY = """
-import re, sys, numpy as np, soundfile
+import re, sys
 from pathlib import Path
 from whosings.embedding import TrackEmbedder
-from tests.conftest import singing
-minute = np.tile(0.3 * singing(20), 3)
-with soundfile.SoundFile(sys.argv[1], "w", 16_000, 1, format="FLAC", subtype="PCM_16") as file:
-    for _ in range(int(sys.argv[2])):
-        file.write(minute)
 TrackEmbedder("fast")(sys.argv[1])
 print(int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) / 1024)
 """
@@ -374,9 +369,14 @@ print(int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text(
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems count memory in other units")
 def test_memory_does_not_grow_with_length(tmp_path):
     """Decoded, half an hour of mono takes 110 MB."""
+    minute = np.tile(0.3 * singing(20), 3)
 
     def peak_mb(minutes):
-        command = [sys.executable, "-c", _MEMORY, str(tmp_path / f"{minutes}.flac"), str(minutes)]
+        path = tmp_path / f"{minutes}.flac"
+        with soundfile.SoundFile(path, "w", 16_000, 1, format="FLAC", subtype="PCM_16") as file:
+            for _ in range(minutes):
+                file.write(minute)
+        command = [sys.executable, "-c", _MEMORY, str(path)]
         return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
     short, long = peak_mb(5), peak_mb(30)

@@ -41,10 +41,13 @@ Open = Callable[..., Visit]
 
 @pytest.fixture(scope="module")
 def songs(tmp_path_factory: pytest.TempPathFactory) -> Songs:
-    """Songs of generated singers ``a`` to ``e``, three of each, ``a-1`` to ``e-3``; ``duet`` is of ``a`` and ``b``."""
+    """Songs of generated singers ``a`` to ``f``, three of each, ``a-1`` to ``f-3``; ``duet`` is of ``a`` and ``b``.
+
+    The songs of ``f`` are so alike, and so unlike all others, that they are one group whatever a processor rounds.
+    """
     folder = tmp_path_factory.mktemp("songs")
     size = round(SONG_S * RATE)
-    whole = {name: singing(3 * SONG_S, seed) for seed, name in enumerate("abcde", 1)}
+    whole = {name: singing(3 * SONG_S, seed) for name, seed in zip("abcdef", (1, 2, 3, 4, 5, 16), strict=True)}
     cut = {f"{name}-{n + 1}": sound[n * size : (n + 1) * size] for name, sound in whole.items() for n in range(3)}
     cut["duet"] = np.concatenate([cut["a-3"], cut["b-3"]])
     for name, sound in cut.items():
@@ -341,7 +344,7 @@ def _goes_to(page: Page, tab: str) -> None:
 
 
 def test_the_library_is_filtered_opened_searched_grouped_and_named(visit: Open, songs: Songs, service: Service) -> None:
-    for name in ("e-1", "e-2", "e-3", "d-1", "d-2", "b-3"):
+    for name in ("e-1", "e-2", "e-3", "f-1", "f-2", "b-3"):
         service.keep(songs[name])
     seen = visit("library")
     page = seen.page
@@ -383,7 +386,7 @@ def test_the_library_is_filtered_opened_searched_grouped_and_named(visit: Open, 
     page.keyboard.press("Enter")
     expect(page.get_by_role("dialog")).to_have_count(0)
     expect(group.get_by_role("heading", name="Enid")).to_be_visible()
-    other = page.locator(".singer").filter(has_text="d-1.flac")
+    other = page.locator(".singer").filter(has_text="f-1.flac")
     other.get_by_role("button", name=re.compile("^Merge Group")).click()
     page.get_by_role("dialog").get_by_label("The group that stays").select_option("Enid (2 voices)")
     page.get_by_role("dialog").get_by_role("button", name="Merge").click()
