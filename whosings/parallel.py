@@ -14,6 +14,7 @@ import multiprocessing
 import multiprocessing.connection
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -211,9 +212,11 @@ def _begin() -> None:
 def take_one_thread() -> None:
     """For a process of several that work: threads on top of processes would fight over the cores."""
     import threadpoolctl
-    import torch
 
-    torch.set_num_threads(1)
+    for library in ("OMP", "MKL", "OPENBLAS"):  # those that are imported from now on
+        os.environ[f"{library}_NUM_THREADS"] = "1"
+    if "torch" in sys.modules:  # importing it takes seconds, and not all work needs it
+        sys.modules["torch"].set_num_threads(1)
     threadpoolctl.threadpool_limits(1)  # NumPy's BLAS has threads of its own
 
 

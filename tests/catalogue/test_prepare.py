@@ -295,7 +295,9 @@ def test_a_file_that_goes_away_while_it_is_read(library: Path, monkeypatch) -> N
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("after", [0, 1, 3, 6])
+@pytest.mark.parametrize(
+    "after", [0, pytest.param(1, marks=pytest.mark.long), pytest.param(3, marks=pytest.mark.long), 6]
+)
 def test_killed_at_any_moment_it_goes_on(done: Prepared, library: Path, tmp_path: Path, after: int) -> None:
     """``kill -9`` once so many tracks are in the journal, then the same command: the result of an uninterrupted run."""
     out = tmp_path / "out"

@@ -10,17 +10,24 @@ from whosings.choir.plan import Part, Preset
 from whosings.errors import AudioError, ManifestError
 
 
-@pytest.fixture
-def brief(monkeypatch):
-    """A generated demo of three singers and one stranger, with short songs and a clone of each of two."""
-    parts = (Part(4, 3), Part(1, 1), Part(0, 0))
-    monkeypatch.setitem(demo.PRESETS, "small", Preset("small", *parts, targets=2, clones=1, duration_s=8.0))
-    monkeypatch.setattr(demo, "_STRANGERS", 1)
+@pytest.fixture(scope="module")
+def brief(tiny, tmp_path_factory):
+    """A generated demo of three singers and one stranger, with short songs and a clone of each of two.
+
+    Its folder, its report, the labels of its steps, and what was embedded at once.
+    """
+    parts, steps, heard = (Part(4, 3), Part(1, 1), Part(0, 0)), [], []
+    folder, original = tmp_path_factory.mktemp("demo"), demo._embed
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(demo.PRESETS, "small", Preset("small", *parts, targets=2, clones=1, duration_s=8.0))
+        patch.setattr(demo, "_STRANGERS", 1)
+        patch.setattr(demo, "_embed", lambda e, some, *rest: (heard.append(some), original(e, some, *rest))[1])
+        report = run_demo(tiny.embedder, folder, progress=lambda label, n: lambda: steps.append(label))
+    return folder, report, steps, heard
 
 
-def test_generated_demo(tmp_path, tiny, brief):
-    steps = []
-    report = run_demo(tiny.embedder, tmp_path, progress=lambda label, n: lambda: steps.append(label))
+def test_generated_demo(brief):
+    folder, report, steps, _ = brief
     assert report.singers == 3
     names = [f"singer-000{n}" for n in range(3)]
     assert [row.probe.singer for row in report.rows] == [*names, None, names[1], names[1], *names[:2]]
@@ -28,22 +35,18 @@ def test_generated_demo(tmp_path, tiny, brief):
     assert report.failures == ()
     assert {label: steps.count(label) for label in set(steps)} == {"singing": 7, "enrolling": 6, "identifying": 8}
     assert report.picture.read_bytes().startswith(b"\x89PNG")
-    written = json.loads((tmp_path / "answers.json").read_text())
+    written = json.loads((folder / "answers.json").read_text())
     assert written["summary"] == report.summary()
     assert len(written["answers"]) == 8
 
 
-def test_nothing_that_is_enrolled_is_a_probe(tmp_path, tiny, brief, monkeypatch):
-    heard = []
-    original = demo._embed
-    monkeypatch.setattr(demo, "_embed", lambda e, some, f: (heard.append(some), original(e, some, f))[1])
-    run_demo(tiny.embedder, tmp_path)
-    enrolled, probes = ({r.path for r in some} for some in heard)
+def test_nothing_that_is_enrolled_is_a_probe(brief):
+    enrolled, probes = ({r.path for r in some} for some in brief[-1])
     assert not enrolled & probes
 
 
-def test_summary_counts(tmp_path, tiny, brief):
-    report = run_demo(tiny.embedder, tmp_path)
+def test_summary_counts(brief):
+    report = brief[1]
     summary = report.summary()
     known = [row for row in report.rows if row.probe.singer and not row.probe.clone]
     assert summary["probes"] == len(known) == 5

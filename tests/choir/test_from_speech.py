@@ -39,8 +39,9 @@ def speaker_file(speech: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -
 
 
 def pitch(samples: np.ndarray) -> np.ndarray:
-    f0, _ = pyworld.harvest(samples.astype(np.float64), SAMPLE_RATE, frame_period=10.0)
-    return f0
+    samples = samples.astype(np.float64)
+    f0, times = pyworld.dio(samples, SAMPLE_RATE, frame_period=10.0)
+    return pyworld.stonemask(samples, f0, times, SAMPLE_RATE)
 
 
 def cents(f0: np.ndarray, reference: np.ndarray) -> np.ndarray:

@@ -547,10 +547,11 @@ class _Program:
 
 
 @pytest.mark.slow
-def test_eight_kills_lose_nothing_and_double_nothing(tmp_path, tiny):
+@pytest.mark.parametrize("kills", [3, pytest.param(8, marks=pytest.mark.long)])
+def test_kills_lose_nothing_and_double_nothing(tmp_path, tiny, kills):
     songs = _many(tmp_path / "songs", 40)
     words = ["scan", songs, "-l", tmp_path / "l", "--encoder", tiny.folder, "--workers", 1]
-    runs = _kill_until_done(words, tmp_path / "out", 8, 1, _Program)
+    runs = _kill_until_done(words, tmp_path / "out", kills, 1, _Program)
     assert len(_whole(runs, songs, tmp_path, tiny.embedder.fingerprint)) == 40
 
 

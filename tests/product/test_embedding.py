@@ -306,7 +306,7 @@ def _same(streamed, whole):
 @pytest.mark.parametrize("encoder", ["tiny", "pooling"])
 @pytest.mark.parametrize(
     "samples",
-    [16_000, 40_001, 95_999, 96_000, *(n * 960_000 + more for n in (1, 2) for more in (-1, 0, 1, 479, 800))],
+    [16_000, 40_001, 95_999, 96_000, *(960_000 + more for more in (-1, 0, 1, 479, 800)), 1_920_001],
 )
 def test_streamed_and_whole_give_one_answer(request, tmp_path, encoder, samples):
     """The whole recording's level, its blocks and its stretches come out the same from a file that is read in parts."""

@@ -190,7 +190,7 @@ def test_a_reproduction_goes_on_in_another_sitting_and_evaluates_what_was_learne
     assert [epochs for epochs, _ in seen] == [1, 2, 2] and seen[1] == seen[2]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_reproduction_from_a_choir_to_a_report(tmp_path: Path) -> None:
     small = {"PRESET": "tiny", "PAIRS": "vocal", "CLASSES": "4", "RUNS": "1", "EPOCHS": "1", "BATCH": "2"}
     small |= {"MODEL": "tiny", "HELD": "closed"}  # the tiny choir has a single singer for validation

@@ -76,7 +76,7 @@ def test_notebooks_are_valid_and_hold_no_outputs(path: Path) -> None:
         assert cell["cell_type"] in ("code", "markdown") and cell["source"] and rest == code
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebooks_run(path: Path, tmp_path: Path) -> None:
     cells = json.loads(path.read_text())["cells"]

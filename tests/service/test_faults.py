@@ -132,7 +132,7 @@ def test_clients_that_go_away_leave_nothing(served, songs):
     assert not served.faults
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_memory_and_files_stay_the_same(served, songs):
     clips = [songs(singer, number, seconds) for singer in ("Ann", "Bob") for number in (1, 2) for seconds in (4.0, 7.0)]
     bad = songs("Ann", 1).parent / "bad.flac"

@@ -211,7 +211,7 @@ def test_of_several_processes_the_first_ones_clock_counts(own, first):
 def test_killed_run_ends_with_the_weights_of_an_uninterrupted_one(tmp_path, halves):
     for manifest, name in zip(halves, ("train", "validation"), strict=True):
         write_manifest(manifest, tmp_path / f"{name}.csv")
-    settings = _settings(max_epochs=12)
+    settings = _settings(max_epochs=7)
     toml = tmp_path / "settings.json"
     toml.write_text(settings.model_dump_json())
     run = [sys.executable, "-c", _TRAIN, toml, tmp_path / "train.csv", tmp_path / "validation.csv"]
@@ -221,7 +221,7 @@ def test_killed_run_ends_with_the_weights_of_an_uninterrupted_one(tmp_path, halv
     for _ in range(20):
         process = subprocess.Popen([*run, tmp_path / "killed"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         before = len(json.loads(history.read_text())) if history.exists() else 0
-        while process.poll() is None and kills < 4:
+        while process.poll() is None and kills < 2:
             now = len(json.loads(history.read_text())) if history.exists() else 0
             if now > before:  # it has come further than the last time: kill it somewhere in the next epoch
                 time.sleep(float(rng.uniform(0, 0.3)))
@@ -233,7 +233,7 @@ def test_killed_run_ends_with_the_weights_of_an_uninterrupted_one(tmp_path, halv
         if process.returncode == 0:
             break
     assert process.returncode == 0
-    assert kills >= 2
+    assert kills == 2
     _assert_same(_weights(tmp_path / "whole" / "last"), _weights(tmp_path / "killed" / "last"))
 
 
@@ -251,7 +251,7 @@ def test_two_processes_train_as_one(tmp_path, halves):
     for devices in (1, 2):
         settings = tmp_path / f"{devices}.json"
         settings.write_text(
-            _settings(max_epochs=3, devices=devices, adam_eps=1e-2, learning_rate=1e-2).model_dump_json()
+            _settings(max_epochs=2, devices=devices, adam_eps=1e-2, learning_rate=1e-2).model_dump_json()
         )
         arguments = [script, settings, tmp_path / "train.csv", tmp_path / "validation.csv", tmp_path / f"run{devices}"]
         subprocess.run([sys.executable, *arguments], check=True, capture_output=True, timeout=300)

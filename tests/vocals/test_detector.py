@@ -92,9 +92,9 @@ def test_the_curve_in_closed_form() -> None:
 
 
 def test_a_voice_a_band_and_both(detector: ActivityDetector) -> None:
-    voices = [detector(singing(30, seed)[None]).probability.mean() for seed in range(6)]
-    bands = [detector(playing(30, seed)[None]).probability.mean() for seed in range(6)]
-    songs = [detector(record(draw_singer(9, n), n, 30).mixture[None]).probability.mean() for n in range(6)]
+    voices = [detector(singing(20, seed)[None]).probability.mean() for seed in range(4)]
+    bands = [detector(playing(20, seed)[None]).probability.mean() for seed in range(4)]
+    songs = [detector(record(draw_singer(9, n), n, 20).mixture[None]).probability.mean() for n in range(4)]
     assert min(voices) > 0.8 and np.mean(bands) < 0.2 and np.mean(songs) > 0.8
 
 

@@ -242,7 +242,7 @@ def test_without_a_name_weights_are_looked_for(tmp_path, monkeypatch, separator)
 # Memory
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
 def test_memory_does_not_grow_with_the_track(tmp_path):
     program = f"""
