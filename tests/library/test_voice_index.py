@@ -131,8 +131,32 @@ def test_new_voices_come_in_and_forgotten_ones_go(small):
     index = VoiceIndex(small, MAKER.calibration)
     for singer in (7, 1000, 8):
         asked = means(singer, 1, seed=1)[0]
-        assert set(index.nearest(asked, 6)) == set(by_cosine(small, asked, 6))
+        assert set(index.nearest(asked, 64)) >= set(by_cosine(small, asked, 6))
     assert index.is_of(small)
+
+
+def test_coming_and_going_wears_nothing_out_and_leaves_nothing_behind(small):
+    """faiss leaves the codes of removed voices behind the lists' ends, and merges new ones with them."""
+    bring_up_to_date(small, MAKER.calibration)
+    for turn in range(3):
+        small.forget_files(
+            f"/songs/s-{singer}-{song}" for singer in range(20 * turn, 20 * turn + 20) for song in range(6)
+        )
+        small.forget_missing()
+        assert bring_up_to_date(small, MAKER.calibration).deleted == 120
+        lists = VoiceIndex(small, MAKER.calibration)._lists
+        codes = faiss.downcast_InvertedLists(lists.invlists)
+        for number in range(lists.nlist):
+            held, size = codes.list_size(number), codes.block_size
+            blocks = -(-held // 32)
+            packed = faiss.rev_swig_ptr(codes.get_codes(number), blocks * size).reshape(blocks, size)
+            assert not any(codes.packer.unpack_1(packed, place).any() for place in range(held, 32 * blocks))
+        fill(small, range(3000 + 20 * turn, 3020 + 20 * turn), name=f"new{turn}")
+        assert bring_up_to_date(small, MAKER.calibration).added == 120
+    index = VoiceIndex(small, MAKER.calibration)
+    for singer in range(3000, 3060):
+        asked = means(singer, 1, seed=1)[0]
+        assert set(index.nearest(asked, 24)) >= set(by_cosine(small, asked, 6))
 
 
 def test_a_number_that_came_back_is_another_voice(small):
@@ -143,7 +167,7 @@ def test_a_number_that_came_back_is_another_voice(small):
     fill(small, [2000], songs=1, name="again")
     assert max(small.voices().ids) == last
     assert dataclasses.astuple(bring_up_to_date(small, MAKER.calibration)) == (360, 1, 1, "")
-    assert VoiceIndex(small, MAKER.calibration).nearest(means(2000, 1, seed=1)[0], 1).tolist() == [last]
+    assert VoiceIndex(small, MAKER.calibration).nearest(means(2000, 1, seed=1)[0], 9)[0] == last
 
 
 def test_find_brings_an_index_up_to_date(small):
@@ -213,10 +237,12 @@ def test_damage_is_told_and_repaired(small):
             assert "damaged" in str(error) or "no index" in str(error) or "of another" in str(error)
     # A bit of current.json may fall into a digit that nobody needs.
     assert told >= 15
-    (index_folder(small.path) / "current.json").write_text('{"format": 1}')
+    (index_folder(small.path) / "current.json").write_text('{"format": 2}')
     assert Searcher.of(small, MAKER.calibration, worth_it=1).index is None
     assert "damaged" in bring_up_to_date(small, MAKER.calibration).why_anew
     assert len(VoiceIndex(small, MAKER.calibration)) == 360
+    (index_folder(small.path) / "current.json").write_text('{"format": 1}')  # that of whosings before
+    assert bring_up_to_date(small, MAKER.calibration).why_anew == "is an index of format 1, not 2"
 
 
 CHILD = """
