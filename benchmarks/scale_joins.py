@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import joins_before as plain
 import made_dumps
@@ -26,8 +27,10 @@ from whosings.annotations import discogs, musicbrainz
 from whosings.annotations.artist_shelf import ArtistShelf
 from whosings.annotations.artists import ArtistBook
 from whosings.annotations.decision_tables import read_catalogue, write_decisions
+from whosings.annotations.dumps import json_lines
 from whosings.annotations.matching import TrackIndex
 from whosings.annotations.reconcile import reconcile
+from whosings.annotations.track_keys import Said, keys_of, keys_said
 
 _COLUMNS = (
     "{'id': 'VARCHAR', 'title': 'VARCHAR', 'length': 'BIGINT', 'isrcs': 'VARCHAR[]', 'first-release-date': 'VARCHAR',"
@@ -52,7 +55,7 @@ def main() -> None:
         made = made_dumps.paths_in(folder)
         if not made.catalogue.exists():
             made = made_dumps.make(folder, World(sizes[0], sizes[1]), sizes[2])
-        figures = {**readers(made, sizes), **joins(made, Path(temporary), given.plain == "yes")}
+        figures = {**readers(made, sizes), **joiners(made), **joins(made, Path(temporary), given.plain == "yes")}
     measure.finish("scale_joins", given.quick, **figures)
 
 
@@ -128,14 +131,20 @@ def lines_duckdb(path: Path) -> Callable[[], int]:
 def lines_polars(path: Path) -> Callable[[], int]:
     import polars as pl
 
+    schema = _polars_schema()
+    return lambda: pl.read_ndjson(path, schema=schema).height
+
+
+def _polars_schema() -> Any:
+    import polars as pl
+
     named = pl.Struct({"id": pl.String, "name": pl.String})
-    schema = {
+    return {
         "id": pl.String, "title": pl.String, "length": pl.Int64, "isrcs": pl.List(pl.String),
         "first-release-date": pl.String,
         "artist-credit": pl.List(pl.Struct({"name": pl.String, "joinphrase": pl.String, "artist": named})),
         "relations": pl.List(pl.Struct({"type": pl.String, "attributes": pl.List(pl.String), "artist": named})),
     }  # fmt: skip
-    return lambda: pl.read_ndjson(path, schema=schema).height
 
 
 def xml_events(path: Path) -> Callable[[], int]:
@@ -146,6 +155,97 @@ def xml_lxml(path: Path) -> Callable[[], int]:
     from whosings.annotations.dumps import xml_children
 
     return lambda: sum(1 for _ in xml_children(path, "release"))
+
+
+# ---------------------------------------------------------------------- who joins
+
+
+def joiners(made: Dumps) -> dict[str, float]:
+    """Seconds and memory of finding the recordings that share a key with the catalogue, from the same lines.
+
+    Keys are names made comparable, which is done by the same Python in each way.
+    """
+    ways: dict[str, Callable[[Path, Path], Callable[[], int]]] = {"ours": join_ours}
+    for name, module, prepare in (("DuckDB", "duckdb", join_duckdb), ("Polars", "polars", join_polars)):
+        if importlib.util.find_spec(module) is not None:
+            ways[name] = prepare
+    costs = {name: measure.in_child(way, made.catalogue, made.recording_lines) for name, way in ways.items()}
+    assert len({cost.result for cost in costs.values()}) == 1, {name: cost.result for name, cost in costs.items()}
+    rows = [(name, cost.result, cost.seconds, cost.extra_mb) for name, cost in costs.items()]
+    measure.table(["who joins recordings with the catalogue", "related", "s", "more MB"], rows)
+    ours = costs["ours"].seconds
+    return {f"{name}_over_ours": cost.seconds / ours for name, cost in costs.items() if name != "ours"}
+
+
+def join_ours(catalogue: Path, lines: Path) -> Callable[[], int]:
+    def run() -> int:
+        with closing(TrackIndex()) as index:
+            index.add(read_catalogue(catalogue))
+            known = _known(catalogue)
+
+            def is_known(said: Said) -> bool:
+                return index.may_match(said) and not known.isdisjoint(keys_said(said))
+
+            return sum(musicbrainz._may_match(tree, is_known) for tree in json_lines(lines, musicbrainz.RecordingLine))
+
+    return run
+
+
+def join_duckdb(catalogue: Path, lines: Path) -> Callable[[], int]:
+    import duckdb
+    import pyarrow
+
+    base = duckdb.connect(config={"threads": 1})
+    base.create_function(
+        "keys_of", _keys, ["VARCHAR", "VARCHAR[]", "VARCHAR[]", "VARCHAR"], "VARCHAR[]", null_handling="special"
+    )
+    names = (
+        'list_concat(list_transform("artist-credit", lambda c: c.name),'
+        " list_transform(list_filter(relations, lambda r: r.artist IS NOT NULL), lambda r: r.artist.name))"
+    )
+
+    def run() -> int:
+        known = pyarrow.table({"key": list(_known(catalogue))})
+        base.register("known", known)
+        row = base.execute(
+            f"SELECT count(DISTINCT id) FROM (SELECT id, unnest(keys_of(title, {names}, isrcs, id)) AS key"
+            f" FROM read_json('{lines}', format = 'newline_delimited', columns = {_COLUMNS}))"
+            " WHERE key IN (SELECT key FROM known)"
+        ).fetchone()
+        return int(row[0]) if row else 0
+
+    return run
+
+
+def join_polars(catalogue: Path, lines: Path) -> Callable[[], int]:
+    import polars as pl
+
+    def keys(row: dict[str, Any]) -> list[str]:
+        names = [part["name"] for part in row["artist-credit"]]
+        names += [part["artist"]["name"] for part in row["relations"] or () if part["artist"]]
+        return _keys(row["title"], names, row["isrcs"], row["id"])
+
+    def run() -> int:
+        known = pl.LazyFrame({"key": list(_known(catalogue))})
+        wanted = pl.struct("title", "artist-credit", "relations", "isrcs", "id")
+        found = (
+            pl.scan_ndjson(lines, schema=_polars_schema())
+            .select("id", key=wanted.map_elements(keys, return_dtype=pl.List(pl.String)))
+            .explode("key")
+            .join(known, on="key", how="semi")
+            .select(pl.col("id").n_unique())
+        )
+        return int(found.collect(engine="streaming").item())
+
+    return run
+
+
+def _known(catalogue: Path) -> set[str]:
+    return {key for track in read_catalogue(catalogue) for key in keys_of(track)}
+
+
+def _keys(title: str, names: list[str], isrcs: list[str] | None, mbid: str) -> list[str]:
+    return list(keys_said(Said(title, names, (), isrcs or (), mbid)))
 
 
 # ---------------------------------------------------------------------- joins
