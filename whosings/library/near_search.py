@@ -33,7 +33,7 @@ from whosings.library.voice_index import WORTH_IT, VoiceIndex, bring_up_to_date,
 NEAR = 512
 """Voices that an index is asked for, at least: by cosine, of which the likeliest ten are told by far more than that."""
 
-_SLOW = "All voices are compared, which is slow in so large a library; make an index: whosings index."
+_SLOW = "All voices are compared, which is slow in so large a library; make an index on this machine: whosings index."
 _OF_EACH = 8  # voices an index is asked for, for each recording that is to be told
 
 

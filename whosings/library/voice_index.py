@@ -206,8 +206,13 @@ def bring_up_to_date(library: Library, calibration: Calibration, anew: bool = Fa
 
 
 def remove(library: Library) -> None:
-    """Remove a library's index, if there is one."""
-    shutil.rmtree(index_folder(library.path), ignore_errors=True)
+    """Remove a library's index, if there is one.
+
+    Raises:
+        OSError: it cannot be removed.
+    """
+    if (folder := index_folder(library.path)).exists():
+        shutil.rmtree(folder)
 
 
 def _changed(
