@@ -144,7 +144,7 @@ def test_an_index_is_made_used_kept_and_removed(home, run, monkeypatch):
     pytest.importorskip("faiss")
     monkeypatch.setattr("whosings.library.near_search.WORTH_IT", 1)
     whole = json.loads(run("find", "/songs/1-0", "--json")[1])
-    assert "make an index: whosings index" in " ".join(run("find", "/songs/1-0")[2].split())
+    assert "make an index on this machine: whosings index" in " ".join(run("find", "/songs/1-0")[2].split())
     code, out, _ = run("index")
     assert code == 0 and "songs.library.index: 15 voices, 15 added, 0 deleted" in out.replace("\n", "")
     code, out, err = run("find", "/songs/1-0", "--json")
