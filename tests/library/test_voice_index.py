@@ -144,7 +144,7 @@ def test_coming_and_going_wears_nothing_out_and_leaves_nothing_behind(small):
         )
         small.forget_missing()
         assert bring_up_to_date(small, MAKER.calibration).deleted == 120
-        lists = VoiceIndex(small, MAKER.calibration)._lists
+        lists = VoiceIndex(small, MAKER.calibration)._lists.index
         codes = faiss.downcast_InvertedLists(lists.invlists)
         for number in range(lists.nlist):
             held, size = codes.list_size(number), codes.block_size
@@ -237,12 +237,12 @@ def test_damage_is_told_and_repaired(small):
             assert "damaged" in str(error) or "no index" in str(error) or "of another" in str(error)
     # A bit of current.json may fall into a digit that nobody needs.
     assert told >= 15
-    (index_folder(small.path) / "current.json").write_text('{"format": 2}')
+    (index_folder(small.path) / "current.json").write_text('{"format": 1}')
     assert Searcher.of(small, MAKER.calibration, worth_it=1).index is None
     assert "damaged" in bring_up_to_date(small, MAKER.calibration).why_anew
     assert len(VoiceIndex(small, MAKER.calibration)) == 360
-    (index_folder(small.path) / "current.json").write_text('{"format": 1}')  # that of whosings before
-    assert bring_up_to_date(small, MAKER.calibration).why_anew == "is an index of format 1, not 2"
+    (index_folder(small.path) / "current.json").write_text('{"format": 2}')  # that of a later whosings
+    assert bring_up_to_date(small, MAKER.calibration).why_anew == "is an index of format 2, not 1"
 
 
 CHILD = """

@@ -4,10 +4,8 @@ It lies in a folder beside the library and holds nothing that the library does n
 library is the truth. An index names candidates, whose rows are read from the library and scored exactly, so that it
 can miss a voice and never change a score.
 
-It is an inverted file of faiss: voices lie in lists around some thousands of centres, four bits a dimension, and a
-question looks through the lists with the nearest centres, 32 voices at a time. Four bits do not tell the nearest ten
-from the next, so ask for some hundreds. Besides it holds, of a fixed part of all voices drawn by their keys, the exact
-means: what the others are like can be estimated from these.
+It is an inverted file of faiss (``voice_lists``). Besides it holds, of a fixed part of all voices drawn by their keys,
+the exact means: what the others are like can be estimated from these.
 
 Conventions
 -----------
@@ -24,7 +22,6 @@ import json
 import math
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from io import BytesIO
 from pathlib import Path
@@ -42,6 +39,7 @@ from whosings.errors import LibraryError, MissingExtraError
 from whosings.files import atomic, write_atomic
 from whosings.library.library_file import Library
 from whosings.library.library_rows import LibraryVoices
+from whosings.library.voice_lists import Ids, VoiceLists
 
 WORTH_IT = 100_000
 """Voices from which on an index is worth its upkeep: so many are read in a second and compared in a seventh of one."""
@@ -49,17 +47,14 @@ WORTH_IT = 100_000
 SAMPLED = 8192
 """Voices of which the exact means are kept, about."""
 
-_FORMAT = 2
+_FORMAT = 1
 _CURRENT, _LOCK = "current.json", "lock"
 _PARTS = ("lists", "voices", "sample")
 _LISTS_OF_ROOT = 4  # lists over the root of the number of voices
 _TRAINED = 40  # voices a list, from which the centres are learnt
-_PROBED, _LEAST_PROBED = 8, 256  # lists that a question looks through, over the root of their number; and at the least
-_LEAST_LEARNT = 624  # voices from which faiss learns the sixteen values of a dimension without a warning
 _GROWN = 4  # times as many voices as the centres were learnt for: they are learnt anew
 _BLOCK = 1 << 15
 _REMAKE = "make it anew: whosings index --anew"
-Ids = NDArray[np.int64]
 Keys = NDArray[np.uint64]
 
 
@@ -127,16 +122,14 @@ class VoiceIndex:
         ):
             if own != right:
                 raise LibraryError(self.folder, f"is an index of another {what} than the library's", _REMAKE)
-        import faiss
-
         try:
-            self._lists = faiss.deserialize_index(np.frombuffer(parts["lists"], np.uint8))
+            self._lists = VoiceLists.from_bytes(parts["lists"])
             voices = np.frombuffer(parts["voices"], np.uint64).reshape(2, -1)
             self.sample = _of_bytes(parts["sample"])
         except (RuntimeError, ValueError) as error:
             raise LibraryError(self.folder, "is damaged (a file is of another kind)", _REMAKE) from error
         self._ids, self._keys = voices[0].astype(np.int64), voices[1].copy()
-        if not self._lists.ntotal == len(self._ids) == self._about.voices:
+        if not len(self._lists) == len(self._ids) == self._about.voices:
             raise LibraryError(self.folder, "is damaged (its files do not belong together)", _REMAKE)
 
     def __len__(self) -> int:
@@ -148,13 +141,7 @@ class VoiceIndex:
         Args:
             mean: (dimensions,) mean of unit embeddings.
         """
-        import faiss
-
-        probed = min(self._lists.nlist, max(_LEAST_PROBED, _PROBED * math.isqrt(self._lists.nlist)))
-        given = faiss.SearchParametersIVF(nprobe=probed)
-        with _one_thread():
-            found = self._lists.search(self._calibration.centred(mean[None]), min(count, len(self)), params=given)[1][0]
-        return np.asarray(found[found >= 0], np.int64)
+        return self._lists.nearest(self._calibration.centred(mean[None])[0], count)
 
     def is_of(self, library: Library) -> bool:
         """Whether the library's file has not changed since the index was last compared with it."""
@@ -227,51 +214,25 @@ def _changed(
     learnt = index._about.learnt
     if len(ids) > _GROWN * learnt or len(ids) * _GROWN < learnt or len(gone) > len(index) / 2:
         return None
-    with _one_thread():
-        if len(gone):
-            index._lists.remove_ids(gone)
-            _clear_ends(index._lists)
-        _put(index._lists, library, calibration, new)
+    index._lists.remove(gone)
+    _put(index._lists, library, calibration, new)
     _write(index.folder, library, calibration, index._lists, ids, keys, stamp, learnt)
     return Upkeep(len(ids), len(new), len(gone))
 
 
-def _learnt(library: Library, calibration: Calibration, ids: Ids) -> Any:
+def _learnt(library: Library, calibration: Calibration, ids: Ids) -> VoiceLists:
     """Empty lists around centres that were learnt from some of the voices."""
-    import faiss
-
     count = 1 << max(0, round(math.log2(_LISTS_OF_ROOT * math.sqrt(len(ids)))))
-    count = max(1, min(count, len(ids) // 40))
+    count = max(1, min(count, len(ids) // _TRAINED))
     chosen = np.sort(np.random.default_rng(0).permutation(ids)[: _TRAINED * count])
-    means = np.concatenate([calibration.centred(block.means) for block in _blocks(library, chosen)])
-    dimensions = means.shape[1]
-    lists = faiss.index_factory(dimensions, f"IVF{count},PQ{dimensions}x4fs", faiss.METRIC_INNER_PRODUCT)
-    with _one_thread():
-        lists.train(np.resize(means, (max(len(means), _LEAST_LEARNT), dimensions)))
-    return lists
+    return VoiceLists.learn(
+        count, np.concatenate([calibration.centred(block.means) for block in _blocks(library, chosen)])
+    )
 
 
-def _clear_ends(lists: Any) -> None:
-    """Clear what removed voices left behind the ends of the lists.
-
-    faiss 1.15.1 merges the code of a voice that is added with what lies in its place, and so finds neither. Nor should
-    bytes of a voice that was forgotten stay.
-    """
-    import faiss
-
-    codes, nothing = faiss.downcast_InvertedLists(lists.invlists), np.zeros(lists.code_size, np.uint8)
-    for number in range(lists.nlist):
-        held, blocks = codes.list_size(number), -(-codes.list_size(number) // codes.n_per_block)
-        if held % codes.n_per_block:
-            packed = faiss.rev_swig_ptr(codes.get_codes(number), blocks * codes.block_size)
-            for place in range(held, blocks * codes.n_per_block):
-                codes.packer.pack_1(nothing, place, packed.reshape(blocks, codes.block_size))
-
-
-def _put(lists: Any, library: Library, calibration: Calibration, ids: Ids) -> None:
-    with _one_thread():
-        for block in _blocks(library, ids):
-            lists.add_with_ids(calibration.centred(block.means), block.ids)
+def _put(lists: VoiceLists, library: Library, calibration: Calibration, ids: Ids) -> None:
+    for block in _blocks(library, ids):
+        lists.add(block.ids, calibration.centred(block.means))
 
 
 def _blocks(library: Library, ids: Ids) -> Iterator[LibraryVoices]:
@@ -308,19 +269,17 @@ def _write(
     folder: Path,
     library: Library,
     calibration: Calibration,
-    lists: Any,
+    lists: VoiceLists,
     ids: Ids,
     keys: Keys,
     stamp: list[int],
     learnt: int,
 ) -> None:
     """Write new files beside those that count, let them count, and remove all others."""
-    import faiss
-
-    if lists.ntotal != len(ids):
+    if len(lists) != len(ids):
         raise LibraryError(library.path, "was changed while it was read", "run the same command again")
     parts = {
-        "lists": faiss.serialize_index(lists).tobytes(),
+        "lists": lists.to_bytes(),
         "voices": np.stack([ids.astype(np.uint64), keys]).tobytes(),
         "sample": _sampled(library, ids, keys),
     }
@@ -385,17 +344,3 @@ def _stamp(library: Library) -> list[int]:
     with library.path.open("rb") as file:
         header = file.read(28)
     return [about.st_size, about.st_mtime_ns, int.from_bytes(header[24:28], "big")]
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Let faiss use as many threads as PyTorch does: it takes all cores otherwise, and one question needs one."""
-    import faiss
-    import torch
-
-    before = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(torch.get_num_threads())
-    try:
-        yield
-    finally:
-        faiss.omp_set_num_threads(before)
