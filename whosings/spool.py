@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import SpooledTemporaryFile
+from tempfile import SpooledTemporaryFile, TemporaryDirectory
 from typing import Any, Protocol, overload
 
 import numpy as np
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 
 from whosings import audio
 from whosings.audio import SAMPLE_RATE, Channels, FloatArray, Segment
-from whosings.errors import AudioError, MissingFileError, MissingObjectError, StorageError
+from whosings.errors import AudioError, MissingFileError, MissingObjectError, StorageError, WhosingsError
 from whosings.progress import Progress, silent
 from whosings.storage import fetched, is_remote
 
@@ -53,6 +54,37 @@ class Sound(Protocol):
         ...
 
 
+@contextmanager
+def at_hand(path: str | Path) -> Iterator[str | Path]:
+    """A recording as a file here: itself, or for as long as the block runs a copy of an object, under its names.
+
+    Errors about the copy become errors about the object.
+
+    Raises:
+        AudioError: the object cannot be had.
+    """
+    location = str(path)
+    if not is_remote(location):
+        yield path
+        return
+    try:
+        with fetched(location) as copy, TemporaryDirectory(prefix="whosings-") as folder:
+            names = (name for name in location.partition("://")[2].split("/") if name not in ("", ".", ".."))
+            here = Path(folder, *(name[-60:] for name in names))  # a store's names may be longer than a disk's
+            here.parent.mkdir(parents=True, exist_ok=True)
+            here.symlink_to(copy)
+            try:
+                yield here
+            except WhosingsError as error:
+                if error.subject != str(here):
+                    raise
+                raise error.about(location) from error
+    except MissingObjectError as error:
+        raise MissingFileError(location, error.problem, error.remedy) from error
+    except StorageError as error:
+        raise AudioError(location, error.problem, error.remedy) from error
+
+
 class Spool:
     """A whole file, decoded.
 
@@ -76,18 +108,8 @@ class Spool:
         self.track_id = str(path) if track_id is None else track_id
         self._channels, self._samples = channels, 0
         self._open()
-        if not is_remote(str(path)):
-            self._decode(path, progress)
-            return
-        try:
-            with fetched(str(path)) as here:
-                self._decode(here, progress)
-        except MissingObjectError as error:
-            raise MissingFileError(path, error.problem, error.remedy) from error
-        except StorageError as error:
-            raise AudioError(path, error.problem, error.remedy) from error
-        except AudioError as error:
-            raise error.about(path) from error
+        with at_hand(path) as here:
+            self._decode(here, progress)
 
     def _open(self) -> None:
         """The file, open for as long as this object lives, and no longer."""

@@ -12,6 +12,7 @@ import soundfile
 
 from tests.conftest import singing
 from whosings import object_stores, storage
+from whosings.catalogue.journal import Journal
 from whosings.catalogue.manifest import Manifest, Piece, Track, read_manifest, segments_path, write_manifest
 from whosings.errors import ManifestError, StorageError
 from whosings.files import write_atomic
@@ -325,11 +326,107 @@ def test_bad_manifests_are_named_by_their_location(bucket):
         read_manifest(f"{bucket.url}/t/none.parquet")
 
 
-def test_what_needs_files_here_says_so(bucket, run, tmp_path):
-    table = f"{bucket.url}/t.parquet"
-    write_manifest(Manifest((Track("1", "Ann", f"{bucket.url}/a.flac"),)), tmp_path / "t.parquet")
-    code, _, err = run("prepare", tmp_path / "t.parquet", "--out", tmp_path / "prepared")
-    assert code == 1 and f"{bucket.url}/a.flac: is not on this machine; name a file here." in err, (table, err)
+def tables_of(folder):
+    """Tracks that were listed, by id, without where they lay; what lies in a preparation's folder, by name."""
+    with (folder / "tracks.csv").open() as file:
+        rows = {row["track_id"]: {**row, "path": ""} for row in csv.DictReader(file)}
+    sound = {path.relative_to(folder): path.read_bytes() for path in sorted(folder.rglob("*.flac"))}
+    return rows, sound
+
+
+def singers(place, names=NAMES):
+    """A table's tracks, in a folder here or on a store."""
+    return Manifest(tuple(Track(name, "Bob" if "b/" in name else "Ann", f"{place}/{name}") for name in names))
+
+
+ALL = ("--min-tracks", 1, "--min-vocal", 0, "--workers", 0, "--json")
+
+
+def test_a_catalogue_on_the_store_is_prepared_as_here(bucket, songs, run, tmp_path, sounds):
+    for name, data in sounds.items():
+        (tmp_path / "here" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "here" / name).write_bytes(data)
+    write_manifest(singers(tmp_path / "here"), tmp_path / "here.parquet")
+    write_manifest(singers(songs), f"{bucket.url}/t/there.parquet")
+    assert run("prepare", tmp_path / "here.parquet", "--out", tmp_path / "one", *ALL)[0] == 0
+    there = ("prepare", f"{bucket.url}/t/there.parquet", "--out", tmp_path / "two", *ALL)
+    bucket.store.reset()
+    code, out, err = run(*there)
+    assert code == 0 and json.loads(out)["stages"][-1]["tracks"] == 3, err
+    assert tables_of(tmp_path / "two") == tables_of(tmp_path / "one")
+    assert {track.track_id for track in read_manifest(tmp_path / "two/manifest.parquet").tracks} == set(NAMES)
+    heard = [asked for asked in gets(bucket) if "/songs/" in asked]
+    assert len(heard) == 6, "each is fetched to be heard, and to be stored"
+    bucket.store.reset()
+    assert run(*there)[0] == 0 and not [asked for asked in gets(bucket) if "/songs/" in asked]
+    bucket.put(f"songs/{NAMES[1]}", sounds[NAMES[2]])
+    bucket.store.reset()
+    code, out, _ = run(*there)
+    assert code == 0 and json.loads(out)["stages"][0]["outcome"] == "conflicting singers"
+    assert {asked.partition("/songs/")[2] for asked in gets(bucket) if "/songs/" in asked} == {NAMES[1]}
+
+
+def test_stems_of_a_catalogue_on_the_store(bucket, songs, run, tmp_path, sounds):
+    (tmp_path / "stems/a").mkdir(parents=True)
+    for name in NAMES[:2]:
+        sound, rate = soundfile.read(io.BytesIO(sounds[name]))
+        soundfile.write(tmp_path / "stems" / f"{name.removesuffix('.flac')}.vocals.flac", sound / 2, rate)
+    write_manifest(singers(songs), f"{bucket.url}/t.parquet")
+    words = ("prepare", f"{bucket.url}/t.parquet", "--out", tmp_path / "p", "--separate", f"stems:{tmp_path / 'stems'}")
+    code, out, err = run(*words, *ALL)
+    assert code == 1 and json.loads(out)["stages"][-1]["tracks"] == 2
+    assert "three.vocals.flac: no such stem" in err and err.count("\n") == 2
+    for track in read_manifest(tmp_path / "p/manifest.parquet").tracks:
+        ours, _ = soundfile.read(track.vocals_path)
+        right, _ = soundfile.read(io.BytesIO(sounds[track.track_id]))
+        assert abs(ours - right / 2).max() < 1e-3
+
+
+def test_bad_objects_of_a_catalogue_cost_no_other(bucket, songs, run, tmp_path, sounds):
+    bucket.put("songs/bad.flac", b"no music")
+    write_manifest(singers(songs, (*NAMES, "bad.flac", "none.flac")), f"{bucket.url}/t.parquet")
+    words = ("prepare", f"{bucket.url}/t.parquet", "--out", tmp_path / "p", *ALL)
+    bucket.fail(403, of=NAMES[0])
+    code, out, err = run(*words)
+    assert code == 1 and json.loads(out)["stages"][-1]["tracks"] == 2
+    for name, says in ((NAMES[0], "may not be read"), ("bad.flac", "is not audio"), ("none.flac", "no such object")):
+        (line,) = [line for line in err.splitlines() if f"{songs}/{name}: " in line]
+        assert says in line and "/tmp" not in line.replace(songs, "")
+    bucket.store.reset()
+    code, out, err = run(*words)
+    assert code == 1 and json.loads(out)["stages"][-1]["tracks"] == 3 and NAMES[0] not in err
+    kept = tables_of(tmp_path / "p")
+    bucket.fail(500)
+    table = tmp_path / "t.parquet"
+    write_manifest(singers(songs), table)
+    code, out, err = run("prepare", table, "--out", tmp_path / "p", *ALL)
+    assert code == 0 and tables_of(tmp_path / "p")[1] == kept[1], (err, "nobody says that anything changed")
+
+
+def test_an_object_that_changes_between_hearing_and_storing_is_told(bucket, songs, run, tmp_path, sounds, monkeypatch):
+    write_manifest(singers(songs), f"{bucket.url}/t.parquet")
+    words = ("prepare", f"{bucket.url}/t.parquet", "--out", tmp_path / "p", *ALL)
+    original = Journal.match
+
+    def match(journal):
+        bucket.put(f"songs/{NAMES[1]}", sounds[NAMES[0]])
+        return original(journal)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "match", match)
+        code, _, err = run(*words)
+    assert code == 1 and f"{songs}/{NAMES[1]}: was changed by somebody else meanwhile" in err
+    code, out, _ = run(*words)
+    assert code == 0 and json.loads(out)["stages"][0]["outcome"] == "duplicate"
+
+
+def test_what_prepare_takes_from_a_store(bucket, songs, run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = run("prepare", songs)
+    assert code == 1 and songs in err and "track table" in err
+    code, _, err = run("prepare", f"{bucket.url}/t.parquet", "--out", f"{bucket.url}/out")
+    assert code == 2 and "this takes a file of this machine" in " ".join(err.replace("│", " ").split())
+    assert not (tmp_path / "s3:").exists()
 
 
 def test_no_copy_is_left(bucket, songs, scan, tmp_path, monkeypatch):

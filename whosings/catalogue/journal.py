@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +30,9 @@ from whosings.catalogue.track_status import (
 )
 from whosings.catalogue.word_index import SCHEMA as _WORDS
 from whosings.catalogue.word_index import WordPage, forget
-from whosings.errors import ManifestError
+from whosings.errors import ManifestError, MissingObjectError, StorageError
 from whosings.sqlite_file import Fault, SqliteFile
+from whosings.storage import is_remote, signature
 
 _FORMAT = "1"
 _SCHEMA = f"""
@@ -52,6 +55,7 @@ CREATE INDEX parts_of ON parts (whole);
 _PRAGMAS = "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL"  # a crash of the machine may lose the last tracks
 _TO_EXAMINE = "sha256 IS NULL AND outcome = ''"
 _PAGE = 500  # rows in memory at a time
+_REQUESTS = 16  # of a store at once
 _COMPARED = 2_000  # tracks whose words are looked up at once
 
 
@@ -83,6 +87,8 @@ class Journal(SqliteFile):
     def begin(self, tracks: Iterable[Listed]) -> int:
         """Begin a run over these tracks, in order; what is known of unchanged files is kept. The number of tracks.
 
+        Whether an object of a store has changed is asked for. Where the store does not say, what is known is kept.
+
         Raises:
             ManifestError: two tracks have one id.
         """
@@ -90,8 +96,8 @@ class Journal(SqliteFile):
         count = 0
         with self._transaction():
             self._db.execute("UPDATE about SET value = ? WHERE key = 'run'", (str(self._run),))
-            for listed in tracks:
-                self._list(listed)
+            for listed, stamp in _stamped(tracks):
+                self._list(listed, stamp)
                 count += 1
             # What a track was a duplicate of may have left the catalogue.
             self._db.execute(
@@ -227,9 +233,8 @@ class Journal(SqliteFile):
             self._db.execute("DELETE FROM words")
             self._db.execute("UPDATE tracks SET twin = NULL, matched = 0")
 
-    def _list(self, listed: Listed) -> None:
+    def _list(self, listed: Listed, stamp: str | None) -> None:
         track = listed.track
-        stamp = _stamp(track.file)
         row = self._db.execute("SELECT number, stamp, run FROM tracks WHERE track_id = ?", (track.track_id,)).fetchone()
         facts = track_to_json(track)
         values = (track.singer_id, facts, str(track.path), self._run, listed.excluded or "", listed.detail)
@@ -237,7 +242,7 @@ class Journal(SqliteFile):
             self._db.execute(
                 "INSERT INTO tracks (track_id, stamp, singer_id, facts, path, run, outcome, detail)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (track.track_id, stamp, *values),
+                (track.track_id, stamp or "", *values),
             )
             return
         number, known, run = row
@@ -248,7 +253,7 @@ class Journal(SqliteFile):
             "UPDATE tracks SET singer_id = ?, facts = ?, path = ?, run = ?, outcome = ?, detail = ? WHERE number = ?",
             (*values, number),
         )
-        if stamp != known:
+        if stamp is not None and stamp != known:
             self._forget(number, stamp)
 
     def _forget(self, number: int, stamp: str) -> None:
@@ -357,10 +362,21 @@ class Journal(SqliteFile):
         return ManifestError(self.path, f"is not a journal of a preparation ({reason})", "name another folder")
 
 
-def _stamp(path: Path) -> str:
-    """Changes when the file does; empty where there is none."""
+def _stamped(tracks: Iterable[Listed]) -> Iterator[tuple[Listed, str | None]]:
+    """Tracks with their files' stamps; a store is asked for several at once."""
+    left = iter(tracks)
+    with ThreadPoolExecutor(_REQUESTS) as pool:
+        while some := list(islice(left, _PAGE)):
+            remote = any(is_remote(str(listed.track.path)) for listed in some)
+            yield from zip(some, (pool.map if remote else map)(_stamp, some), strict=True)
+
+
+def _stamp(listed: Listed) -> str | None:
+    """Changes when the file does; None where a store does not tell."""
     try:
-        status = path.stat()
-    except (OSError, ValueError):  # a path that no file can have
+        found = signature(str(listed.track.path))
+    except (OSError, ValueError, MissingObjectError):  # a path that no file can have
         return "missing"
-    return f"{status.st_size} {status.st_mtime_ns}"
+    except StorageError:
+        return None
+    return f"{found.size} {found.tag or found.mark}"

@@ -15,7 +15,9 @@ from pathlib import Path
 from whosings.catalogue.folder_songs import OnRefused, SingerFrom, Song, folder_songs, refuse_albums
 from whosings.catalogue.manifest import Track, read_manifest, track_of
 from whosings.catalogue.track_status import Listed, TrackOutcome
+from whosings.errors import ManifestError
 from whosings.singer_names import is_nobody
+from whosings.storage import ending, is_remote
 
 
 def listing(
@@ -39,6 +41,8 @@ def listing(
     """
     if (folder := Path(source)).is_dir():
         yield from map(_listed_song, folder_songs(folder, leave_out, singer_from, on_refused))
+    elif is_remote(str(source)) and ending(str(source)) not in (".parquet", ".csv"):
+        raise ManifestError(source, "is no track table", "name a .parquet or .csv that lists the songs on the store")
     else:
         yield from map(_listed_track, read_manifest(source).tracks)
 

@@ -37,7 +37,8 @@ from whosings.errors import AudioError, ManifestError, MissingFileError, Unreada
 from whosings.files import content_hash, write_atomic
 from whosings.parallel import Done, Workers, each, on_cores, refuse_unshared
 from whosings.progress import Progress, silent
-from whosings.spool import Spool, pieces
+from whosings.spool import Spool, at_hand, pieces
+from whosings.storage import is_remote, local_path
 from whosings.vocals.activity import PIECE_S, Activity
 from whosings.vocals.detector import shipped_detector
 from whosings.vocals.separation import SeparationJob, separate_track
@@ -198,14 +199,15 @@ def as_plain(result: Prepared) -> dict[str, object]:
     }
 
 
-def examine(path: Path) -> Examination | AudioError:
-    """Listen to one file: what it holds, or why it cannot be used."""
+def examine(path: str | Path) -> Examination | AudioError:
+    """Listen to one file, or to an object by its location: what it holds, or why it cannot be used."""
     try:
-        whole = Spool(path)
+        with at_hand(path) as here:
+            whole, sha256 = Spool(here), content_hash(here)
         audio.refuse_short(path, whole.duration_s, "leave it out of the catalogue")
         activity = shipped_detector().listen(whole)
         return Examination(
-            content_hash(path),
+            sha256,
             whole.duration_s,
             activity.probability.astype("float32"),
             activity.share(whole.duration_s),
@@ -238,12 +240,14 @@ def _examine(journal: Journal, workers: Workers, progress: Progress, failures: l
 def _located(entries: Iterable[Entry], workers: Workers) -> Iterator[Entry]:
     """Entries whose paths do not depend on the folder in which a process began, where an engine works."""
     for entry in entries:
-        track = entry.track
-        yield entry if isinstance(workers, int) else replace(entry, track=replace(track, path=track.file.absolute()))
+        path = entry.track.path
+        if not isinstance(workers, int) and not is_remote(str(path)):
+            entry = replace(entry, track=replace(entry.track, path=local_path(str(path)).absolute()))
+        yield entry
 
 
 def _examine_entry(entry: Entry) -> Examination | AudioError:
-    return examine(entry.track.file)
+    return examine(entry.track.path)
 
 
 def _lost(journal: Journal, done: Done[Entry, Any], outcome: TrackOutcome) -> WhosingsError:
@@ -309,16 +313,21 @@ def _store_entry(out: Path, separation: SeparationJob | None, method: str, entry
     name = f"{AUDIO}/{entry.sha256[:2]}/{entry.sha256}.flac"
     vocals = instrumental = None
     try:
-        if not (out / name).exists():
-            sound = Spool(track.path)
-            peak = max(float(np.abs(piece).max()) for piece in pieces(sound, _BLOCK_S))
-            with audio.flac_writer(out / name) as write:
-                for piece in pieces(sound, _BLOCK_S):
-                    write(piece / max(1.0, peak))  # FLAC would clip it
-        if separation is not None:
-            activity = None if separation.whole else activity_of(entry)
-            stems = separate_track(track.path, separation.open(), separation.cache, activity)
-            vocals, instrumental = (str(path.relative_to(out)) for path in (stems.vocals, stems.instrumental))
+        if separation is None and (out / name).exists():
+            return Stored(name, content_hash(out / name), None, None, method)
+        with at_hand(track.path) as here:
+            if is_remote(str(track.path)) and content_hash(here) != entry.sha256:
+                raise UnreadableAudioError(track.path, "was changed by somebody else meanwhile", "run again")
+            if not (out / name).exists():
+                sound = Spool(here)
+                peak = max(float(np.abs(piece).max()) for piece in pieces(sound, _BLOCK_S))
+                with audio.flac_writer(out / name) as write:
+                    for piece in pieces(sound, _BLOCK_S):
+                        write(piece / max(1.0, peak))  # FLAC would clip it
+            if separation is not None:
+                activity = None if separation.whole else activity_of(entry)
+                stems = separate_track(here, separation.open(), separation.cache, activity)
+                vocals, instrumental = (str(path.relative_to(out)) for path in (stems.vocals, stems.instrumental))
         return Stored(name, content_hash(out / name), vocals, instrumental, method)
     except WhosingsError as error:
         return error

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from whosings.catalogue.fingerprint import Words
 from whosings.catalogue.manifest import Track
+from whosings.storage import is_remote
 
 
 class TrackOutcome(StrEnum):
@@ -117,7 +118,8 @@ def track_from_json(text: str) -> Track:
     """The inverse of ``track_to_json``."""
     values = json.loads(text)
     for name in ("path", "vocals_path", "instrumental_path"):
-        values[name] = Path(values[name]) if values[name] is not None else None
+        if values[name] is not None and not is_remote(values[name]):
+            values[name] = Path(values[name])
     return Track(**{**values, "target_singer_ids": tuple(values["target_singer_ids"])})
 
 

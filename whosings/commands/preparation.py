@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from whosings.commands.engines import AddressOption, EngineOption, GpusOption, WorkersOption, open_workers, seen_by_all
-from whosings.commands.options import Device, Json, SingerFromOption
+from whosings.commands.options import Device, Json, SingerFromOption, on_this_machine, place_told
 from whosings.console import Report, print_json
 
 if TYPE_CHECKING:
@@ -16,9 +16,23 @@ if TYPE_CHECKING:
 
 
 def prepare(
-    source: Annotated[Path, typer.Argument(help="Folder of songs (Singer/song.mp3, or tagged), or a track table.")],
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="Folder of songs (Singer/song.mp3, or tagged), or a track table, whose tracks may lie on a store.",
+            parser=place_told,
+            metavar="SOURCE",
+        ),
+    ],
     out: Annotated[
-        Path, typer.Option("--out", "-o", help="Folder for the result. If interrupted, rerun to resume.")
+        Path,
+        typer.Option(
+            "--out",
+            "-o",
+            help="Folder for the result. If interrupted, rerun to resume.",
+            parser=on_this_machine,
+            metavar="FOLDER",
+        ),
     ] = Path("prepared"),
     open_sets: Annotated[
         bool,
@@ -55,9 +69,10 @@ def prepare(
     from whosings.catalogue.prepare import prepare as run_preparation
     from whosings.catalogue.prepare_figure import draw
     from whosings.parallel import cores
+    from whosings.storage import is_remote
     from whosings.vocals.separation import SeparationJob
 
-    if source.resolve() == (out / MANIFEST).resolve():
+    if not is_remote(source) and Path(source).resolve() == (out / MANIFEST).resolve():
         raise typer.BadParameter(f"{source} would be overwritten; give another --out")
     run = Report()
     tracks = listing(source, out, singer_from, run.failures.append)
