@@ -5,6 +5,7 @@ import io
 import json
 import re
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pyarrow.parquet
 import pytest
@@ -368,10 +369,13 @@ def test_a_catalogue_on_the_store_is_prepared_as_here(bucket, songs, run, tmp_pa
 
 def test_stems_of_a_catalogue_on_the_store(bucket, songs, run, tmp_path, sounds):
     (tmp_path / "stems/a").mkdir(parents=True)
-    for name in NAMES[:2]:
+    names = (f"a/{10 * 'a long name of a song '}.flac", *NAMES[1:])
+    bucket.put(f"songs/{names[0]}", sounds[NAMES[0]])
+    sounds = {**sounds, names[0]: sounds[NAMES[0]]}
+    for name in names[:2]:
         sound, rate = soundfile.read(io.BytesIO(sounds[name]))
         soundfile.write(tmp_path / "stems" / f"{name.removesuffix('.flac')}.vocals.flac", sound / 2, rate)
-    write_manifest(singers(songs), f"{bucket.url}/t.parquet")
+    write_manifest(singers(songs, names), f"{bucket.url}/t.parquet")
     words = ("prepare", f"{bucket.url}/t.parquet", "--out", tmp_path / "p", "--separate", f"stems:{tmp_path / 'stems'}")
     code, out, err = run(*words, *ALL)
     assert code == 1 and json.loads(out)["stages"][-1]["tracks"] == 2
@@ -400,7 +404,10 @@ def test_bad_objects_of_a_catalogue_cost_no_other(bucket, songs, run, tmp_path, 
     table = tmp_path / "t.parquet"
     write_manifest(singers(songs), table)
     code, out, err = run("prepare", table, "--out", tmp_path / "p", *ALL)
-    assert code == 0 and tables_of(tmp_path / "p")[1] == kept[1], (err, "nobody says that anything changed")
+    assert code == 1 and err.count("\n") == 2, "nobody says that anything changed, and that is told once"
+    assert "so whether it has changed is not known, nor of 2 others" in err
+    rows = {name: row for name, row in kept[0].items() if name in NAMES}
+    assert tables_of(tmp_path / "p") == (rows, kept[1])
 
 
 def test_an_object_that_changes_between_hearing_and_storing_is_told(bucket, songs, run, tmp_path, sounds, monkeypatch):
@@ -420,12 +427,41 @@ def test_an_object_that_changes_between_hearing_and_storing_is_told(bucket, song
     assert code == 0 and json.loads(out)["stages"][0]["outcome"] == "duplicate"
 
 
+def test_without_room_for_temporary_files_a_song_is_told(bucket, songs, run, tmp_path, monkeypatch):
+    write_manifest(singers(songs), f"{bucket.url}/t.parquet")
+    original, calls = TemporaryDirectory, []
+
+    def full(**given):
+        calls.append(given)
+        if len(calls) == 2:
+            raise OSError(28, "No space left on device")
+        return original(**given)
+
+    monkeypatch.setattr("whosings.spool.TemporaryDirectory", full)
+    code, out, err = run("prepare", f"{bucket.url}/t.parquet", "--out", tmp_path / "p", *ALL)
+    assert code == 1 and json.loads(out)["stages"][-1]["tracks"] == 2
+    assert "two.flac: cannot be kept decoded in a temporary file (No space left on device); free space, or" in err
+
+
+def test_another_detector_listens_anew_though_the_store_does_not_say(bucket, songs, run, tmp_path):
+    write_manifest(singers(songs), tmp_path / "t.parquet")
+    words = ("prepare", tmp_path / "t.parquet", "--out", tmp_path / "p", *ALL)
+    assert run(*words)[0] == 0
+    with Journal(tmp_path / "p/journal.sqlite", "another detector"):
+        pass
+    bucket.fail(403, of="HEAD")
+    bucket.store.requests.clear()
+    run(*words)
+    assert {asked.partition("/songs/")[2] for asked in gets(bucket) if "/songs/" in asked} == set(NAMES)
+
+
 def test_what_prepare_takes_from_a_store(bucket, songs, run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     code, _, err = run("prepare", songs)
     assert code == 1 and songs in err and "track table" in err
-    code, _, err = run("prepare", f"{bucket.url}/t.parquet", "--out", f"{bucket.url}/out")
-    assert code == 2 and "this takes a file of this machine" in " ".join(err.replace("│", " ").split())
+    for option in ("--out", "--annotations"):
+        code, _, err = run("prepare", f"{bucket.url}/t.parquet", option, f"{bucket.url}/t.csv")
+        assert code == 2 and "this takes a file of this machine" in " ".join(err.replace("│", " ").split())
     assert not (tmp_path / "s3:").exists()
 
 

@@ -19,6 +19,7 @@ from whosings.library.library_rows import LibraryFile
 from whosings.library.near_search import Searcher
 from whosings.library.search import competing, competing_in_part, like_singer, like_voice, matches
 from whosings.library.voice_index import VoiceIndex, bring_up_to_date, index_folder, remove
+from whosings.library.voice_lists import VoiceLists
 from whosings.spans import Span
 
 faiss = pytest.importorskip("faiss")
@@ -259,6 +260,13 @@ with MAKER.library(sys.argv[1]) as library:
 
 
 @pytest.mark.slow
+def test_lists_of_another_kind_are_no_lists():
+    for kind in ("IVF1,SQ8", "Flat"):
+        other = faiss.index_factory(8, kind)
+        with pytest.raises(RuntimeError, match="not voices in lists"):
+            VoiceLists.from_bytes(faiss.serialize_index(other).tobytes())
+
+
 def test_kill_9_leaves_an_index_that_is_whole(small):
     bring_up_to_date(small, MAKER.calibration)
     asked = means(30, 1, seed=1)[0]

@@ -66,6 +66,9 @@ class Journal(SqliteFile):
         path: the file; made when it does not exist.
         method: what the examinations depend on; a journal of another method is examined anew.
 
+    Attributes:
+        unasked: why a store did not say whether songs of this run have changed, an error each.
+
     Raises:
         ManifestError: not a journal, or of another version. Every method raises it where SQLite fails: a full disk, a
             lock that somebody else holds, damage.
@@ -73,7 +76,7 @@ class Journal(SqliteFile):
 
     def __init__(self, path: str | Path, method: str) -> None:
         super().__init__(path, _FORMAT, _SCHEMA + _PARTS, {"method": method, "run": "0"}, _PRAGMAS)
-        self._run = int(self._facts["run"])
+        self._run, self.unasked = int(self._facts["run"]), list[StorageError]()
         if not self._rows("SELECT 1 FROM sqlite_master WHERE name = 'parts'"):
             self._compare_anew()
         if self._rows("SELECT 1 FROM sqlite_master WHERE name = 'words_of'"):
@@ -87,12 +90,15 @@ class Journal(SqliteFile):
     def begin(self, tracks: Iterable[Listed]) -> int:
         """Begin a run over these tracks, in order; what is known of unchanged files is kept. The number of tracks.
 
-        Whether an object of a store has changed is asked for. Where the store does not say, what is known is kept.
+        Whether an object of a store has changed is asked for. Where the store does not say, what is known is kept, and
+        ``unasked`` holds why.
 
         Raises:
             ManifestError: two tracks have one id.
+            StorageError: the store answers nothing at all.
         """
         self._run += 1
+        self.unasked = []
         count = 0
         with self._transaction():
             self._db.execute("UPDATE about SET value = ? WHERE key = 'run'", (str(self._run),))
@@ -233,7 +239,7 @@ class Journal(SqliteFile):
             self._db.execute("DELETE FROM words")
             self._db.execute("UPDATE tracks SET twin = NULL, matched = 0")
 
-    def _list(self, listed: Listed, stamp: str | None) -> None:
+    def _list(self, listed: Listed, stamp: str | StorageError) -> None:
         track = listed.track
         row = self._db.execute("SELECT number, stamp, run FROM tracks WHERE track_id = ?", (track.track_id,)).fetchone()
         facts = track_to_json(track)
@@ -242,7 +248,7 @@ class Journal(SqliteFile):
             self._db.execute(
                 "INSERT INTO tracks (track_id, stamp, singer_id, facts, path, run, outcome, detail)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (track.track_id, stamp or "", *values),
+                (track.track_id, stamp if isinstance(stamp, str) else "", *values),
             )
             return
         number, known, run = row
@@ -253,8 +259,11 @@ class Journal(SqliteFile):
             "UPDATE tracks SET singer_id = ?, facts = ?, path = ?, run = ?, outcome = ?, detail = ? WHERE number = ?",
             (*values, number),
         )
-        if stamp is not None and stamp != known:
-            self._forget(number, stamp)
+        if isinstance(stamp, StorageError):
+            self.unasked.append(stamp)
+        new: str = known if isinstance(stamp, StorageError) else stamp
+        if new != known or not known:
+            self._forget(number, new)
 
     def _forget(self, number: int, stamp: str) -> None:
         """A file has changed: what was found out no longer holds, nor do comparisons with it."""
@@ -362,21 +371,29 @@ class Journal(SqliteFile):
         return ManifestError(self.path, f"is not a journal of a preparation ({reason})", "name another folder")
 
 
-def _stamped(tracks: Iterable[Listed]) -> Iterator[tuple[Listed, str | None]]:
-    """Tracks with their files' stamps; a store is asked for several at once."""
+def _stamped(tracks: Iterable[Listed]) -> Iterator[tuple[Listed, str | StorageError]]:
+    """Tracks with their files' stamps; a store is asked for several at once.
+
+    Raises:
+        StorageError: it answers nothing at all.
+    """
     left = iter(tracks)
     with ThreadPoolExecutor(_REQUESTS) as pool:
         while some := list(islice(left, _PAGE)):
             remote = any(is_remote(str(listed.track.path)) for listed in some)
-            yield from zip(some, (pool.map if remote else map)(_stamp, some), strict=True)
+            stamps = list((pool.map if remote else map)(_stamp, some))
+            errors = [stamp for stamp in stamps if isinstance(stamp, StorageError)]
+            if len(errors) == _PAGE:
+                raise errors[0]
+            yield from zip(some, stamps, strict=True)
 
 
-def _stamp(listed: Listed) -> str | None:
-    """Changes when the file does; None where a store does not tell."""
+def _stamp(listed: Listed) -> str | StorageError:
+    """Changes when the file does; why not where a store does not tell."""
     try:
         found = signature(str(listed.track.path))
     except (OSError, ValueError, MissingObjectError):  # a path that no file can have
         return "missing"
-    except StorageError:
-        return None
+    except StorageError as error:
+        return error
     return f"{found.size} {found.tag or found.mark}"

@@ -33,7 +33,14 @@ from whosings.catalogue.manifest import Piece, Track, segments_path, write_track
 from whosings.catalogue.table_files import write_table
 from whosings.catalogue.track_status import Entry, Examination, Listed, Stored, TrackOutcome, storable
 from whosings.devices import open_device
-from whosings.errors import AudioError, ManifestError, MissingFileError, UnreadableAudioError, WhosingsError
+from whosings.errors import (
+    AudioError,
+    ManifestError,
+    MissingFileError,
+    StorageError,
+    UnreadableAudioError,
+    WhosingsError,
+)
 from whosings.files import content_hash, write_atomic
 from whosings.parallel import Done, Workers, each, on_cores, refuse_unshared
 from whosings.progress import Progress, silent
@@ -148,6 +155,10 @@ def prepare(
     failures: list[WhosingsError] = []
     with _alone(out), Journal(out / JOURNAL, method=shipped_detector().fingerprint) as journal:
         listed = journal.begin(_storable(tracks, progress("listing", 0), failures))
+        if journal.unasked:
+            first, count = journal.unasked[0], len(journal.unasked)
+            problem = f"{first.problem}, so whether it has changed is not known, nor of {count - 1} others"
+            failures.append(StorageError(first.subject, problem, first.remedy))
         _examine(journal, workers, progress, failures)
         step = progress("comparing", listed)
         for _ in journal.match():

@@ -52,7 +52,12 @@ def prepare(
     ] = "none",
     whole: Annotated[bool, typer.Option("--whole", help="Separate whole tracks, not only sung passages.")] = False,
     annotations: Annotated[
-        Path | None, typer.Option(help="Decisions on who sings (.parquet or .csv); keeps tracks with one lead singer.")
+        Path | None,
+        typer.Option(
+            help="Decisions on who sings (.parquet or .csv); keeps tracks with one lead singer.",
+            parser=on_this_machine,
+            metavar="FILE",
+        ),
     ] = None,
     singer_from: SingerFromOption = None,
     workers: WorkersOption = None,

@@ -42,7 +42,7 @@ from whosings.library.library_rows import LibraryVoices
 from whosings.library.voice_lists import Ids, VoiceLists
 
 WORTH_IT = 100_000
-"""Voices from which on an index is worth its upkeep: so many are read in a second and compared in a seventh of one."""
+"""Voices from which on an index is worth its upkeep: so many are read in two seconds and compared in a fifth of one."""
 
 SAMPLED = 8192
 """Voices of which the exact means are kept, about."""

@@ -57,7 +57,10 @@ class VoiceLists:
         """
         import faiss
 
-        return cls(faiss.deserialize_index(np.frombuffer(content, np.uint8)))
+        index = faiss.deserialize_index(np.frombuffer(content, np.uint8))
+        if not isinstance(index, faiss.IndexIVFPQFastScan):
+            raise RuntimeError(f"a {type(index).__name__}, not voices in lists")
+        return cls(index)
 
     def to_bytes(self) -> bytes:
         """All of it."""
