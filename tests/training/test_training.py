@@ -237,7 +237,7 @@ def test_killed_run_ends_with_the_weights_of_an_uninterrupted_one(tmp_path, halv
     _assert_same(_weights(tmp_path / "whole" / "last"), _weights(tmp_path / "killed" / "last"))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_processes_train_as_one(tmp_path, halves):
     """Same pairs, loss of the whole batch, averaged gradients: the weights of one process, but for rounding.
 
