@@ -28,11 +28,10 @@ import pyarrow.parquet
 from whosings.embedding import Embeddings
 from whosings.embedding_store import StoredTrack, embedding_table
 from whosings.errors import ManifestError
-from whosings.storage import fetched, is_remote, joined, listing, local_path, name_of, put, remove
+from whosings.storage import REQUESTS, fetched, is_remote, joined, listing, local_path, name_of, put, remove
 
 KEYS = ".keys"
 _NAME = re.compile(r"[0-9a-f]{64}[.](parquet|keys)")
-_REQUESTS = 16  # of a store at once
 
 
 @dataclass(frozen=True)
@@ -121,7 +120,7 @@ class EmbeddingParts:
         sizes = {name: size for name, size in sizes.items() if _NAME.fullmatch(name)}
         self._parts, self._where, self._segments = {}, {}, {}
         names = sorted(name.removesuffix(KEYS) for name in sizes if name.endswith(KEYS))
-        with ThreadPoolExecutor(_REQUESTS) as pool:
+        with ThreadPoolExecutor(REQUESTS) as pool:
             keys = dict(zip(names, pool.map(self._keys, names), strict=True))
         whole = {name: table for name, table in keys.items() if sizes.get(f"{name}.parquet") == _size(table)}
         for name in sorted({name.partition(".")[0] for name in sizes} - set(whole)):

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import SpooledTemporaryFile, TemporaryDirectory
+from tempfile import SpooledTemporaryFile
 from typing import Any, Protocol, overload
 
 import numpy as np
@@ -25,9 +25,6 @@ from whosings.progress import Progress, silent
 from whosings.storage import fetched, is_remote
 
 _IN_MEMORY = 1 << 22  # bytes of a recording that need no file: a minute
-_NO_ROOM = "cannot be kept decoded in a temporary file"
-_MAKE_ROOM = "free space, or let TMPDIR name a folder that has some"
-_NAME = 255  # bytes
 STRETCH_S = 60.0
 """Most seconds of a recording that are worked on at once."""
 
@@ -71,7 +68,7 @@ def at_hand(path: str | Path) -> Iterator[str | Path]:
         yield path
         return
     try:
-        with fetched(location) as copy, _named_as(location, copy) as here:
+        with fetched(location) as here:
             try:
                 yield here
             except WhosingsError as error:
@@ -82,26 +79,6 @@ def at_hand(path: str | Path) -> Iterator[str | Path]:
         raise MissingFileError(location, error.problem, error.remedy) from error
     except StorageError as error:
         raise AudioError(location, error.problem, error.remedy) from error
-
-
-@contextmanager
-def _named_as(location: str, copy: Path) -> Iterator[Path]:
-    """A copy under the names of the object, by which stems are found."""
-    with ExitStack() as stack:
-        try:
-            folder = stack.enter_context(TemporaryDirectory(prefix="whosings-"))
-            names = (name for name in location.partition("://")[2].split("/") if name not in ("", ".", ".."))
-            here = Path(folder, *map(_short, names))
-            here.parent.mkdir(parents=True, exist_ok=True)
-            here.symlink_to(copy)
-        except OSError as error:
-            raise AudioError(location, f"{_NO_ROOM} ({error.strerror or error})", _MAKE_ROOM) from error
-        yield here
-
-
-def _short(name: str) -> str:
-    """A name as a disk can have it; a store's may be longer."""
-    return name.encode()[-_NAME:].decode(errors="ignore")
 
 
 class Spool:
@@ -141,7 +118,8 @@ class Spool:
             try:
                 self._file.write(np.ascontiguousarray(block.T).data)
             except OSError as error:
-                raise AudioError(path, f"{_NO_ROOM} ({error.strerror or error})", _MAKE_ROOM) from error
+                problem = f"cannot be kept decoded in a temporary file ({error.strerror or error})"
+                raise AudioError(path, problem, "free space, or let TMPDIR name a folder that has some") from error
 
     def __getstate__(self) -> dict[str, object]:
         """What is sent to another process: with the samples, so that whole files travel."""

@@ -11,7 +11,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
@@ -21,7 +21,11 @@ from whosings.errors import ChangedObjectError, MissingObjectError, StorageError
 from whosings.files import DISK_FULL, atomic, hash_if_readable
 from whosings.object_stores import Condition, Store, StoredObject, open_store
 
+REQUESTS = 16
+"""Requests that a store is asked at once, where many small ones are."""
+
 _PIECE = 8 << 20  # bytes that are asked for at once
+_NAME = 255  # bytes of a name on a disk
 _DAMAGED_TRIES = 3  # of a whole object whose content is not what the store says
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 _SECRET = re.compile(r"://[^/@]*:[^/@]*@")
@@ -157,7 +161,7 @@ def walk(location: str) -> Iterator[str]:
 
 @contextmanager
 def fetched(location: str) -> Iterator[Path]:
-    """A file with a location's content, with the same ending: itself, or one that is there as long as the block runs.
+    """A file with a location's content, under its names: itself, or one that is there as long as the block runs.
 
     Raises:
         ChangedObjectError: it changed while it was read.
@@ -173,10 +177,12 @@ def fetched_as(location: str) -> Iterator[tuple[Path, Signature]]:
     if not is_remote(location):
         yield local_path(location), signature(location)
         return
-    suffix = ending(location)
-    with tempfile.TemporaryDirectory(prefix="whosings-") as folder:
-        path = Path(folder, f"object{suffix if re.fullmatch(r'[.][a-z0-9]{1,10}', suffix) else ''}")
+    names = [name for name in location.partition("://")[2].split("/") if name not in ("", ".", "..")]
+    with ExitStack() as stack:
         try:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="whosings-"))
+            path = Path(folder, *map(_short, names or ["object"]))
+            path.parent.mkdir(parents=True, exist_ok=True)
             about = _download(_store(location), location, path)
         except OSError as error:
             if error.errno not in DISK_FULL:
@@ -184,6 +190,11 @@ def fetched_as(location: str) -> Iterator[tuple[Path, Signature]]:
             problem = f"does not fit into {tempfile.gettempdir()}"
             raise StorageError(location, problem, "free some space, or set TMPDIR to a larger disk") from error
         yield path, _signature(about)
+
+
+def _short(name: str) -> str:
+    """A name as a disk can have it; a store's may be longer."""
+    return name.encode()[-_NAME:].decode(errors="ignore")
 
 
 def put(path: str | Path, location: str, if_absent: bool = False, if_unchanged: Signature | None = None) -> Signature:

@@ -428,7 +428,7 @@ def test_an_object_that_changes_between_hearing_and_storing_is_told(bucket, song
 
 
 def test_without_room_for_temporary_files_a_song_is_told(bucket, songs, run, tmp_path, monkeypatch):
-    write_manifest(singers(songs), f"{bucket.url}/t.parquet")
+    write_manifest(singers(songs), tmp_path / "t.parquet")
     original, calls = TemporaryDirectory, []
 
     def full(**given):
@@ -437,10 +437,10 @@ def test_without_room_for_temporary_files_a_song_is_told(bucket, songs, run, tmp
             raise OSError(28, "No space left on device")
         return original(**given)
 
-    monkeypatch.setattr("whosings.spool.TemporaryDirectory", full)
-    code, out, err = run("prepare", f"{bucket.url}/t.parquet", "--out", tmp_path / "p", *ALL)
+    monkeypatch.setattr("whosings.storage.tempfile.TemporaryDirectory", full)
+    code, out, err = run("prepare", tmp_path / "t.parquet", "--out", tmp_path / "p", *ALL)
     assert code == 1 and json.loads(out)["stages"][-1]["tracks"] == 2
-    assert "two.flac: cannot be kept decoded in a temporary file (No space left on device); free space, or" in err
+    assert "two.flac: does not fit into /" in err and "free some space, or set TMPDIR to a larger disk." in err
 
 
 def test_another_detector_listens_anew_though_the_store_does_not_say(bucket, songs, run, tmp_path):

@@ -251,7 +251,7 @@ def test_two_processes_train_as_one(tmp_path, halves):
     for devices in (1, 2):
         settings = tmp_path / f"{devices}.json"
         settings.write_text(
-            _settings(max_epochs=2, devices=devices, adam_eps=1e-2, learning_rate=1e-2).model_dump_json()
+            _settings(max_epochs=3, devices=devices, adam_eps=1e-2, learning_rate=1e-2).model_dump_json()
         )
         arguments = [script, settings, tmp_path / "train.csv", tmp_path / "validation.csv", tmp_path / f"run{devices}"]
         subprocess.run([sys.executable, *arguments], check=True, capture_output=True, timeout=300)

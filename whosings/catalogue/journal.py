@@ -32,7 +32,7 @@ from whosings.catalogue.word_index import SCHEMA as _WORDS
 from whosings.catalogue.word_index import WordPage, forget
 from whosings.errors import ManifestError, MissingObjectError, StorageError
 from whosings.sqlite_file import Fault, SqliteFile
-from whosings.storage import is_remote, signature
+from whosings.storage import REQUESTS, is_remote, signature
 
 _FORMAT = "1"
 _SCHEMA = f"""
@@ -55,7 +55,6 @@ CREATE INDEX parts_of ON parts (whole);
 _PRAGMAS = "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL"  # a crash of the machine may lose the last tracks
 _TO_EXAMINE = "sha256 IS NULL AND outcome = ''"
 _PAGE = 500  # rows in memory at a time
-_REQUESTS = 16  # of a store at once
 _COMPARED = 2_000  # tracks whose words are looked up at once
 
 
@@ -378,7 +377,7 @@ def _stamped(tracks: Iterable[Listed]) -> Iterator[tuple[Listed, str | StorageEr
         StorageError: it answers nothing at all.
     """
     left = iter(tracks)
-    with ThreadPoolExecutor(_REQUESTS) as pool:
+    with ThreadPoolExecutor(REQUESTS) as pool:
         while some := list(islice(left, _PAGE)):
             remote = any(is_remote(str(listed.track.path)) for listed in some)
             stamps = list((pool.map if remote else map)(_stamp, some))
@@ -396,4 +395,4 @@ def _stamp(listed: Listed) -> str | StorageError:
         return "missing"
     except StorageError as error:
         return error
-    return f"{found.size} {found.tag or found.mark}"
+    return f"{found.size} {found.mark}"

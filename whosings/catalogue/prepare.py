@@ -45,7 +45,7 @@ from whosings.files import content_hash, write_atomic
 from whosings.parallel import Done, Workers, each, on_cores, refuse_unshared
 from whosings.progress import Progress, silent
 from whosings.spool import Spool, at_hand, pieces
-from whosings.storage import is_remote, local_path
+from whosings.storage import from_root, is_remote
 from whosings.vocals.activity import PIECE_S, Activity
 from whosings.vocals.detector import shipped_detector
 from whosings.vocals.separation import SeparationJob, separate_track
@@ -251,9 +251,8 @@ def _examine(journal: Journal, workers: Workers, progress: Progress, failures: l
 def _located(entries: Iterable[Entry], workers: Workers) -> Iterator[Entry]:
     """Entries whose paths do not depend on the folder in which a process began, where an engine works."""
     for entry in entries:
-        path = entry.track.path
-        if not isinstance(workers, int) and not is_remote(str(path)):
-            entry = replace(entry, track=replace(entry.track, path=local_path(str(path)).absolute()))
+        if not isinstance(workers, int):
+            entry = replace(entry, track=replace(entry.track, path=from_root(str(entry.track.path))))
         yield entry
 
 

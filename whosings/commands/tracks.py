@@ -16,8 +16,6 @@ from whosings.commands.options import Device, EncoderName, Json, Recordings, her
 from whosings.console import Report, counted, print_json
 from whosings.errors import AudioError, ManifestError, StorageError, WhosingsError
 
-_REQUESTS = 16  # of a store at once, for what objects are
-
 
 def activity(files: Recordings, as_json: Json = False) -> None:
     """Show where somebody sings, in pieces of 3 seconds."""
@@ -78,7 +76,7 @@ def embed(
     from whosings.embedding_parts import EmbeddingParts
     from whosings.embedding_store import EmbeddingStore
     from whosings.many_embeddings import NamedEmbedder, embed_each
-    from whosings.storage import content_mark, is_remote, working_copy
+    from whosings.storage import REQUESTS, content_mark, is_remote, working_copy
 
     run = Report()
     parts = out.endswith("/")
@@ -96,7 +94,7 @@ def embed(
         else EmbeddingStore(table, embedder.fingerprint) as store,
         run.bars() as bars,
     ):
-        with ThreadPoolExecutor(_REQUESTS) as pool:
+        with ThreadPoolExecutor(REQUESTS) as pool:
             marks = dict(zip(found, pool.map(lambda path: found[path] or content_mark(path), found), strict=True))
         todo = [path for path, place in places.items() if not store.holds(place, marks[path])]
         step = bars("embedding", len(todo))
